@@ -1,0 +1,62 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "swift-mcp-host",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "MCPHost", targets: ["MCPHost"]),
+        .library(name: "MCPClient", targets: ["MCPClient", "MCPStdio"]),
+        .executable(name: "mcp-host", targets: ["mcp-host"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
+    ],
+    targets: [
+        // 0: JSON, and the few calls that Swift cannot make itself
+        .target(name: "JSON", swiftSettings: settings),
+        .target(name: "CMCPProcess"),
+        // 1: the protocol's vocabulary
+        .target(name: "MCPTypes", dependencies: ["JSON"], swiftSettings: settings),
+        // 2: how bytes travel
+        .target(name: "MCPTransport", dependencies: ["JSON", "MCPTypes"], swiftSettings: settings),
+        .target(name: "MCPStdio", dependencies: ["CMCPProcess", "JSON", "MCPTransport"], swiftSettings: settings),
+        // 3: one conversation
+        .target(name: "MCPClient", dependencies: ["JSON", "MCPTypes", "MCPTransport"], swiftSettings: settings),
+        // 4: many connections
+        .target(
+            name: "MCPHost",
+            dependencies: [
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        // 6: the command line
+        .executableTarget(
+            name: "mcp-host",
+            dependencies: [
+                "JSON", "MCPTypes", "MCPTransport", "MCPHost",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: settings
+        ),
+        // Tests mirror Sources.
+        .target(name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "MCPTypesTests", dependencies: ["JSON", "MCPTypes", "TestSupport"], swiftSettings: settings),
+    ]
+)

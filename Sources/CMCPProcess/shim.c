@@ -1,0 +1,108 @@
+#define _GNU_SOURCE
+#include "CMCPProcess.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
+
+int mcp_spawn(const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out, int err, pid_t *pid) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    int failure = posix_spawn_file_actions_init(&actions);
+    if (failure) return failure;
+    failure = posix_spawnattr_init(&attributes);
+    if (failure) {
+        posix_spawn_file_actions_destroy(&actions);
+        return failure;
+    }
+
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+#if defined(__APPLE__)
+    flags |= POSIX_SPAWN_CLOEXEC_DEFAULT;
+#endif
+    if (!failure) failure = posix_spawnattr_setflags(&attributes, flags);
+    if (!failure) failure = posix_spawnattr_setpgroup(&attributes, 0);
+    if (!failure) failure = posix_spawnattr_setsigmask(&attributes, &none);
+    if (!failure) failure = posix_spawnattr_setsigdefault(&attributes, &all);
+    if (!failure && cwd) failure = posix_spawn_file_actions_addchdir_np(&actions, cwd);
+    if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, in, 0);
+    if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, out, 1);
+    if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, err, 2);
+#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+    // Also descriptors that somebody else in this process opened without O_CLOEXEC (D15).
+    if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+#endif
+    if (!failure) failure = posix_spawn(pid, path, &actions, &attributes, argv, envp);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return failure;
+}
+
+int mcp_pipe(int ends[2]) {
+#if defined(__linux__)
+    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno;
+#else
+    // No pipe2 on Darwin; a child between the two calls inherits nothing because of POSIX_SPAWN_CLOEXEC_DEFAULT.
+    if (pipe(ends) != 0) return errno;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    return 0;
+#endif
+}
+
+int mcp_set_nonblocking(int fd) {
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0) return errno;
+    return fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : errno;
+}
+
+int mcp_pidfd_open(pid_t pid) {
+#if defined(__linux__)
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+#else
+    (void)pid;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+int mcp_pidfd_send_signal(int pidfd, int signal) {
+#if defined(__linux__)
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 ? 0 : errno;
+#else
+    (void)pidfd;
+    (void)signal;
+    return ENOSYS;
+#endif
+}
+
+int mcp_peek_exit(pid_t pid, int *exited, int *status) {
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    int result;
+    do { result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT); } while (result < 0 && errno == EINTR);
+    if (result < 0 || info.si_pid == 0) return 0;
+    *exited = info.si_code == CLD_EXITED;
+    *status = info.si_status;
+    return 1;
+}
+
+void mcp_ignore_sigpipe(void) {
+    struct sigaction current;
+    if (sigaction(SIGPIPE, NULL, &current) == 0 && current.sa_handler == SIG_DFL) {
+        struct sigaction ignore;
+        memset(&ignore, 0, sizeof ignore);
+        ignore.sa_handler = SIG_IGN;
+        sigaction(SIGPIPE, &ignore, NULL);
+    }
+}

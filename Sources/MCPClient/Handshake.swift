@@ -1,0 +1,169 @@
+import JSON
+import MCPTransport
+import MCPTypes
+
+/// Finds out which era a server speaks, and begins the conversation in it (SPEC-NOTES 2.1 and 2.3).
+///
+/// One budget for everything (B9). Nothing is concluded from one error code: whatever is not an answer of a modern server means an
+/// older one (B12), silence too, and a late answer to the probe finds nobody (B11).
+struct Handshake {
+    let session: ClientSession
+    private let start: Duration
+    private var configuration: ClientConfiguration { self.session.configuration }
+
+    init(session: ClientSession) {
+        self.session = session
+        self.start = session.timekeeper.now
+    }
+
+    private enum Verdict {
+        case modern(ServerDescription)
+        case legacy
+        /// A modern server that wants another revision.
+        case retry(ProtocolRevision)
+    }
+
+    func negotiate() async throws(MCPError) -> ServerDescription {
+        if self.configuration.era == .legacyOnly { return try await self.initialize(mayProbe: false) }
+        if let modern = try await self.discover() { return modern }
+        if self.configuration.era == .modernOnly {
+            throw MCPError(.unsupportedRevision, "the server does not speak \(ProtocolRevision.latest.rawValue), and nothing older is allowed")
+        }
+        return try await self.initialize(mayProbe: true)
+    }
+
+    private var remaining: Duration { self.start + self.configuration.connectTimeout - self.session.timekeeper.now }
+
+    // MARK: Modern
+
+    private func discover() async throws(MCPError) -> ServerDescription? {
+        self.session.setProbing(true)
+        defer { self.session.setProbing(self.session.state.withLock { $0.isBroken }) }
+        switch try await self.probe(.latest) {
+        case .modern(let description): return description
+        case .legacy: return nil
+        case .retry(let revision):
+            // Once: a server that refuses what it has just offered would keep us here for ever.
+            if case .modern(let description) = try await self.probe(revision) { return description }
+            throw MCPError(.handshakeFailed, "the server offers \(revision.rawValue) and then refuses it")
+        }
+    }
+
+    private func probe(_ revision: ProtocolRevision) async throws(MCPError) -> Verdict {
+        let limit = max(.milliseconds(1), min(self.configuration.probeTimeout, self.remaining))
+        let payload: RawJSON
+        do throws(MCPError) {
+            payload = try await self.session.exchange(
+                .serverDiscover,
+                revision: revision,
+                options: RequestOptions(idleTimeout: limit, hardTimeout: limit),
+                isProbe: true,
+                writeParams: { _ in }
+            )
+        } catch {
+            switch error.code {
+            case .serverError: return try self.verdict(on: error)
+            case .timeout where self.remaining > .zero, .badResponse, .messageTooLarge: return .legacy
+            case .timeout: throw self.tooLate("server/discover")
+            default: throw error  // the connection is gone, or closing
+            }
+        }
+        guard let result = try? payload.decode(DiscoverResult.self) else { return .legacy }
+        return try self.choose(from: result.supportedVersions) { chosen in
+            guard chosen == revision else { return .retry(chosen) }
+            return .modern(
+                ServerDescription(
+                    revision: chosen,
+                    serverInfo: result.meta?.serverInfo,
+                    capabilities: result.capabilities,
+                    instructions: result.instructions
+                )
+            )
+        }
+    }
+
+    private func verdict(on error: MCPError) throws(MCPError) -> Verdict {
+        guard let refusal = error.rpcError else { return .legacy }
+        switch refusal.code {
+        case .unsupportedProtocolVersion:
+            guard let supported = refusal.supportedVersions else { return .legacy }
+            return try self.choose(from: supported) { .retry($0) }
+        case .headerMismatch, .missingRequiredClientCapability:
+            throw MCPError(.handshakeFailed, "the server refuses server/discover: \(refusal.message)", rpcError: refusal)
+        default: return .legacy
+        }
+    }
+
+    /// The newest modern revision that both know; the older era if the server names only such; else the user has to know.
+    private func choose(from versions: [String], _ modern: (ProtocolRevision) -> Verdict) throws(MCPError) -> Verdict {
+        let known = versions.compactMap { ProtocolRevision(rawValue: $0) }
+        if let best = known.filter(\.isModern).max() { return modern(best) }
+        if !known.isEmpty { return .legacy }
+        throw MCPError(
+            .unsupportedRevision,
+            "no common revision: the server speaks \(versions.joined(separator: ", ")), this host "
+                + ProtocolRevision.all.map(\.rawValue).joined(separator: ", ")
+        )
+    }
+
+    // MARK: Legacy
+
+    private func initialize(mayProbe: Bool) async throws(MCPError) -> ServerDescription {
+        let limit = max(.milliseconds(1), self.remaining)
+        let params = InitializeRequestParams(
+            protocolVersion: ProtocolRevision.latestLegacy.rawValue,
+            capabilities: self.configuration.capabilities,
+            clientInfo: self.configuration.clientInfo
+        )
+        let payload: RawJSON
+        do throws(MCPError) {
+            payload = try await self.session.exchange(
+                .initialize,
+                revision: .latestLegacy,
+                options: RequestOptions(idleTimeout: limit, hardTimeout: limit),
+                writeParams: { writer in
+                    writer.key("protocolVersion")
+                    writer.write(params.protocolVersion)
+                    writer.key("capabilities")
+                    params.capabilities.encode(to: &writer, for: .latestLegacy)
+                    writer.key("clientInfo")
+                    params.clientInfo.encode(to: &writer, for: .latestLegacy)
+                }
+            )
+        } catch {
+            if error.code == .timeout { throw self.tooLate("initialize") }
+            guard error.code == .serverError else { throw error }
+            if mayProbe, error.rpcError?.code == .unsupportedProtocolVersion, let modern = try await self.discover() {
+                return modern  // a slow server that had meanwhile made up its mind
+            }
+            throw MCPError(.handshakeFailed, "the server refuses to start: \(error.message)", rpcError: error.rpcError)
+        }
+        let result: InitializeResult
+        do {
+            result = try payload.decode(InitializeResult.self)
+        } catch {
+            throw MCPError(.handshakeFailed, "the answer to initialize is unusable: \(error)")
+        }
+        guard let revision = ProtocolRevision(rawValue: result.protocolVersion), !revision.isModern else {
+            throw MCPError(
+                .unsupportedRevision,
+                "the server answers initialize with revision \"\(result.protocolVersion)\", which this host cannot speak there"
+            )
+        }
+        try self.session.transport.send(Wire.notification(.initialized))
+        return ServerDescription(
+            revision: revision,
+            serverInfo: result.serverInfo,
+            capabilities: result.capabilities,
+            instructions: result.instructions
+        )
+    }
+
+    private func tooLate(_ phase: String) -> MCPError {
+        MCPError(
+            .timeout,
+            "not ready within \(self.configuration.connectTimeout) (connect timeout), still waiting for the answer to \(phase). "
+                + "A server that does not flush its output looks like this too"
+        )
+    }
+}

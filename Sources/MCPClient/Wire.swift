@@ -1,0 +1,123 @@
+import JSON
+import MCPTypes
+
+/// What a modern request carries, encoded once for the session.
+struct ModernMeta {
+    var protocolVersion: String
+    var clientInfo: RawJSON
+    var clientCapabilities: RawJSON
+}
+
+/// Messages, written straight into the bytes that leave.
+enum Wire {
+    /// What goes into `params._meta`.
+    enum Envelope {
+        case none
+        /// A progress token, so that a server can show signs of life.
+        case legacy
+        /// That, and what the revision demands of every request (SPEC-NOTES 1.2).
+        case modern(ModernMeta)
+    }
+
+    static func request(
+        id: RequestID,
+        method: Method,
+        meta: Envelope,
+        token: Int64,
+        writeParams: (inout JSONWriter) -> Void
+    ) -> RawJSON {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("jsonrpc")
+        writer.write("2.0")
+        writer.key("id")
+        writer.write(id)
+        writer.key("method")
+        writer.write(method.rawValue)
+        writer.key("params")
+        writer.beginObject()
+        writeParams(&writer)
+        switch meta {
+        case .none: break
+        case .legacy:
+            writer.key("_meta")
+            writer.beginObject()
+            writer.key("progressToken")
+            writer.write(token)
+            writer.endObject()
+        case .modern(let modern):
+            writer.key("_meta")
+            writer.beginObject()
+            writer.key("io.modelcontextprotocol/protocolVersion")
+            writer.write(modern.protocolVersion)
+            writer.key("io.modelcontextprotocol/clientInfo")
+            writer.write(raw: modern.clientInfo)
+            writer.key("io.modelcontextprotocol/clientCapabilities")
+            writer.write(raw: modern.clientCapabilities)
+            writer.key("progressToken")
+            writer.write(token)
+            writer.endObject()
+        }
+        writer.endObject()
+        writer.endObject()
+        return writer.finish()
+    }
+
+    static func notification(_ method: NotificationMethod, writeParams: ((inout JSONWriter) -> Void)? = nil) -> RawJSON {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("jsonrpc")
+        writer.write("2.0")
+        writer.key("method")
+        writer.write(method.rawValue)
+        if let writeParams {
+            writer.key("params")
+            writer.beginObject()
+            writeParams(&writer)
+            writer.endObject()
+        }
+        writer.endObject()
+        return writer.finish()
+    }
+
+    static func cancelled(_ id: Int64, reason: String) -> RawJSON {
+        self.notification(.cancelled) { writer in
+            writer.key("requestId")
+            writer.write(id)
+            writer.key("reason")
+            writer.write(reason)
+        }
+    }
+
+    static func emptyResult(_ id: RequestID) -> RawJSON {
+        self.response(id) { writer in
+            writer.key("result")
+            writer.beginObject()
+            writer.endObject()
+        }
+    }
+
+    static func methodNotFound(_ id: RequestID, _ method: String) -> RawJSON {
+        self.response(id) { writer in
+            writer.key("error")
+            writer.beginObject()
+            writer.key("code")
+            writer.write(-32601)
+            writer.key("message")
+            writer.write("Method not found: \(method)")
+            writer.endObject()
+        }
+    }
+
+    private static func response(_ id: RequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("jsonrpc")
+        writer.write("2.0")
+        writer.key("id")
+        writer.write(id)
+        write(&writer)
+        writer.endObject()
+        return writer.finish()
+    }
+}

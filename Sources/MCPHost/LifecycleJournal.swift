@@ -1,0 +1,101 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+public import MCPTransport
+
+/// Every change of state of a host and its connections: when, why, and which task asked for it.
+///
+/// "Opened by task A, closed by task B" can be read off it, for every connection. It keeps the newest entries, a fixed number.
+public final class LifecycleJournal: Sendable {
+    /// One change.
+    public struct Entry: Sendable, CustomStringConvertible {
+        /// Counts from 1 and has no gaps, so that lost entries show.
+        public var number: Int
+        /// Time since the host was made.
+        public var time: Duration
+        /// The server concerned; nil for the host itself.
+        public var server: String?
+        /// Which connection to that server, counted from 1; 0 before the first.
+        public var generation: Int
+        /// What happened: `opened`, `ready`, `closing`, ...
+        public var event: String
+        /// Why.
+        public var cause: String
+        /// The task that asked, by name if it has one.
+        public var task: String
+
+        /// One line.
+        public var description: String {
+            let seconds = Double(self.time.components.seconds) + Double(self.time.components.attoseconds) / 1e18
+            let padded = String(Int(seconds * 1000))
+            let place = self.server.map { "\($0)#\(self.generation)" } ?? "host"
+            return "\(self.number) +\(padded)ms \(place): \(self.event) (\(self.cause)) by \(self.task)"
+        }
+    }
+
+    private struct State {
+        var entries: [Entry] = []
+        var count = 0
+    }
+
+    private let state = Locked(State())
+    private let capacity: Int
+    private let timekeeper: any Timekeeper
+    private let start: Duration
+
+    init(capacity: Int, timekeeper: any Timekeeper) {
+        self.capacity = max(1, capacity)
+        self.timekeeper = timekeeper
+        self.start = timekeeper.now
+    }
+
+    /// The newest entries, oldest first.
+    public var entries: [Entry] {
+        self.state.withLock { state in
+            let first = state.count % max(1, state.entries.count)
+            return state.entries.count < self.capacity
+                ? state.entries : Array(state.entries[first...] + state.entries[..<first])
+        }
+    }
+
+    /// Entries about one server.
+    public func entries(for server: String) -> [Entry] { self.entries.filter { $0.server == server } }
+
+    func note(_ event: String, server: String? = nil, generation: Int = 0, cause: String, task: String = TaskIdentity.current) {
+        let time = self.timekeeper.now - self.start
+        self.state.withLock { state in
+            state.count += 1
+            let entry = Entry(
+                number: state.count,
+                time: time,
+                server: server,
+                generation: generation,
+                event: event,
+                cause: cause,
+                task: task
+            )
+            if state.entries.count < self.capacity {
+                state.entries.append(entry)
+            } else {
+                state.entries[(state.count - 1) % self.capacity] = entry
+            }
+        }
+    }
+}
+
+/// Who is asking.
+enum TaskIdentity {
+    /// The name of the current task, else a number that is the same for the same task, else the thread.
+    static var current: String {
+        if #available(macOS 26, *), let name = Task.name { return "task \"\(name)\"" }
+        return withUnsafeCurrentTask { task in
+            guard let task else { return "no task (thread \(UInt(bitPattern: pthread_self().hashValue) % 100_000))" }
+            return "task #\(UInt(bitPattern: task.hashValue) % 1_000_000)"
+        }
+    }
+}

@@ -1,0 +1,103 @@
+public import JSON
+public import MCPTransport
+
+/// Proof of what a shutdown left behind: nothing, or exactly what.
+public struct TeardownReport: Sendable, CustomStringConvertible {
+    /// One connection's end.
+    public struct Server: Sendable {
+        /// Its name in the host.
+        public var name: String
+        /// How many connections to it there were, counting restarts.
+        public var generation: Int
+        /// The rung that ended its process.
+        public var rung: TeardownRung
+        /// Time spent on each rung that was entered.
+        public var rungTimes: [(rung: TeardownRung, time: Duration)]
+        /// The process, if there was one.
+        public var processID: Int32?
+        /// How it ended.
+        public var exitStatus: ExitStatus?
+        /// Members of its process group that outlived it and were ended.
+        public var helpersEnded: [Int32]
+        /// Processes still there after everything.
+        public var processesLeft: [Int32]
+        /// Calls that ended with an error because of the end.
+        public var callsFailed: Int
+        /// Why it was not in use any more, if that came before the shutdown.
+        public var failure: String?
+        /// The last lines of its standard error.
+        public var stderrTail: String
+    }
+
+    /// Every connection that the host had, in the order of their ends.
+    public var servers: [Server]
+    /// What the host still has open: all zero, or there is a bug.
+    public var open: ResourceAccounts.Snapshot
+    /// From the first request to shut down to the last process's end.
+    public var duration: Duration
+    /// False when the asking task was cancelled while it waited: the closing goes on without it, and asking again tells the rest.
+    public var isComplete: Bool
+
+    /// Processes that are still there.
+    public var processesLeft: [Int32] { self.servers.flatMap(\.processesLeft) }
+
+    /// Whether nothing at all is left behind.
+    public var isClean: Bool { self.isComplete && self.processesLeft.isEmpty && self.open.isEmpty }
+
+    /// `2 servers closed, 0 processes left`
+    public var description: String {
+        let count = self.servers.count
+        let left = self.processesLeft
+        var text = "\(count) \(count == 1 ? "server" : "servers") closed, \(left.count) \(left.count == 1 ? "process" : "processes") left"
+        if !left.isEmpty { text += " (\(left.map(String.init).joined(separator: ", ")))" }
+        if !self.isComplete { text = "still closing: " + text }
+        if self.isComplete, !self.open.isEmpty { text += "; still open: \(self.open)" }
+        return text
+    }
+}
+
+extension TeardownReport: JSONEncodable {
+    /// Writes the report, times in milliseconds.
+    public func encode(to writer: inout JSONWriter) { self.json.encode(to: &writer) }
+
+    private var json: JSONValue {
+        [
+            "complete": .bool(self.isComplete),
+            "clean": .bool(self.isClean),
+            "milliseconds": Self.milliseconds(self.duration),
+            "processesLeft": .array(self.processesLeft.map { JSONValue(integerLiteral: Int64($0)) }),
+            "open": [
+                "processes": JSONValue(integerLiteral: Int64(self.open.processes)),
+                "descriptors": JSONValue(integerLiteral: Int64(self.open.descriptors)),
+                "timers": JSONValue(integerLiteral: Int64(self.open.timers)),
+                "tasks": JSONValue(integerLiteral: Int64(self.open.tasks)),
+                "requests": JSONValue(integerLiteral: Int64(self.open.requests)),
+            ],
+            "servers": .array(self.servers.map(\.json)),
+        ]
+    }
+
+    fileprivate static func milliseconds(_ duration: Duration) -> JSONValue {
+        let (seconds, attoseconds) = duration.components
+        return .number(JSONNumber(Double(seconds * 1_000_000 + attoseconds / 1_000_000_000_000) / 1000) ?? JSONNumber(0))
+    }
+}
+
+extension TeardownReport.Server {
+    fileprivate var json: JSONValue {
+        var object: JSONObject = [
+            "name": .string(self.name), "rung": .string(self.rung.rawValue), "generation": .number(JSONNumber(Int64(self.generation))),
+            "callsFailed": .number(JSONNumber(Int64(self.callsFailed))),
+        ]
+        if let pid = self.processID { object["pid"] = .number(JSONNumber(Int64(pid))) }
+        if let status = self.exitStatus { object["exit"] = .string(status.description) }
+        object["rungs"] = .array(
+            self.rungTimes.map { ["rung": .string($0.rung.rawValue), "milliseconds": TeardownReport.milliseconds($0.time)] }
+        )
+        object["helpersEnded"] = .array(self.helpersEnded.map { .number(JSONNumber(Int64($0))) })
+        object["processesLeft"] = .array(self.processesLeft.map { .number(JSONNumber(Int64($0))) })
+        if let failure = self.failure { object["failure"] = .string(failure) }
+        if !self.stderrTail.isEmpty { object["stderr"] = .string(self.stderrTail) }
+        return .object(object)
+    }
+}

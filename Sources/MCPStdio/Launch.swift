@@ -1,0 +1,213 @@
+import CMCPProcess
+public import MCPTransport
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// What to start, and with which surroundings.
+public struct ServerLaunch: Sendable, Hashable {
+    /// The program: a path, or a name that is looked up in the `PATH` of `environment`. Never given to a shell (S5).
+    public var command: String
+    /// Its arguments, one element each.
+    public var arguments: [String]
+    /// The whole environment. See ``ServerEnvironment`` for what a server gets unless told otherwise.
+    public var environment: [String: String]
+    /// The working directory; nil for the host's own.
+    public var workingDirectory: String?
+
+    /// Describes a server process.
+    public init(
+        command: String,
+        arguments: [String] = [],
+        environment: [String: String] = ServerEnvironment.base(),
+        workingDirectory: String? = nil
+    ) {
+        self.command = command
+        self.arguments = arguments
+        self.environment = environment
+        self.workingDirectory = workingDirectory
+    }
+}
+
+/// The environment of a server, built from nothing (S22).
+public enum ServerEnvironment {
+    /// Names that pass from the host to every server. `LC_*` passes as well.
+    public static let passed: Set<String> = [
+        "HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER", "TMPDIR", "LANG", "TZ",
+    ]
+
+    /// What every server gets: ``passed`` from `host`, `PYTHONUNBUFFERED=1` so that Python servers answer at once (B21), and
+    /// `extra` on top.
+    ///
+    /// Shell functions (values that start with `()`) never pass. From `extra`, loader variables (`LD_*`, `DYLD_*`) pass too: whoever
+    /// configures a server decides what it loads.
+    /// - Parameters:
+    ///   - host: the surroundings to choose from; by default this process's.
+    ///   - extra: what the configuration adds.
+    public static func base(from host: [String: String] = Self.current, adding extra: [String: String] = [:]) -> [String: String] {
+        var result = host.filter { (name, value) in
+            (Self.passed.contains(name) || name.hasPrefix("LC_")) && !value.hasPrefix("()")
+        }
+        result["PYTHONUNBUFFERED"] = "1"
+        return result.merging(extra) { $1 }
+    }
+
+    /// This process's environment.
+    public static var current: [String: String] {
+        var result: [String: String] = [:]
+        var next = environ
+        while let entry = next.pointee {
+            let text = String(cString: entry)
+            if let equals = text.firstIndex(of: "=") { result[String(text[..<equals])] = String(text[text.index(after: equals)...]) }
+            next += 1
+        }
+        return result
+    }
+}
+
+/// A process that was started, and our ends of its pipes.
+struct LaunchedProcess {
+    var pid: Int32
+    var stdin: Int32
+    var stdout: Int32
+    var stderr: Int32
+}
+
+extension ServerLaunch {
+    /// Starts the process. Blocks for the time of a `vfork` and `exec`, about half a millisecond: not for the cooperative pool.
+    /// - Throws: `launchFailed`, telling a missing program (B4) from a missing directory (B5), interpreter (B6) or permission (B7).
+    func start() throws(MCPError) -> LaunchedProcess {
+        if let failure = self.directoryProblem() { throw failure }
+        let path = try self.resolvedCommand()
+        if let failure = self.programProblem(path) { throw failure }
+
+        var pipes: [Int32] = []
+        func closeAll() { for descriptor in pipes { _ = close(descriptor) } }
+        for _ in 0..<3 {
+            var ends: [Int32] = [-1, -1]
+            let failure = mcp_pipe(&ends)
+            guard failure == 0 else {
+                closeAll()
+                throw self.failure("no pipe could be made: \(Self.explain(failure))")
+            }
+            pipes += ends
+        }
+        let (inRead, inWrite, outRead, outWrite, errRead, errWrite) = (pipes[0], pipes[1], pipes[2], pipes[3], pipes[4], pipes[5])
+        var pid: pid_t = 0
+        let words = [self.command] + self.arguments
+        let variables = self.environment.map { "\($0.key)=\($0.value)" }
+        let failure = Self.withCStrings(words) { argv in
+            Self.withCStrings(variables) { envp in
+                mcp_spawn(path, argv, envp, self.workingDirectory, inRead, outWrite, errWrite, &pid)
+            }
+        }
+        guard failure == 0 else {
+            closeAll()
+            throw self.failure("cannot start \(path): \(Self.explain(failure))")
+        }
+        for childEnd in [inRead, outWrite, errWrite] { _ = close(childEnd) }
+        for ownEnd in [inWrite, outRead, errRead] { _ = mcp_set_nonblocking(ownEnd) }
+        return LaunchedProcess(pid: pid, stdin: inWrite, stdout: outRead, stderr: errRead)
+    }
+
+    private func failure(_ message: String) -> MCPError { MCPError(.launchFailed, message) }
+
+    private static func explain(_ code: Int32) -> String {
+        switch code {
+        case EMFILE, ENFILE: "too many open files (raise `ulimit -n`, or run fewer servers)"
+        case EAGAIN: "the system's limit on processes is reached (`ulimit -u`)"
+        case E2BIG: "arguments and environment together are too long"
+        case ENOMEM: "out of memory"
+        default: String(cString: strerror(code))
+        }
+    }
+
+    // MARK: Looking before leaping: posix_spawn reports all of these as one number (B4 to B7).
+
+    private func directoryProblem() -> MCPError? {
+        guard let directory = self.workingDirectory else { return nil }
+        var info = stat()
+        guard stat(directory, &info) == 0 else {
+            return self.failure("working directory \(directory) does not exist; create it or correct \"cwd\"")
+        }
+        guard info.st_mode & S_IFMT == S_IFDIR else { return self.failure("working directory \(directory) is not a directory") }
+        guard access(directory, X_OK) == 0 else { return self.failure("working directory \(directory) may not be entered") }
+        return nil
+    }
+
+    /// The path of the program, by the rules of `execvp` on the server's own `PATH`.
+    private func resolvedCommand() throws(MCPError) -> String {
+        if self.command.isEmpty { throw self.failure("\"command\" is empty") }
+        if self.command.contains("/") {
+            if !self.command.hasPrefix("/"), let directory = self.workingDirectory { return directory + "/" + self.command }
+            return self.command
+        }
+        let search = self.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+        var unusable: String?
+        for directory in search.split(separator: ":", omittingEmptySubsequences: false) {
+            let candidate = (directory.isEmpty ? "." : String(directory)) + "/" + self.command
+            var info = stat()
+            guard stat(candidate, &info) == 0, info.st_mode & S_IFMT == S_IFREG else { continue }
+            if access(candidate, X_OK) == 0 { return candidate }
+            unusable = unusable ?? candidate
+        }
+        if let unusable { return unusable }
+        throw self.failure(
+            "command \"\(self.command)\" was not found; PATH searched: \(search). Install it, or give its full path as \"command\""
+        )
+    }
+
+    private func programProblem(_ path: String) -> MCPError? {
+        var info = stat()
+        guard stat(path, &info) == 0 else { return self.failure("command \(path) does not exist") }
+        if info.st_mode & S_IFMT == S_IFDIR { return self.failure("command \(path) is a directory") }
+        guard access(path, X_OK) == 0 else {
+            return self.failure("command \(path) is not executable; `chmod +x` it, or run it through its interpreter")
+        }
+        return self.contentProblem(path)
+    }
+
+    /// A script names its interpreter in its first line; anything else must be a program of this system.
+    private func contentProblem(_ path: String) -> MCPError? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }  // executable without being readable is allowed
+        defer { _ = close(descriptor) }
+        var head = [UInt8](repeating: 0, count: 256)
+        let count = read(descriptor, &head, head.count)
+        guard count > 1 else { return self.failure("command \(path) is empty: neither a program nor a script") }
+        if head[0] == UInt8(ascii: "#"), head[1] == UInt8(ascii: "!") {
+            let line = String(decoding: head[2..<count].prefix { $0 != 0x0A && $0 != 0 }, as: UTF8.self)
+            let words = line.split { $0 == " " || $0 == "\t" || $0 == "\r" }
+            guard let interpreter = words.first else { return self.failure("command \(path) has an empty #! line") }
+            if line.hasSuffix("\r") {
+                return self.failure("command \(path) has Windows line ends, so its #! line cannot be used; convert it to LF")
+            }
+            if access(String(interpreter), X_OK) != 0 {
+                return self.failure("command \(path) needs the interpreter \(interpreter), which does not exist or cannot be run")
+            }
+            return nil
+        }
+        let magic = head.prefix(4)
+        let isProgram =
+            magic.elementsEqual([0x7F, 0x45, 0x4C, 0x46]) || magic.first == 0xCF || magic.first == 0xCA || magic.first == 0xFE
+        if isProgram { return nil }
+        return self.failure("command \(path) is neither a program for this system nor a script with a #! line")
+    }
+
+    private static func withCStrings<R>(
+        _ strings: [String],
+        _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> R
+    ) -> R {
+        let pointers = strings.map { strdup($0) } + [nil]
+        defer { for pointer in pointers { free(pointer) } }
+        return pointers.withUnsafeBufferPointer { buffer in
+            guard let base = buffer.baseAddress else { preconditionFailure("an array with at least one element has a base") }
+            return body(base)
+        }
+    }
+}

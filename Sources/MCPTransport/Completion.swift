@@ -1,0 +1,77 @@
+/// Something that happens once and may be awaited by anybody, before or after, any number of times.
+///
+/// Cancelling a waiting task ends its waiting only; what it waits for goes on (law of the house, consequence 2).
+package final class Completion<Value: Sendable>: Sendable {
+    private struct State {
+        var value: Value?
+        var nextWaiter = 0
+        var waiters: [Int: CheckedContinuation<Value?, Never>] = [:]
+        var patient: [CheckedContinuation<Value, Never>] = []
+        /// Cancelled between taking a number and joining the table.
+        var cancelled: Set<Int> = []
+    }
+
+    private let state = Locked(State())
+
+    package init() {}
+
+    /// The value, if it is there.
+    package var value: Value? { self.state.withLock { $0.value } }
+
+    /// Sets the value and wakes all waiters. Only the first call counts.
+    /// - Returns: whether this call was the first.
+    @discardableResult
+    package func complete(_ value: Value) -> Bool {
+        let before: State? = self.state.withLock { state in
+            guard state.value == nil else { return nil }
+            defer {
+                state = State()
+                state.value = value
+            }
+            return state
+        }
+        guard let before else { return false }
+        for waiter in before.waiters.values { waiter.resume(returning: value) }
+        for waiter in before.patient { waiter.resume(returning: value) }
+        return true
+    }
+
+    /// Waits for the value, whatever happens to the calling task.
+    package func wait() async -> Value {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Value, Never>) in
+            let ready: Value? = self.state.withLock { state in
+                if let value = state.value { return value }
+                state.patient.append(continuation)
+                return nil
+            }
+            if let ready { continuation.resume(returning: ready) }
+        }
+    }
+
+    /// Waits for the value, or until the calling task is cancelled.
+    /// - Returns: nil if the calling task was cancelled first.
+    package func waitUnlessCancelled() async -> Value? {
+        let id = self.state.withLock { state in
+            state.nextWaiter += 1
+            return state.nextWaiter
+        }
+        return await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let now: Value?? = self.state.withLock { state in
+                    if let value = state.value { return .some(value) }
+                    if state.cancelled.remove(id) != nil { return .some(nil) }
+                    state.waiters[id] = continuation
+                    return nil
+                }
+                if let now { continuation.resume(returning: now) }
+            }
+        } onCancel: {
+            let waiter: CheckedContinuation<Value?, Never>? = self.state.withLock { state in
+                if let waiter = state.waiters.removeValue(forKey: id) { return waiter }
+                if state.value == nil { state.cancelled.insert(id) }
+                return nil
+            }
+            waiter?.resume(returning: nil)
+        }
+    }
+}

@@ -1,0 +1,124 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+public import JSON
+
+/// Cuts a stream of bytes into messages, one a line (`STDIO-07`).
+///
+/// Splits on byte 0x0A and nothing else (C12, C13), looks at every byte once (C7), copies every message once, and never holds more
+/// than one message of at most `limit` bytes (C8).
+public struct LineFramer: ~Copyable {
+    /// What a line turned out to be.
+    public enum Frame: Sendable {
+        /// A message: it starts with `{` or `[`.
+        case message(RawJSON)
+        /// Something else, cut to its first 1024 bytes (C1).
+        case stray(RawJSON, size: Int)
+        /// A line over the limit, with its first 1024 bytes (C6).
+        case oversized(RawJSON, size: Int)
+    }
+
+    private static let kept = 1024
+
+    private let limit: Int
+    private var partial: ByteBuilder?
+    /// Length of the current line so far, also of what was thrown away.
+    private var lineLength = 0
+
+    /// A framer at the start of a stream.
+    /// - Parameter limit: bytes that a message may have, without its line break.
+    public init(limit: Int) { self.limit = limit }
+
+    /// Takes the next bytes of the stream.
+    /// - Parameter emit: called for each line that is complete now. Blank lines are not lines (C15).
+    public mutating func append(_ bytes: UnsafeRawBufferPointer, emit: (Frame) -> Void) {
+        guard let base = bytes.baseAddress else { return }
+        var start = 0
+        while start < bytes.count {
+            guard let found = memchr(base + start, 0x0A, bytes.count - start) else {
+                self.hold(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+                return
+            }
+            let end = base.distance(to: UnsafeRawPointer(found))
+            let piece = UnsafeRawBufferPointer(rebasing: bytes[start..<end])
+            start = end + 1
+            if self.lineLength == 0 {
+                self.finish(piece, size: piece.count, emit)
+            } else {
+                self.hold(piece)
+                self.endLine(emit)
+            }
+        }
+    }
+
+    /// The stream has ended: a last line without a line break counts (C16).
+    public mutating func end(emit: (Frame) -> Void) {
+        if self.lineLength > 0 { self.endLine(emit) }
+    }
+
+    private mutating func hold(_ piece: UnsafeRawBufferPointer) {
+        let builder = self.partial.take() ?? ByteBuilder(capacity: piece.count)
+        let before = self.lineLength
+        self.lineLength += piece.count
+        if self.lineLength <= self.limit {
+            builder.append(piece)
+        } else if before <= self.limit {
+            // Too long from here on: keep the start, let go of the rest.
+            let start = ByteBuilder(capacity: Self.kept)
+            builder.withUnsafeBytes { start.append(UnsafeRawBufferPointer(rebasing: $0.prefix(Self.kept))) }
+            start.append(UnsafeRawBufferPointer(rebasing: piece.prefix(max(0, Self.kept - start.count))))
+            self.partial = start
+            return
+        }
+        self.partial = builder
+    }
+
+    private mutating func endLine(_ emit: (Frame) -> Void) {
+        let size = self.lineLength
+        self.lineLength = 0
+        guard let builder = self.partial.take() else { return }
+        let storage = builder.finish()
+        let whole = RawJSON(storage)
+        if size > self.limit { return emit(.oversized(whole, size: size)) }
+        whole.withUnsafeBytes { line in
+            guard let range = Self.trimmed(line) else { return }
+            if Self.startsMessage(line[range.lowerBound]) {
+                emit(.message(RawJSON(storage: storage, range: range)))
+            } else {
+                emit(.stray(Self.start(of: line), size: size))
+            }
+        }
+    }
+
+    private func finish(_ line: UnsafeRawBufferPointer, size: Int, _ emit: (Frame) -> Void) {
+        guard let range = Self.trimmed(line) else { return }
+        let text = UnsafeRawBufferPointer(rebasing: line[range])
+        if text.count > self.limit {
+            emit(.oversized(Self.start(of: text), size: size))
+        } else if Self.startsMessage(text[0]) {
+            emit(.message(RawJSON(ByteStorage(copying: text))))
+        } else {
+            emit(.stray(Self.start(of: text), size: size))
+        }
+    }
+
+    private static func start(of line: UnsafeRawBufferPointer) -> RawJSON {
+        RawJSON(ByteStorage(copying: UnsafeRawBufferPointer(rebasing: line.prefix(Self.kept))))
+    }
+
+    private static func startsMessage(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "{") || byte == UInt8(ascii: "[") }
+
+    /// Without a byte-order mark (C14), and white space and NUL at both ends; nil if nothing else is there.
+    private static func trimmed(_ line: UnsafeRawBufferPointer) -> Range<Int>? {
+        var lower = line.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+        var upper = line.count
+        while lower < upper, line[lower] <= 0x20 { lower += 1 }
+        while upper > lower, line[upper - 1] <= 0x20 { upper -= 1 }
+        return lower < upper ? lower..<upper : nil
+    }
+}

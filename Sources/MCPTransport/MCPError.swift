@@ -1,0 +1,72 @@
+public import JSON
+public import MCPTypes
+
+/// Why a call, a connection or a host could not do what was asked.
+///
+/// `message` is one sentence for a person: what failed, where, after how long, and what can be done about it.
+public struct MCPError: Error, Sendable, CustomStringConvertible {
+    /// What kind of failure it is. More may be added: keep a `default` when switching.
+    public struct Code: Sendable, Hashable, CustomStringConvertible {
+        /// A stable name, also in JSON output.
+        public let description: String
+        init(_ name: String) { self.description = name }
+
+        /// The server's program could not be started (B4 to B7).
+        public static let launchFailed = Self("launchFailed")
+        /// The server did not complete the handshake, or answered it with nonsense (B14).
+        public static let handshakeFailed = Self("handshakeFailed")
+        /// Client and server have no protocol revision in common.
+        public static let unsupportedRevision = Self("unsupportedRevision")
+        /// The connection ended while the call was waiting.
+        public static let connectionLost = Self("connectionLost")
+        /// The request was on its way when the connection ended: it may have been executed (F15).
+        public static let outcomeUnknown = Self("outcomeUnknown")
+        /// A time limit passed; the message names which and how long it was.
+        public static let timeout = Self("timeout")
+        /// The calling task was cancelled.
+        public static let cancelled = Self("cancelled")
+        /// The host, or this connection, is closing or closed.
+        public static let hostClosed = Self("hostClosed")
+        /// Too many requests are waiting already.
+        public static let busy = Self("busy")
+        /// The server answered with a JSON-RPC error; see ``MCPError/rpcError``.
+        public static let serverError = Self("serverError")
+        /// The server's answer is not what the protocol says.
+        public static let badResponse = Self("badResponse")
+        /// A message exceeds the size limit (C6).
+        public static let messageTooLarge = Self("messageTooLarge")
+        /// The server does not offer what was asked for.
+        public static let notSupported = Self("notSupported")
+        /// No such server, tool, prompt or resource in this host.
+        public static let notFound = Self("notFound")
+        /// The configuration cannot be used.
+        public static let invalidConfiguration = Self("invalidConfiguration")
+    }
+
+    /// What kind of failure it is.
+    public var code: Code
+    /// One sentence for a person.
+    public var message: String
+    /// The server concerned, by its name in the host.
+    public var server: String?
+    /// What the server said, for ``Code/serverError``.
+    public var rpcError: JSONRPCErrorObject?
+
+    /// Makes an error.
+    public init(_ code: Code, _ message: String, server: String? = nil, rpcError: JSONRPCErrorObject? = nil) {
+        self.code = code
+        self.message = message
+        self.server = server
+        self.rpcError = rpcError
+    }
+
+    /// `server: message`
+    public var description: String { self.server.map { "\($0): \(self.message)" } ?? self.message }
+
+    /// The same error, with the server's name if it has none yet.
+    package func naming(_ server: String?) -> MCPError {
+        var copy = self
+        copy.server = copy.server ?? server
+        return copy
+    }
+}

@@ -1,0 +1,44 @@
+/// The host's own books: what it has opened and not yet closed.
+///
+/// Counting in the code that opens and closes works in any process, however many others use it; a test that reads `/proc` counts
+/// its neighbours as well. Shared by everything that belongs to one host.
+public final class ResourceAccounts: Sendable {
+    /// What is counted.
+    public struct Snapshot: Sendable, Hashable, CustomStringConvertible {
+        /// Server processes started and not yet reaped.
+        public var processes = 0
+        /// File descriptors open on pipes and process handles.
+        public var descriptors = 0
+        /// Timers that may still fire.
+        public var timers = 0
+        /// Tasks started by the host and not yet ended.
+        public var tasks = 0
+        /// Requests without an outcome.
+        public var requests = 0
+
+        /// All counts at zero.
+        public init() {}
+
+        /// Whether nothing is open.
+        public var isEmpty: Bool { self == Self() }
+
+        /// `processes 0, descriptors 0, ...`
+        public var description: String {
+            "processes \(self.processes), descriptors \(self.descriptors), timers \(self.timers), tasks \(self.tasks), "
+                + "requests \(self.requests)"
+        }
+    }
+
+    private let counts = Locked(Snapshot())
+
+    /// Empty books.
+    public init() {}
+
+    /// What is open now.
+    public var snapshot: Snapshot { self.counts.withLock { $0 } }
+
+    /// Enters `amount` more, or fewer, of one kind.
+    package func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int> & Sendable) {
+        self.counts.withLock { $0[keyPath: kind] += amount }
+    }
+}
