@@ -47,10 +47,9 @@ let package = Package(
         .executableTarget(
             name: "mcp-host",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPHost",
+                "JSON", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
             swiftSettings: settings
         ),

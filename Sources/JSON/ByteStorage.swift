@@ -12,7 +12,7 @@
 /// 10 MB message costs 10 MB while it arrives, not 10 + 20.
 ///
 /// `@unchecked Sendable`: every mutating member is reachable only through ``ByteBuilder``, which owns its storage uniquely (it is
-/// `~Copyable`) and gives it away for good in `finish()`. What is shared is therefore never written again.
+/// `~Copyable`) and gives it away for good in `finish()` or `take()`. What is shared is therefore never written again.
 public final class ByteStorage: @unchecked Sendable {
     /// The first byte. Valid as long as the storage is alive.
     public private(set) var base: UnsafeMutableRawPointer
@@ -70,7 +70,7 @@ public final class ByteStorage: @unchecked Sendable {
 
 /// Fills a ``ByteStorage``; the only thing that can.
 public struct ByteBuilder: ~Copyable {
-    private let storage: ByteStorage
+    private var storage: ByteStorage
 
     /// Makes an empty builder.
     /// - Parameter capacity: bytes to reserve at once; it grows by doubling.
@@ -88,6 +88,12 @@ public struct ByteBuilder: ~Copyable {
     /// Calls `body` with the bytes filled so far.
     public func withUnsafeBytes<R>(_ body: (UnsafeRawBufferPointer) -> R) -> R {
         body(UnsafeRawBufferPointer(start: self.storage.base, count: self.storage.count))
+    }
+
+    /// Gives the bytes away and starts again, empty.
+    public mutating func take() -> ByteStorage {
+        defer { self.storage = ByteStorage(capacity: 0) }
+        return self.storage
     }
 
     /// Gives the bytes away; nothing can change them afterwards.

@@ -1,6 +1,6 @@
 public import JSON
 public import MCPTransport
-public import MCPTypes
+import MCPTypes
 
 /// One conversation with one server, in whichever era it speaks.
 ///
@@ -39,7 +39,7 @@ public final class ClientSession: Sendable {
     let accounts: ResourceAccounts
     let state: Locked<SessionStateMachine<Waiter>>
     let opened = Completion<Bool>()
-    let ready = Completion<Result<ServerDescription, MCPError>>()
+    package let ready = Completion<Result<ServerDescription, MCPError>>()
     /// What every modern request carries, encoded once.
     private let encodedInfo: RawJSON
     private let encodedCapabilities: RawJSON

@@ -1,6 +1,7 @@
 public import MCPClient
 import MCPStdio
 public import MCPTransport
+import MCPTypes
 
 /// One server of a host, from the moment it is added until nothing of it is left.
 ///

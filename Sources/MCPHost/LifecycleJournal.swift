@@ -6,7 +6,7 @@
     import Musl
 #endif
 
-public import MCPTransport
+import MCPTransport
 
 /// Every change of state of a host and its connections: when, why, and which task asked for it.
 ///

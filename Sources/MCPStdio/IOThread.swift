@@ -1,5 +1,5 @@
 import CMCPProcess
-package import MCPTransport
+import MCPTransport
 
 #if canImport(Darwin)
     import Darwin
@@ -63,14 +63,12 @@ package final class IOThread: Sendable {
 
     #if canImport(Darwin)
         private static let main: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = { box in
-            pthread_setname_np("mcp-io")
             Unmanaged<IOThread>.fromOpaque(box).takeUnretainedValue().loop()
         }
     #else
         private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { box in
-            pthread_setname_np(pthread_self(), "mcp-io")
             guard let box else { return nil }
-            return Unmanaged<IOThread>.fromOpaque(box).takeUnretainedValue().loop()
+            Unmanaged<IOThread>.fromOpaque(box).takeUnretainedValue().loop()
         }
     #endif
 

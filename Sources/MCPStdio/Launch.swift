@@ -1,5 +1,5 @@
 import CMCPProcess
-public import MCPTransport
+import MCPTransport
 
 #if canImport(Darwin)
     import Darwin

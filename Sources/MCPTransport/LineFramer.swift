@@ -26,7 +26,7 @@ public struct LineFramer: ~Copyable {
     private static let kept = 1024
 
     private let limit: Int
-    private var partial: ByteBuilder?
+    private var partial = ByteBuilder(capacity: 0)
     /// Length of the current line so far, also of what was thrown away.
     private var lineLength = 0
 
@@ -62,27 +62,23 @@ public struct LineFramer: ~Copyable {
     }
 
     private mutating func hold(_ piece: UnsafeRawBufferPointer) {
-        let builder = self.partial.take() ?? ByteBuilder(capacity: piece.count)
         let before = self.lineLength
         self.lineLength += piece.count
         if self.lineLength <= self.limit {
-            builder.append(piece)
+            self.partial.append(piece)
         } else if before <= self.limit {
             // Too long from here on: keep the start, let go of the rest.
             let start = ByteBuilder(capacity: Self.kept)
-            builder.withUnsafeBytes { start.append(UnsafeRawBufferPointer(rebasing: $0.prefix(Self.kept))) }
+            self.partial.withUnsafeBytes { start.append(UnsafeRawBufferPointer(rebasing: $0.prefix(Self.kept))) }
             start.append(UnsafeRawBufferPointer(rebasing: piece.prefix(max(0, Self.kept - start.count))))
             self.partial = start
-            return
         }
-        self.partial = builder
     }
 
     private mutating func endLine(_ emit: (Frame) -> Void) {
         let size = self.lineLength
         self.lineLength = 0
-        guard let builder = self.partial.take() else { return }
-        let storage = builder.finish()
+        let storage = self.partial.take()
         let whole = RawJSON(storage)
         if size > self.limit { return emit(.oversized(whole, size: size)) }
         whole.withUnsafeBytes { line in

@@ -1,4 +1,3 @@
-public import JSON
 public import MCPTypes
 
 /// Why a call, a connection or a host could not do what was asked.

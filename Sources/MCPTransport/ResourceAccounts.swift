@@ -38,7 +38,7 @@ public final class ResourceAccounts: Sendable {
     public var snapshot: Snapshot { self.counts.withLock { $0 } }
 
     /// Enters `amount` more, or fewer, of one kind.
-    package func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int> & Sendable) {
+    package func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int>) {
         self.counts.withLock { $0[keyPath: kind] += amount }
     }
 }

@@ -39,8 +39,8 @@ public struct SystemTimekeeper: Timekeeper {
     }
 }
 
-/// `@unchecked Sendable` is not needed: a dispatch source may be scheduled and cancelled from any thread.
-private final class SystemTimer: DeadlineTimer {
+/// `@unchecked Sendable`: a dispatch source may be scheduled and cancelled from any thread, its type just does not say so.
+private final class SystemTimer: DeadlineTimer, @unchecked Sendable {
     private let source: any DispatchSourceTimer
     private let timekeeper: SystemTimekeeper
 

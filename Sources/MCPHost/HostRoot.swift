@@ -1,0 +1,231 @@
+import MCPTransport
+
+/// The owner of everything that a host opens. It makes the one task from which all connections are run; this file is the only one
+/// with an unstructured task in it.
+///
+/// The law of the house: callers decide, under a lock, that something is to be opened or closed; only the root enters and leaves it.
+final class HostRoot: Sendable {
+    private enum Phase { case open, draining, closing, closed }
+
+    private struct State {
+        var phase: Phase = .open
+        var isRunning = false
+        /// By name; removed when it is gone.
+        var connections: [String: Connection] = [:]
+        /// In the order in which they were added.
+        var order: [String] = []
+        /// Ends of connections that are gone.
+        var ended: [TeardownReport.Server] = []
+        var callsInFlight = 0
+        var closingSince: Duration?
+        var drainTimer: (any DeadlineTimer)?
+        /// Added and not yet entered by the root.
+        var waiting: [ObjectIdentifier: Connection] = [:]
+    }
+
+    let configuration: HostConfiguration
+    let context: HostContext
+    let registry = ToolRegistry()
+    private let state = Locked(State())
+    private let report = Completion<TeardownReport>()
+    private let closingAsked = Completion<Void>()
+    private let arrivals: AsyncStream<Connection>
+    private let arrival: AsyncStream<Connection>.Continuation
+
+    init(_ configuration: HostConfiguration) {
+        self.configuration = configuration
+        self.context = HostContext(
+            accounts: ResourceAccounts(),
+            journal: LifecycleJournal(capacity: configuration.journalCapacity, timekeeper: configuration.timekeeper),
+            timekeeper: configuration.timekeeper
+        )
+        (self.arrivals, self.arrival) = AsyncStream.makeStream()
+    }
+
+    // MARK: The root task
+
+    /// Makes the root task. Nobody holds or cancels it: it ends when the host does.
+    func launch() { Task.detached(name: "MCPHost root") { await self.run() } }
+
+    /// Runs all connections until the host has shut down. Entered once; a second caller waits for the end.
+    func run() async {
+        let isFirst = self.state.withLock { state in
+            defer { state.isRunning = true }
+            return !state.isRunning
+        }
+        guard isFirst else { return _ = await self.report.wait() }
+        await withTaskCancellationHandler {
+            await withDiscardingTaskGroup { group in
+                for await connection in self.arrivals {
+                    self.state.withLock { _ = $0.waiting.removeValue(forKey: ObjectIdentifier(connection)) }
+                    self.context.accounts.add(1, \.tasks)
+                    group.addTask(name: "MCP connection \(connection.name)") {
+                        await connection.run()
+                        self.context.accounts.add(-1, \.tasks)
+                        self.left(connection)
+                    }
+                }
+            }
+        } onCancel: {
+            self.beginShutdown(.orderly, cause: "the task that runs the host was cancelled")
+        }
+        self.finish()
+    }
+
+    private func left(_ connection: Connection) {
+        guard let report = connection.gone.value else { return }
+        self.state.withLock { state in
+            state.ended.append(report)
+            // A failed one stays visible, with its reason, until it is removed.
+            if state.connections[connection.name] === connection, connection.status != .failed {
+                state.connections[connection.name] = nil
+                state.order.removeAll { $0 == connection.name }
+            }
+        }
+        self.registry.forget(connection.name)
+    }
+
+    private func finish() {
+        let (forgotten, timer) = self.state.withLock { state in
+            defer {
+                state.waiting = [:]
+                state.drainTimer = nil
+            }
+            return (Array(state.waiting.values), state.drainTimer)
+        }
+        for connection in forgotten {
+            connection.neverRan()
+            self.left(connection)
+        }
+        if let timer {
+            timer.cancel()
+            self.context.accounts.add(-1, \.timers)
+        }
+        self.state.withLock { $0.phase = .closed }
+        let report = self.snapshotReport(isComplete: true)
+        self.context.journal.note("closed", cause: report.description)
+        self.report.complete(report)
+    }
+
+    // MARK: For any task
+
+    /// All connections, in the order in which they were added.
+    var connections: [Connection] {
+        self.state.withLock { state in state.order.compactMap { state.connections[$0] } }
+    }
+
+    func connection(_ name: String) -> Connection? { self.state.withLock { $0.connections[name] } }
+
+    /// Opens a connection; returns at once.
+    func add(_ configuration: ServerConfiguration) throws(MCPError) -> Connection {
+        let connection = Connection(configuration, context: self.context)
+        try self.state.withLock { state throws(MCPError) in
+            guard state.phase == .open else { throw MCPError(.hostClosed, "the host is closing", server: configuration.name) }
+            if let existing = state.connections[configuration.name], existing.status != .failed {
+                throw MCPError(
+                    .invalidConfiguration,
+                    "a server of this name is there already; remove it first, or choose another name",
+                    server: configuration.name
+                )
+            }
+            state.order.removeAll { $0 == configuration.name }
+            state.order.append(configuration.name)
+            state.connections[configuration.name] = connection
+            state.waiting[ObjectIdentifier(connection)] = connection
+        }
+        self.context.journal.note("added", server: configuration.name, cause: configuration.endpointDescription)
+        self.arrival.yield(connection)
+        return connection
+    }
+
+    /// Takes a connection out of the host and asks for its end.
+    func remove(_ name: String, cause: String) -> Connection? {
+        let connection = self.state.withLock { state in
+            state.order.removeAll { $0 == name }
+            return state.connections.removeValue(forKey: name)
+        }
+        connection?.close(.orderly, cause: cause)
+        return connection
+    }
+
+    // MARK: Calls, which draining waits for
+
+    func beginCall() throws(MCPError) {
+        try self.state.withLock { state throws(MCPError) in
+            guard state.phase == .open else { throw MCPError(.hostClosed, "the host is closing: no new calls") }
+            state.callsInFlight += 1
+        }
+    }
+
+    func endCall() {
+        let isDrained = self.state.withLock { state in
+            state.callsInFlight -= 1
+            return state.phase == .draining && state.callsInFlight == 0
+        }
+        if isDrained { self.closeAll(.orderly, cause: "drained") }
+    }
+
+    // MARK: The end
+
+    /// Starts the shutdown, or hurries it; returns at once.
+    func beginShutdown(_ manner: CloseManner, cause: String) {
+        enum Next { case nothing, drain, close }
+        let now = self.context.timekeeper.now
+        let next: Next = self.state.withLock { state in
+            switch state.phase {
+            case .open:
+                state.closingSince = now
+                guard manner == .orderly, state.callsInFlight > 0, self.configuration.drainTimeout > .zero else { return .close }
+                state.phase = .draining
+                return .drain
+            case .draining: return manner == .force ? .close : .nothing
+            case .closing: return manner == .force ? .close : .nothing
+            case .closed: return .nothing
+            }
+        }
+        if next != .nothing { self.context.journal.note("shutdown", cause: cause) }
+        self.closingAsked.complete(())
+        switch next {
+        case .nothing: break
+        case .close: self.closeAll(manner, cause: cause)
+        case .drain:
+            self.context.accounts.add(1, \.timers)
+            let timer = self.context.timekeeper.makeTimer { [weak self] in
+                self?.closeAll(.orderly, cause: "the drain limit has passed")
+            }
+            self.state.withLock { $0.drainTimer = timer }
+            timer.set(now + self.configuration.drainTimeout)
+        }
+    }
+
+    private func closeAll(_ manner: CloseManner, cause: String) {
+        let connections: [Connection] = self.state.withLock { state in
+            guard state.phase != .closed else { return [] }
+            state.phase = .closing
+            return Array(state.connections.values)
+        }
+        self.arrival.finish()
+        for connection in connections { connection.close(manner, cause: cause) }
+    }
+
+    /// What the shutdown has come to so far.
+    func snapshotReport(isComplete: Bool) -> TeardownReport {
+        let now = self.context.timekeeper.now
+        let (ended, since) = self.state.withLock { ($0.ended, $0.closingSince) }
+        return TeardownReport(
+            servers: ended,
+            open: self.context.accounts.snapshot,
+            duration: since.map { now - $0 } ?? .zero,
+            isComplete: isComplete
+        )
+    }
+
+    /// Waits until somebody asks for the end.
+    func waitForClosing() async { _ = await self.closingAsked.waitUnlessCancelled() }
+
+    /// Waits for the end, whatever happens to the calling task.
+    func waitForEnd() async -> TeardownReport { await self.report.wait() }
+
+    /// Waits for the end unless the calling task is cancelled.
+    func waitForEndUnlessCancelled() async -> TeardownReport? { await self.report.waitUnlessCancelled() }
+}

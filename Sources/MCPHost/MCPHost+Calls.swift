@@ -1,0 +1,150 @@
+public import JSON
+public import MCPClient
+public import MCPTransport
+public import MCPTypes
+
+/// One thing that a server offers, with the server's name.
+public struct Offered<Item: Sendable>: Sendable {
+    /// The server's name in the host.
+    public var server: String
+    /// What it offers.
+    public var item: Item
+}
+
+/// What a walk over all servers brought.
+public struct Collected<Item: Sendable>: Sendable {
+    /// Everything, server by server in the order in which they were added.
+    public var items: [Offered<Item>] = []
+    /// Servers that could not be asked, and why.
+    public var failures: [(server: String, error: MCPError)] = []
+}
+
+extension Offered where Item == Tool {
+    /// The name under which the host offers the tool; see ``ToolName``.
+    public var qualifiedName: String { ToolName.qualified(server: self.server, tool: self.item.name) }
+}
+
+/// The protocol's methods over all servers. From any task.
+extension MCPHost {
+    /// The tools of all servers that can be reached.
+    public func tools() async throws(MCPError) -> Collected<Tool> {
+        let collected = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in try await session.listTools() }
+        for (server, tools) in Dictionary(grouping: collected.items, by: \.server) {
+            let taken = self.root.registry.learn(server, tools: tools.map(\.item))
+            for name in taken { self.journal.note("name taken", server: server, cause: "\(name) means another server's tool already") }
+        }
+        return collected
+    }
+
+    /// The resources of all servers that can be reached.
+    public func resources() async throws(MCPError) -> Collected<Resource> {
+        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResources() }
+    }
+
+    /// The resource templates of all servers that can be reached.
+    public func resourceTemplates() async throws(MCPError) -> Collected<ResourceTemplate> {
+        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResourceTemplates() }
+    }
+
+    /// The prompts of all servers that can be reached.
+    public func prompts() async throws(MCPError) -> Collected<Prompt> {
+        try await self.collect({ $0.prompts != nil }) { session throws(MCPError) in try await session.listPrompts() }
+    }
+
+    /// Calls a tool by the name under which the host offers it.
+    /// - Parameter arguments: a JSON object.
+    /// - Throws: `notFound` if no server offers that name.
+    public func callTool(
+        _ name: String,
+        arguments: RawJSON? = nil,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> CallToolResult {
+        if self.root.registry.route(name) == nil { _ = try await self.tools() }
+        guard let route = self.root.registry.route(name) else {
+            throw MCPError(.notFound, "no server offers a tool \"\(name)\"; tools() lists what there is")
+        }
+        return try await self.callTool(server: route.server, name: route.tool, arguments: arguments, options: options)
+    }
+
+    /// Calls a server's tool.
+    public func callTool(
+        server: String,
+        name: String,
+        arguments: RawJSON? = nil,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> CallToolResult {
+        try await self.ask(server) { session throws(MCPError) in
+            try await session.callTool(name, arguments: arguments, options: options)
+        }
+    }
+
+    /// Reads a server's resource.
+    public func readResource(
+        server: String,
+        uri: String,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> ReadResourceResult {
+        try await self.ask(server) { session throws(MCPError) in try await session.readResource(uri, options: options) }
+    }
+
+    /// Fills in a server's prompt.
+    public func getPrompt(
+        server: String,
+        name: String,
+        arguments: [String: String] = [:],
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> GetPromptResult {
+        try await self.ask(server) { session throws(MCPError) in
+            try await session.getPrompt(name, arguments: arguments, options: options)
+        }
+    }
+
+    /// One call to one server, counted so that a shutdown can wait for it.
+    private func ask<R: Sendable>(
+        _ server: String,
+        _ body: (ClientSession) async throws(MCPError) -> R
+    ) async throws(MCPError) -> R {
+        try self.root.beginCall()
+        defer { self.root.endCall() }
+        do throws(MCPError) {
+            return try await body(try await self.connection(server).session())
+        } catch {
+            throw error.naming(server)
+        }
+    }
+
+    /// Asks all servers that offer something, in parallel.
+    private func collect<Item: Sendable>(
+        _ offers: @escaping @Sendable (ServerCapabilities) -> Bool,
+        _ list: @escaping @Sendable (ClientSession) async throws(MCPError) -> [Item]
+    ) async throws(MCPError) -> Collected<Item> {
+        try self.root.beginCall()
+        defer { self.root.endCall() }
+        let connections = self.connections
+        let results = await withTaskGroup(of: (Int, Result<[Item], MCPError>).self) { group in
+            for (place, connection) in connections.enumerated() {
+                group.addTask {
+                    do throws(MCPError) {
+                        let session = try await connection.session()
+                        guard let server = session.server, offers(server.capabilities) else { return (place, .success([])) }
+                        return (place, .success(try await list(session)))
+                    } catch {
+                        return (place, .failure(error.naming(connection.name)))
+                    }
+                }
+            }
+            var results: [Int: Result<[Item], MCPError>] = [:]
+            for await (place, result) in group { results[place] = result }
+            return results
+        }
+        var collected = Collected<Item>()
+        for (place, connection) in connections.enumerated() {
+            switch results[place] {
+            case .success(let items)?: collected.items += items.map { Offered(server: connection.name, item: $0) }
+            case .failure(let error)?: collected.failures.append((connection.name, error))
+            case nil: break
+            }
+        }
+        return collected
+    }
+}

@@ -1,0 +1,185 @@
+public import Logging
+public import MCPTransport
+public import ServiceLifecycle
+
+/// Many connections to MCP servers, opened, used and closed from any task, in any order, at any moment.
+///
+/// ```swift
+/// let host = try await MCPHost.start(configuration)   // any task
+/// let result = try await host.callTool("git__git_log", arguments: ["repo_path": "."])
+/// let report = await host.shutdown()                  // any other task
+/// ```
+///
+/// A connection belongs to the host's root task and never to the task that asked for it, so the end of a caller is not the end of a
+/// connection. Dropping the last reference without ``shutdown()`` closes everything too, and logs a fault.
+public final class MCPHost: Sendable {
+    let root: HostRoot
+    private let logger: Logger
+    private let shutdownAsked = Locked(false)
+
+    /// A host that is not running yet; for a `ServiceGroup`, or call ``run()``.
+    /// - Parameter logger: told of faults only.
+    public init(_ configuration: HostConfiguration = HostConfiguration(), logger: Logger = Logger(label: "mcp-host")) {
+        self.root = HostRoot(configuration)
+        self.logger = logger
+        for server in configuration.servers { self.addAtStart(server) }
+    }
+
+    private func addAtStart(_ server: ServerConfiguration) {
+        do throws(MCPError) {
+            _ = try self.root.add(server)
+        } catch {
+            self.logger.error("\(error)")
+        }
+    }
+
+    deinit {
+        guard !self.shutdownAsked.withLock({ $0 }) else { return }
+        let names = self.root.connections.map(\.name).joined(separator: ", ")
+        if !names.isEmpty {
+            self.logger.error("fault: an MCPHost was dropped without shutdown(); closing its servers now: \(names)")
+        }
+        self.root.beginShutdown(.orderly, cause: "the host was dropped without shutdown()")
+    }
+
+    // MARK: Life
+
+    /// Starts a host and waits until each of its servers is ready or has failed.
+    ///
+    /// A server that fails does not disturb the others: see ``connections``. If the calling task is cancelled meanwhile, the host is
+    /// closed again.
+    /// - Throws: `cancelled`; `invalidConfiguration` when two servers have the same name.
+    public static func start(
+        _ configuration: HostConfiguration = HostConfiguration(),
+        logger: Logger = Logger(label: "mcp-host")
+    ) async throws(MCPError) -> MCPHost {
+        var names: Set<String> = []
+        for server in configuration.servers where !names.insert(server.name).inserted {
+            throw MCPError(.invalidConfiguration, "two servers have the name \"\(server.name)\"")
+        }
+        let host = MCPHost(configuration, logger: logger)
+        host.root.context.journal.note("opened", cause: "start() with \(configuration.servers.count) servers")
+        host.root.launch()
+        guard await host.settle() else {
+            host.beginShutdown(.orderly, cause: "the starting task was cancelled")
+            throw MCPError(.cancelled, "starting the host was cancelled; what was open is being closed")
+        }
+        return host
+    }
+
+    /// Gives `body` a running host, and closes it when `body` ends, however it ends.
+    public static func withHost<R>(
+        _ configuration: HostConfiguration = HostConfiguration(),
+        logger: Logger = Logger(label: "mcp-host"),
+        _ body: (MCPHost) async throws -> R
+    ) async throws -> R {
+        let host = try await MCPHost.start(configuration, logger: logger)
+        do {
+            let result = try await body(host)
+            await host.close(cause: "the scope ended")
+            return result
+        } catch {
+            await host.close(cause: "the scope threw \(error)")
+            throw error
+        }
+    }
+
+    /// Waits until every server is ready or has failed.
+    /// - Returns: false if the calling task was cancelled first.
+    func settle() async -> Bool {
+        for connection in self.root.connections {
+            if await connection.ready.waitUnlessCancelled() == nil { return false }
+        }
+        return true
+    }
+
+    /// Closes everything, and tells what is left: nothing.
+    ///
+    /// From any task, at any moment, any number of times, also at once; all callers get the same report. New calls are refused, calls
+    /// in flight may end within `drainTimeout`, then all servers are closed in parallel. Cancelling the calling task ends its waiting
+    /// and not the closing; the report then says that it is not complete.
+    @discardableResult
+    public func shutdown() async -> TeardownReport {
+        self.beginShutdown(.orderly, cause: "shutdown()")
+        return await self.root.waitForEndUnlessCancelled() ?? self.root.snapshotReport(isComplete: false)
+    }
+
+    /// As ``shutdown()``, without patience: SIGKILL to every server's process group now.
+    @discardableResult
+    public func shutdownNow() async -> TeardownReport {
+        self.beginShutdown(.force, cause: "shutdownNow()")
+        return await self.root.waitForEndUnlessCancelled() ?? self.root.snapshotReport(isComplete: false)
+    }
+
+    /// Waits for the end to the end, also in a cancelled task: for scopes, which must not leave anything behind.
+    @discardableResult
+    private func close(cause: String) async -> TeardownReport {
+        self.beginShutdown(.orderly, cause: cause)
+        return await self.root.waitForEnd()
+    }
+
+    /// Starts the shutdown and returns at once. Safe in a handler, a log sink, a `deinit`.
+    public func beginShutdown(_ manner: CloseManner = .orderly, cause: String = "beginShutdown()") {
+        self.shutdownAsked.withLock { $0 = true }
+        self.root.beginShutdown(manner, cause: cause)
+    }
+
+    /// Waits until every server is ready or has failed; for a host whose ``run()`` is called elsewhere.
+    /// - Returns: false if the calling task was cancelled first.
+    public func ready() async -> Bool { await self.settle() }
+
+    /// Waits until somebody asks for the end, or the calling task is cancelled.
+    public func closing() async { await self.root.waitForClosing() }
+
+    // MARK: Servers
+
+    /// All connections in the order in which they were added, failed ones too.
+    public var connections: [Connection] { self.root.connections }
+
+    /// The connection of that name.
+    public func connection(_ name: String) throws(MCPError) -> Connection {
+        if let connection = self.root.connection(name) { return connection }
+        let known = self.root.connections.map(\.name).joined(separator: ", ")
+        throw MCPError(.notFound, "no server \"\(name)\" in this host; there are: \(known.isEmpty ? "none" : known)")
+    }
+
+    /// Opens one more server, at any time, and waits until it is ready.
+    /// - Throws: why it cannot be opened; it is removed again then. `cancelled` if the calling task is: the server is closed again.
+    @discardableResult
+    public func addServer(_ server: ServerConfiguration) async throws(MCPError) -> Connection {
+        let connection = try self.root.add(server)
+        do throws(MCPError) {
+            _ = try await connection.session()
+        } catch {
+            _ = self.root.remove(server.name, cause: error.code == .cancelled ? "the adding task was cancelled" : "it could not be opened")
+            if error.code != .cancelled { _ = await connection.gone.waitUnlessCancelled() }
+            throw error
+        }
+        return connection
+    }
+
+    /// Closes one server, at any time, and waits until nothing is left of it.
+    /// - Returns: how it ended; nil if there is no such server, or if the calling task was cancelled while it waited.
+    @discardableResult
+    public func removeServer(_ name: String) async -> TeardownReport.Server? {
+        guard let connection = self.root.remove(name, cause: "removeServer()") else { return nil }
+        return await connection.gone.waitUnlessCancelled()
+    }
+
+    /// Every change of state, with its cause and the task that asked.
+    public var journal: LifecycleJournal { self.root.context.journal }
+
+    /// What the host has open now.
+    public var openResources: ResourceAccounts.Snapshot { self.root.context.accounts.snapshot }
+}
+
+extension MCPHost: Service {
+    /// Runs the host as a service: until it is shut down, gracefully or not.
+    public func run() async throws {
+        await withGracefulShutdownHandler {
+            await self.root.run()
+        } onGracefulShutdown: {
+            self.beginShutdown(.orderly, cause: "graceful shutdown of the service group")
+        }
+    }
+}

@@ -1,0 +1,31 @@
+import MCPTransport
+import MCPTypes
+
+/// Which name means which tool: filled by listing, never by taking names apart.
+final class ToolRegistry: Sendable {
+    struct Route: Sendable, Hashable {
+        var server: String
+        var tool: String
+    }
+
+    private let routes = Locked<[String: Route]>([:])
+
+    /// Replaces what is known of one server.
+    /// - Returns: names that somebody else has already; those tools can be called by server and tool only.
+    func learn(_ server: String, tools: [Tool]) -> [String] {
+        self.routes.withLock { routes in
+            routes = routes.filter { $0.value.server != server }
+            var taken: [String] = []
+            for tool in tools {
+                let route = Route(server: server, tool: tool.name)
+                let name = ToolName.qualified(server: server, tool: tool.name)
+                if let other = routes[name], other != route { taken.append(name) } else { routes[name] = route }
+            }
+            return taken
+        }
+    }
+
+    func forget(_ server: String) { self.routes.withLock { $0 = $0.filter { $0.value.server != server } } }
+
+    func route(_ name: String) -> Route? { self.routes.withLock { $0[name] } }
+}

@@ -1,0 +1,209 @@
+public import JSON
+
+/// How the user is to be asked: by a form, or by a page.
+public enum ElicitRequestParams: ProtocolObject {
+    /// By a form; a message without `mode` is one.
+    case form(ElicitRequestFormParams)
+    /// By a page. Revisions 2025-11-25 and later.
+    case url(ElicitRequestURLParams)
+
+    /// Reads whichever it is.
+    public init(from reader: inout JSONReader) throws(JSONError) {
+        if try reader.peekMember("mode") == "url" { self = .url(try reader.read()) } else { self = .form(try reader.read()) }
+    }
+
+    /// Writes whichever it is.
+    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
+        switch self {
+        case .form(let params): params.encode(to: &writer, for: revision)
+        case .url(let params): params.encode(to: &writer, for: revision)
+        }
+    }
+}
+
+/// One field of a form, told apart by its shape.
+public enum PrimitiveSchemaDefinition: ProtocolObject {
+    /// Text.
+    case string(StringSchema)
+    /// A number.
+    case number(NumberSchema)
+    /// Yes or no.
+    case boolean(BooleanSchema)
+    /// One of several values.
+    case untitledSingleSelect(UntitledSingleSelectEnumSchema)
+    /// One of several values with names.
+    case titledSingleSelect(TitledSingleSelectEnumSchema)
+    /// Some of several values.
+    case untitledMultiSelect(UntitledMultiSelectEnumSchema)
+    /// Some of several values with names.
+    case titledMultiSelect(TitledMultiSelectEnumSchema)
+    /// One of several values, names in a second list.
+    case legacyTitled(LegacyTitledEnumSchema)
+    /// A shape that this library does not know, kept as it came.
+    case unknown(JSONObject)
+
+    /// Reads whichever it is.
+    public init(from reader: inout JSONReader) throws(JSONError) {
+        switch try reader.peekMember("type") {
+        case "number"?, "integer"?: self = .number(try reader.read())
+        case "boolean"?: self = .boolean(try reader.read())
+        case "array"?:
+            let start = reader.checkpoint
+            do throws(JSONError) {
+                self = .titledMultiSelect(try reader.read())
+            } catch {
+                reader.rewind(to: start)
+                self = .untitledMultiSelect(try reader.read())
+            }
+        case "string"?:
+            if try reader.hasMember("oneOf") {
+                self = .titledSingleSelect(try reader.read())
+            } else if try reader.hasMember("enumNames") {
+                self = .legacyTitled(try reader.read())
+            } else if try reader.hasMember("enum") {
+                self = .untitledSingleSelect(try reader.read())
+            } else {
+                self = .string(try reader.read())
+            }
+        default: self = .unknown(try reader.read())
+        }
+    }
+
+    /// Writes whichever it is.
+    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
+        switch self {
+        case .string(let schema): schema.encode(to: &writer, for: revision)
+        case .number(let schema): schema.encode(to: &writer, for: revision)
+        case .boolean(let schema): schema.encode(to: &writer, for: revision)
+        case .untitledSingleSelect(let schema): schema.encode(to: &writer, for: revision)
+        case .titledSingleSelect(let schema): schema.encode(to: &writer, for: revision)
+        case .untitledMultiSelect(let schema): schema.encode(to: &writer, for: revision)
+        case .titledMultiSelect(let schema): schema.encode(to: &writer, for: revision)
+        case .legacyTitled(let schema): schema.encode(to: &writer, for: revision)
+        case .unknown(let object): object.encode(to: &writer)
+        }
+    }
+}
+
+/// Values by name, in the order in which they were written.
+public struct OrderedMembers<Value: ProtocolObject>: ProtocolObject {
+    /// One member.
+    public struct Member: Sendable, Hashable {
+        /// Its name.
+        public var name: String
+        /// Its value.
+        public var value: Value
+        /// A name and a value.
+        public init(_ name: String, _ value: Value) { (self.name, self.value) = (name, value) }
+    }
+
+    /// The members in order.
+    public var members: [Member]
+
+    /// These members, in this order.
+    public init(_ members: [Member] = []) { self.members = members }
+
+    /// The value of a name; of equal names the last.
+    public subscript(name: String) -> Value? { self.members.last { $0.name == name }?.value }
+
+    /// Reads an object.
+    public init(from reader: inout JSONReader) throws(JSONError) {
+        self.members = []
+        try reader.beginObject()
+        while let key = try reader.nextKey() { self.members.append(Member(key.string, try reader.read())) }
+    }
+
+    /// Writes an object.
+    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
+        writer.beginObject()
+        for member in self.members {
+            writer.key(member.name)
+            member.value.encode(to: &writer, for: revision)
+        }
+        writer.endObject()
+    }
+}
+
+/// Fields of a form by name, in order.
+public typealias ElicitationFields = OrderedMembers<PrimitiveSchemaDefinition>
+/// What a modern server needs, by a key of its own.
+public typealias InputRequests = OrderedMembers<InputRequest>
+/// Answers to it, by the same keys.
+public typealias InputResponses = OrderedMembers<InputResponse>
+
+/// Something that a modern server needs from the client: a request without an id, inside a result. Revision 2026-07-28.
+public enum InputRequest: ProtocolObject {
+    /// Ask the model.
+    case createMessage(CreateMessageRequestParams)
+    /// List the roots.
+    case listRoots(EmptyParams?)
+    /// Ask the user.
+    case elicit(ElicitRequestParams)
+    /// A method that this library does not know, kept as it came.
+    case unknown(JSONObject)
+
+    /// Reads whichever it is.
+    public init(from reader: inout JSONReader) throws(JSONError) {
+        let object = try reader.read(RawJSON.self)
+        struct Head<Params: ProtocolObject>: JSONDecodable {
+            var params: Params?
+            init(from reader: inout JSONReader) throws(JSONError) {
+                try reader.beginObject()
+                while let key = try reader.nextKey() {
+                    if "params" ~= key { self.params = try reader.read() } else { try reader.skipValue() }
+                }
+            }
+        }
+        var look = try JSONReader(object)
+        switch try look.peekMember("method") {
+        case CreateMessageRequest.method.rawValue?:
+            guard let params = try object.decode(Head<CreateMessageRequestParams>.self).params else {
+                throw reader.missing("params", in: "CreateMessageRequest")
+            }
+            self = .createMessage(params)
+        case ListRootsRequest.method.rawValue?: self = .listRoots(try object.decode(Head<EmptyParams>.self).params)
+        case ElicitRequest.method.rawValue?:
+            guard let params = try object.decode(Head<ElicitRequestParams>.self).params else {
+                throw reader.missing("params", in: "ElicitRequest")
+            }
+            self = .elicit(params)
+        default: self = .unknown(try object.decode())
+        }
+    }
+
+    /// Writes whichever it is.
+    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
+        func write(_ method: Method, _ params: (some ProtocolObject)?, to writer: inout JSONWriter) {
+            writer.beginObject()
+            writer.key("method")
+            writer.write(method.rawValue)
+            if let params { writer.member("params", params, for: revision) }
+            writer.endObject()
+        }
+        switch self {
+        case .createMessage(let params): write(.samplingCreateMessage, params, to: &writer)
+        case .listRoots(let params): write(.rootsList, params, to: &writer)
+        case .elicit(let params): write(.elicitationCreate, params, to: &writer)
+        case .unknown(let object): object.encode(to: &writer)
+        }
+    }
+}
+
+/// The answer to an ``InputRequest``. It does not tell its kind: decode it as the request with the same key demands.
+public struct InputResponse: ProtocolObject {
+    /// The answer, unread.
+    public var result: RawJSON
+
+    /// An answer.
+    public init(_ result: some ProtocolObject) {
+        var writer = JSONWriter()
+        result.encode(to: &writer, for: .v2026_07_28)
+        self.result = writer.finish()
+    }
+
+    /// Reads any object.
+    public init(from reader: inout JSONReader) throws(JSONError) { self.result = try reader.readRaw() }
+
+    /// Writes it as it came.
+    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) { self.result.encode(to: &writer) }
+}

@@ -1,0 +1,81 @@
+public import JSON
+
+/// The id of a request: what its answer is found by.
+public enum RequestID: Sendable, Hashable, CustomStringConvertible {
+    /// A whole number.
+    case integer(Int64)
+    /// Any text.
+    case string(String)
+
+    /// The id as a person would write it.
+    public var description: String {
+        switch self {
+        case .integer(let value): String(value)
+        case .string(let value): "\"\(value)\""
+        }
+    }
+}
+
+extension RequestID: JSONDecodable, JSONEncodable {
+    /// Reads a string or a whole number; anything else is an error.
+    public init(from reader: inout JSONReader) throws(JSONError) {
+        if try reader.peekKind() == .string {
+            self = .string(try reader.readString())
+        } else {
+            self = .integer(try reader.read())
+        }
+    }
+
+    /// Writes it as it came.
+    public func encode(to writer: inout JSONWriter) {
+        switch self {
+        case .integer(let value): writer.write(value)
+        case .string(let value): writer.write(value)
+        }
+    }
+}
+
+/// What ties progress to its request; of the same form as an id.
+public typealias ProgressToken = RequestID
+
+/// A whole number, or `null` where the protocol gives that a meaning of its own.
+public struct NullableInteger: Sendable, Hashable, JSONDecodable, JSONEncodable, ExpressibleByIntegerLiteral {
+    /// The number; nil is `null`.
+    public var value: Int64?
+    /// A number, or nil for `null`.
+    public init(_ value: Int64?) { self.value = value }
+    /// A number.
+    public init(integerLiteral value: Int64) { self.value = value }
+    /// Reads a number or `null`.
+    public init(from reader: inout JSONReader) throws(JSONError) { self.value = try reader.readIfPresent() }
+    /// Writes a number or `null`.
+    public func encode(to writer: inout JSONWriter) {
+        if let value = self.value { writer.write(value) } else { writer.writeNull() }
+    }
+}
+
+/// For whom a cached result is valid. Revision 2026-07-28.
+public struct CacheScope: OpenString {
+    /// The word on the wire.
+    public var rawValue: String
+    /// Takes any word.
+    public init(rawValue: String) { self.rawValue = rawValue }
+    /// Only for whoever asked.
+    public static let `private` = Self(rawValue: "private")
+    /// For everybody.
+    public static let `public` = Self(rawValue: "public")
+}
+
+/// Whether a result is the result. Revision 2026-07-28; absent means ``complete``.
+public struct ResultType: OpenString {
+    /// The word on the wire.
+    public var rawValue: String
+    /// Takes any word.
+    public init(rawValue: String) { self.rawValue = rawValue }
+    /// This is the result.
+    public static let complete = Self(rawValue: "complete")
+    /// The server needs something first.
+    public static let inputRequired = Self(rawValue: "input_required")
+    /// It became a task, of the extension for tasks.
+    public static let task = Self(rawValue: "task")
+}

@@ -1,0 +1,160 @@
+import ArgumentParser
+import Foundation
+import JSON
+import MCPHost
+import MCPTransport
+import UnixSignals
+
+/// How this program ends (also in `--help` and README).
+enum ExitCodes {
+    static let serverUnreachable = ExitCode(4)
+    static let toolFailed = ExitCode(5)
+    static let leftBehind = ExitCode(6)
+    static let interrupted = ExitCode(130)
+
+    static let help = """
+        EXIT CODES
+          0    all went well
+          4    a server could not be reached, or answered with an error
+          5    the tool itself answered with an error
+          6    something was left behind after closing
+          64   the command line or the configuration cannot be used
+          130  interrupted
+        """
+}
+
+/// What all commands that open servers have in common.
+struct HostOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: "Configuration in the mcpServers form. Default: .mcp.json here; without one, a built-in demo server."
+    )
+    var config: String?
+
+    @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else.")
+    var json = false
+
+    @Flag(name: .long, help: "Print the whole report of how the servers ended.")
+    var report = false
+
+    /// The configuration that counts.
+    func load() throws -> HostConfiguration {
+        do throws(MCPError) {
+            if let config = self.config { return try HostConfiguration(contentsOf: config) }
+            if FileManager.default.fileExists(atPath: ".mcp.json") { return try HostConfiguration(contentsOf: ".mcp.json") }
+            return HostConfiguration(servers: [Self.demo])
+        } catch {
+            Terminal.error("mcp-host: \(VisibleText.block(error.message))")
+            throw ExitCode(64)
+        }
+    }
+
+    /// This very program as a server.
+    private static var demo: ServerConfiguration {
+        let path = Bundle.main.executablePath ?? CommandLine.arguments[0]
+        return ServerConfiguration(name: "demo", command: path, arguments: ["demo-server"])
+    }
+}
+
+/// Opens the configured servers, does something with them, closes them, and says how that went.
+struct HostCommand {
+    var options: HostOptions
+    /// Only these servers; nil for all.
+    var only: String?
+
+    /// - Parameter body: what to do; returns the JSON document and the exit code.
+    func run(_ body: @escaping @Sendable (MCPHost) async throws -> (JSONObject, ExitCode?)) async throws {
+        var configuration = try self.options.load()
+        if let only = self.only {
+            guard configuration.servers.contains(where: { $0.name == only }) else {
+                let names = configuration.servers.map(\.name).joined(separator: ", ")
+                Terminal.error("mcp-host: no server \"\(only)\" in the configuration; there are: \(names)")
+                throw ExitCode(64)
+            }
+            configuration.servers.removeAll { $0.name != only }
+        }
+        let spinner = Spinner("starting \(configuration.servers.count) server(s)")
+        defer { spinner.stop() }
+        let host = MCPHost(configuration)
+        let outcome = await Self.supervised(host) {
+            guard await host.ready() else { return (JSONObject(), ExitCodes.interrupted) }
+            spinner.stop()
+            do {
+                return try await body(host)
+            } catch let error as MCPError {
+                Terminal.error("mcp-host: \(VisibleText.block(error.description))")
+                let code = error.code == .hostClosed || error.code == .cancelled ? ExitCodes.interrupted : ExitCodes.serverUnreachable
+                return (["error": ["code": .string(error.code.description), "message": .string(error.message)]], code)
+            } catch {
+                Terminal.error("mcp-host: \(error)")
+                return (JSONObject(), ExitCodes.serverUnreachable)
+            }
+        }
+        let report = await host.shutdown()
+        self.conclude(outcome.0, report)
+        if !report.isClean { throw ExitCodes.leftBehind }
+        if let code = outcome.1 { throw code }
+    }
+
+    /// Runs the host, `work`, and the signals side by side. The first SIGINT or SIGTERM closes, the second kills.
+    private static func supervised(
+        _ host: MCPHost,
+        _ work: @escaping @Sendable () async -> (JSONObject, ExitCode?)
+    ) async -> (JSONObject, ExitCode?) {
+        await withTaskGroup(of: (JSONObject, ExitCode?)?.self) { group in
+            group.addTask(name: "host") {
+                try? await host.run()
+                return nil
+            }
+            group.addTask(name: "signals") {
+                var isFirst = true
+                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup) {
+                    host.beginShutdown(isFirst ? .orderly : .force, cause: isFirst ? "a signal" : "a second signal")
+                    isFirst = false
+                }
+                return nil
+            }
+            group.addTask(name: "command") {
+                let outcome = await work()
+                host.beginShutdown(cause: "the command is done")
+                return outcome
+            }
+            var outcome: (JSONObject, ExitCode?) = (JSONObject(), nil)
+            var left = 2
+            while left > 0, let next = await group.next() {
+                left -= 1
+                if let next { outcome = next }
+            }
+            group.cancelAll()
+            return outcome
+        }
+    }
+
+    private func conclude(_ document: JSONObject, _ report: TeardownReport) {
+        if self.options.json {
+            var document = document
+            if self.options.report { document["teardown"] = try? RawJSON(encoding: report).decode() }
+            Terminal.out(.object(document))
+            return
+        }
+        if self.options.report {
+            for server in report.servers {
+                let status = server.exitStatus.map { ", \($0)" } ?? ""
+                let times = server.rungTimes.map { "\($0.rung.rawValue) \($0.time)" }.joined(separator: ", ")
+                Terminal.out("\(VisibleText.line(server.name)): ended by \(server.rung.rawValue)\(status); \(times)")
+                if !server.helpersEnded.isEmpty { Terminal.out("  helpers ended: \(server.helpersEnded)") }
+                if server.callsFailed > 0 { Terminal.out("  calls failed: \(server.callsFailed)") }
+                if !server.stderrTail.isEmpty { Terminal.out("  " + VisibleText.block(server.stderrTail)) }
+            }
+            Terminal.out("open: \(report.open)")
+        }
+        Terminal.out(report.description)
+    }
+
+    /// Says which servers could not be asked.
+    static func tell(_ failures: [(server: String, error: MCPError)]) -> (JSONValue, ExitCode?) {
+        for failure in failures { Terminal.error("mcp-host: \(VisibleText.block(failure.error.description))") }
+        let list = failures.map { JSONValue.object(["server": .string($0.server), "message": .string($0.error.message)]) }
+        return (.array(list), failures.isEmpty ? nil : ExitCodes.serverUnreachable)
+    }
+}

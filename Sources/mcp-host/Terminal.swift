@@ -1,0 +1,70 @@
+import Foundation
+import JSON
+import MCPTransport
+
+/// What goes to standard output and standard error.
+enum Terminal {
+    static func out(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
+    static func error(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+
+    /// A JSON document, nothing else.
+    static func out(_ value: JSONValue) { self.out(RawJSON(encoding: value).description) }
+
+    /// Rows under a heading, in columns as wide as they need to be; the last one is cut to the terminal's width.
+    static func table(_ heading: [String], _ rows: [[String]]) {
+        let widths = heading.indices.map { column in ([heading] + rows).map { $0[column].count }.max() ?? 0 }
+        let width = Self.width
+        for row in [heading.map { $0.uppercased() }] + rows {
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                let isLast = column == row.count - 1
+                line += isLast ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+            }
+            self.out(width.map { line.count > $0 ? String(line.prefix($0 - 1)) + "…" : line } ?? line)
+        }
+    }
+
+    /// Columns of the terminal; nil when standard output is none.
+    private static var width: Int? {
+        guard isatty(1) == 1 else { return nil }
+        var size = winsize()
+        guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 80 }
+        return Int(size.ws_col)
+    }
+}
+
+/// Turns while servers start; only on a terminal.
+final class Spinner: Sendable {
+    private static let frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
+    private let timekeeper = SystemTimekeeper()
+    private let state = Locked((turn: 0, timer: (any DeadlineTimer)?.none))
+    private let text: String
+
+    init(_ text: String) {
+        self.text = text
+        guard isatty(2) == 1 else { return }
+        let timer = self.timekeeper.makeTimer { [weak self] in self?.turn() }
+        self.state.withLock { $0.timer = timer }
+        timer.set(self.timekeeper.now)
+    }
+
+    private func turn() {
+        let (turn, timer) = self.state.withLock { state in
+            state.turn += 1
+            return (state.turn, state.timer)
+        }
+        guard let timer else { return }
+        FileHandle.standardError.write(Data("\r\(Self.frames[turn % Self.frames.count]) \(self.text)".utf8))
+        timer.set(self.timekeeper.now + .milliseconds(80))
+    }
+
+    func stop() {
+        let timer = self.state.withLock { state in
+            defer { state.timer = nil }
+            return state.timer
+        }
+        guard let timer else { return }
+        timer.cancel()
+        FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+    }
+}

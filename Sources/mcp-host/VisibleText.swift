@@ -1,0 +1,39 @@
+/// Text from a server, made safe for a terminal (S12): what could move the cursor, change the title, hide or reverse text is shown
+/// as its escape instead of being sent.
+enum VisibleText {
+    /// One line, at most `limit` characters.
+    static func line(_ text: String, limit: Int = 500) -> String { self.escape(text, keepingLines: false, limit: limit) }
+
+    /// Several lines; line breaks and tabs stay.
+    static func block(_ text: String, limit: Int = 1 << 20) -> String { self.escape(text, keepingLines: true, limit: limit) }
+
+    private static func escape(_ text: String, keepingLines: Bool, limit: Int) -> String {
+        var result = String.UnicodeScalarView()
+        var count = 0
+        for scalar in text.unicodeScalars {
+            guard count < limit else {
+                result.append(contentsOf: "…".unicodeScalars)
+                break
+            }
+            count += 1
+            if keepingLines, scalar == "\n" || scalar == "\t" {
+                result.append(scalar)
+            } else if self.isDangerous(scalar) {
+                result.append(contentsOf: "\\u{\(String(scalar.value, radix: 16, uppercase: true))}".unicodeScalars)
+            } else {
+                result.append(scalar)
+            }
+        }
+        return String(result)
+    }
+
+    /// Controls, bidirectional overrides, invisible characters, tags.
+    private static func isDangerous(_ scalar: UnicodeScalar) -> Bool {
+        switch scalar.value {
+        case 0...0x1F, 0x7F...0x9F, 0x00AD, 0x061C, 0x180E, 0x200B...0x200F, 0x2028...0x202E, 0x2060...0x206F, 0xFEFF,
+            0xFFF9...0xFFFB, 0xE0000...0xE0FFF:
+            true
+        default: false
+        }
+    }
+}
