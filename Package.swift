@@ -54,8 +54,45 @@ let package = Package(
             swiftSettings: settings
         ),
         // Tests mirror Sources.
-        .target(name: "TestSupport", dependencies: ["JSON"], path: "Tests/TestSupport", swiftSettings: settings),
-        .testTarget(name: "JSONTests", dependencies: ["JSON", "TestSupport"], swiftSettings: settings),
+        .target(
+            name: "TestSupport",
+            dependencies: ["JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost"],
+            path: "Tests/TestSupport",
+            swiftSettings: settings
+        ),
+        .executableTarget(name: "scripted-server", path: "Tests/scripted-server"),
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
         .testTarget(name: "MCPTypesTests", dependencies: ["JSON", "MCPTypes", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "MCPTransportTests",
+            dependencies: ["JSON", "MCPTypes", "MCPTransport", "TestSupport"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MCPStdioTests",
+            dependencies: ["JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "scripted-server"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MCPClientTests",
+            dependencies: ["JSON", "MCPTypes", "MCPTransport", "MCPClient", "TestSupport", "scripted-server"],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MCPHostTests",
+            dependencies: [
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "scripted-server", "mcp-host",
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "LifecycleLawTests",
+            dependencies: [
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "scripted-server",
+            ],
+            swiftSettings: settings
+        ),
     ]
 )

@@ -80,6 +80,9 @@ public final class Connection: Sendable {
         throw failure ?? MCPError(.hostClosed, "the connection is closed", server: self.name)
     }
 
+    /// Waits until nothing is left of the connection; does not ask for its end.
+    public func waitUntilGone() async -> TeardownReport.Server { await self.gone.wait() }
+
     // MARK: For the root
 
     /// Opens, serves, closes. The only place where this connection's transport is entered and left.

@@ -84,6 +84,9 @@ public final class MCPHost: Sendable {
         }
     }
 
+    /// Starts a host that was made with `init`, in a task of its own; ``run()`` does the same in the calling task.
+    public func launch() { self.root.launch() }
+
     /// Waits until every server is ready or has failed.
     /// - Returns: false if the calling task was cancelled first.
     func settle() async -> Bool {

@@ -1,0 +1,156 @@
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+/// Rows of FAULTS section 0b and A that need a server with faults.
+@Suite("LifecycleLaw: bad servers")
+struct LifecycleLawBadServerTests {
+    @Test("A5 good, bad and hanging servers together: the good ones work, the bad ones say why")
+    func mixed() async throws {
+        var mute = ScriptedServer.configuration("mute", ["--mute"])
+        mute.client.connectTimeout = .milliseconds(300)
+        mute.client.probeTimeout = .milliseconds(100)
+        let host = try await MCPHost.start(
+            HostConfiguration(servers: [
+                ScriptedServer.configuration("good"), ScriptedServer.configuration("bad", ["--exit", "7"]), mute,
+                ServerConfiguration(name: "missing", command: "no-such-command-anywhere"),
+            ])
+        )
+        try await Task.detached { _ = try await host.callTool(server: "good", name: "echo") }.value
+        let reasons = Dictionary(uniqueKeysWithValues: host.connections.map { ($0.name, $0.failure?.message) })
+        #expect(reasons["good"] == .some(nil))
+        #expect(reasons["bad"]??.contains("exit status 7") == true)
+        #expect(reasons["bad"]??.contains("third line") == true, "with the last lines of standard error (B2)")
+        #expect(reasons["mute"]??.contains("0.3 seconds") == true, "with the limit that passed (B1)")
+        #expect(reasons["missing"]??.contains("PATH searched") == true)
+        expectClean(await host.shutdown(), servers: 4)
+    }
+
+    @Test("0b initialize names every server that failed, and leaves nothing behind")
+    func initializeFails() async throws {
+        let manager = HostManager(
+            configuration: try ScriptedServer.file([("good", []), ("bad", ["--exit", "7"]), ("worse", ["--exit", "8"])])
+        )
+        await #expect {
+            try await manager.initialize()
+        } throws: { error in
+            let message = (error as? MCPError)?.message ?? ""
+            return message.contains("2 of 3") && message.contains("bad: ") && message.contains("worse: ")
+                && message.contains("exit status 8")
+        }
+        #expect(throws: MCPError.self) { try manager.host }
+        #expect(await manager.shutdown().servers.isEmpty)
+    }
+
+    @Test("0b four servers that ignore end of input and SIGTERM end in parallel, within the rungs' times")
+    func stubborn() async throws {
+        let servers = (0..<4).map { ScriptedServer.configuration("s\($0)", ["--ignore-eof", "--ignore-term"]) }
+        let host = try await MCPHost.start(HostConfiguration(servers: servers))
+        let report = await host.shutdown()
+        expectClean(report, servers: 4)
+        #expect(report.servers.allSatisfy { $0.rung == .kill && $0.exitStatus == .signalled(9) })
+        // 0.15 s for the end of input, 0.15 s for SIGTERM; four in a row would take 1.2 s.
+        #expect(report.duration >= .milliseconds(300) && report.duration < .milliseconds(1100))
+    }
+
+    @Test("0b a polite server's helper is gone too", arguments: ["inherit", "null"])
+    func helper(how: String) async throws {
+        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one", ["--helper", how])]))
+        let report = await host.shutdown()
+        expectClean(report, servers: 1)
+        #expect(report.servers.first?.helpersEnded.count == 1)
+        #expect(report.servers.first?.rung == .endOfInput)
+    }
+
+    @Test("E4 a wrapper and its worker that ignores the end of input are both gone")
+    func wrapper() async throws {
+        let host = try await MCPHost.start(
+            HostConfiguration(servers: [ScriptedServer.configuration("one", ["--ignore-eof", "--wrapper"])])
+        )
+        try await useAll(host)
+        let worker = try await host.callTool(server: "one", name: "pid").content.first?.text.flatMap(Int32.init)
+        expectClean(await host.shutdown(), servers: 1)
+        #expect(!ProcessCounts.isAlive(try #require(worker)))
+    }
+
+    @Test("A10 a server that exits during a call: the error names the exit status and its last words")
+    func exitDuringCall() async throws {
+        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
+        await #expect {
+            _ = try await host.callTool(server: "one", name: "exit", arguments: ["n": 3])
+        } throws: { error in
+            let message = (error as? MCPError)?.message ?? ""
+            return message.contains("exit status 3") && message.contains("asked to exit")
+        }
+        #expect(await Self.status(of: "one", in: host) == .failed)
+        expectClean(await host.shutdown(), servers: 1)
+    }
+
+    private static func status(of name: String, in host: MCPHost) async -> Connection.Status? {
+        _ = await (try? host.connection(name))?.waitUntilGone()
+        return (try? host.connection(name))?.status
+    }
+
+    @Test("A9 one close is enough for a server that answers nothing any more")
+    func closeOnce() async throws {
+        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one", ["--ignore-eof"])]))
+        expectClean(await host.shutdown(), servers: 1)
+        expectClean(await host.shutdown(), servers: 1)
+    }
+
+    @Test("A12 a handle kept over close and reopen works on the new connection or says so")
+    func handleKept() async throws {
+        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
+        let old = try await host.connection("one").session()
+        await host.removeServer("one")
+        await #expect { try await old.callTool("echo") } throws: {
+            [.hostClosed, .connectionLost].contains(($0 as? MCPError)?.code)
+        }
+        try await host.addServer(ScriptedServer.configuration("one"))
+        try await useAll(host)
+        expectClean(await host.shutdown(), servers: 2)
+    }
+
+    @Test("A6 twenty servers, two hundred calls each in parallel, no error")
+    func many() async throws {
+        let host = try await MCPHost.start(
+            HostConfiguration(servers: (0..<20).map { ScriptedServer.configuration("s\($0)") })
+        )
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for server in 0..<20 {
+                for i in 0..<200 {
+                    group.addTask {
+                        let text = try await host.callTool(server: "s\(server)", name: "echo", arguments: ["text": .string("\(i)")])
+                        #expect(text.content.first?.text == "\(i)")
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        expectClean(await host.shutdown(), servers: 20)
+    }
+
+    @Test("A15 a notification's reader calls the same server")
+    func reentrant() async throws {
+        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
+        let session = try await host.connection("one").session()
+        let result = try await session.callTool("progress", options: .init(onProgress: { _ in #expect(session.server != nil) }))
+        #expect(result.content.first?.text == "done")
+        try await useAll(host)
+        // The reader is not held up by a task that sits in a handler.
+        async let list = session.listTools()
+        #expect(try await list.count == 1)
+        expectClean(await host.shutdown(), servers: 1)
+    }
+
+    @Test("B20 fifty tasks initialize at once: one host, each server once")
+    func initializeAtOnce() async throws {
+        let manager = try threeServers()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 { group.addTask { try await manager.initialize() } }
+            try await group.waitForAll()
+        }
+        expectClean(await manager.shutdown(), servers: 3)
+    }
+}

@@ -1,0 +1,18 @@
+import Foundation
+import MCPHost
+import MCPTransport
+import TestSupport
+
+/// What a process had after its first round.
+let first = Locked<ProcessCounts?>(nil)
+
+/// Calls every server that could be opened.
+func useAllReady(_ host: MCPHost) async throws {
+    for connection in host.connections where connection.failure == nil {
+        _ = try await host.callTool(server: connection.name, name: "echo", arguments: ["text": "x"])
+    }
+}
+
+func writeError(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+
+func exitProcess(_ code: Int32) -> Never { exit(code) }

@@ -1,0 +1,41 @@
+import MCPHost
+import TestSupport
+import Testing
+
+/// What the system counts for this whole process; each in an exit test, which is a process of its own.
+@Suite("LifecycleLaw: counted by the system")
+struct LifecycleLawWholeProcessTests {
+    @Test("N2 children and descriptors after 50 hosts are what they were after the first")
+    func countsReturn() async {
+        await #expect(processExitsWith: .success) {
+            for round in 0..<50 {
+                let host = try await MCPHost.start(
+                    HostConfiguration(servers: [
+                        ScriptedServer.configuration("a"), ScriptedServer.configuration("b", ["--era", "legacy"]),
+                        ScriptedServer.configuration("c", ["--exit", "7"]),
+                    ])
+                )
+                try await useAllReady(host)
+                await host.shutdown()
+                let counts = ProcessCounts.now()
+                if round == 0 { first.withLock { $0 = counts } }
+                precondition(counts.children == 0, "children are left: \(counts)")
+                precondition(counts.descriptors <= (first.withLock { $0 }?.descriptors ?? 0), "descriptors grow: \(counts)")
+            }
+        }
+    }
+
+    @Test("0b a program that ends without closing exits, and its servers with it")
+    func endsWithoutClosing() async {
+        let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
+            let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof"])]))
+            let pid = try await host.callTool(server: "a", name: "pid").content.first?.text ?? ""
+            writeError("pid=\(pid);")
+            exitProcess(0)
+        }
+        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+        #expect(text.contains("fault: the program ends with 1 server(s) not shut down"))
+        let pid = text.split(separator: "pid=").last?.prefix { $0 != ";" }
+        #expect(pid.flatMap { Int32($0) }.map { !ProcessCounts.isAlive($0) } == true)
+    }
+}

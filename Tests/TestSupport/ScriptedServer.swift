@@ -1,0 +1,44 @@
+import Foundation
+public import MCPHost
+public import MCPStdio
+
+/// The misbehaving (or polite) server that tests start as a subprocess.
+public enum ScriptedServer {
+    /// Beside the test bundle, wherever that is built.
+    public static let path: String = {
+        var directory = Bundle.main.bundleURL
+        for bundle in Bundle.allBundles where bundle.bundlePath.hasSuffix(".xctest") {
+            directory = bundle.bundleURL.deletingLastPathComponent()
+        }
+        let beside = directory.appendingPathComponent("scripted-server")
+        if FileManager.default.isExecutableFile(atPath: beside.path) { return beside.path }
+        return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
+            .appendingPathComponent("scripted-server").path
+    }()
+
+    /// How to launch it.
+    public static func launch(_ arguments: [String] = []) -> ServerLaunch {
+        ServerLaunch(command: Self.path, arguments: arguments)
+    }
+
+    /// A host's entry for it, with short times so that the tests of stubborn servers are quick.
+    public static func configuration(_ name: String, _ arguments: [String] = []) -> ServerConfiguration {
+        var configuration = ServerConfiguration(name: name, endpoint: .stdio(Self.launch(arguments)))
+        configuration.stdio.endOfInputGrace = .milliseconds(150)
+        configuration.stdio.terminateGrace = .milliseconds(150)
+        return configuration
+    }
+
+    /// A `mcpServers` file with these servers, in a folder of its own.
+    public static func file(_ servers: [(name: String, arguments: [String])]) throws -> String {
+        let entries = servers.map { server in
+            let arguments = server.arguments.map { "\"\($0)\"" }.joined(separator: ",")
+            return "\"\(server.name)\":{\"command\":\"\(Self.path)\",\"args\":[\(arguments)]}"
+        }
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("mcp-host-test-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        let file = directory.appendingPathComponent("mcp.json")
+        try Data("{\"mcpServers\":{\(entries.joined(separator: ","))}}".utf8).write(to: file)
+        return file.path
+    }
+}
