@@ -110,16 +110,11 @@ final class ProcessLife: @unchecked Sendable {
 
     private func take(_ bytes: UnsafeRawBufferPointer) {
         self.framer.append(bytes) { self.deliver($0) }
-        if !self.hasMessages {
-            self.strayBytes += bytes.count
-            if self.strayBytes > self.options.maximumStrayBytes {
-                self.fail(
-                    MCPError(
-                        .handshakeFailed,
-                        "standard output is not MCP: \(self.strayBytes) bytes without a message. Is this command a server?"
-                    )
-                )
-            }
+        guard !self.hasMessages else { return }
+        let stray = self.strayBytes + self.framer.pendingStrayBytes
+        if stray > self.options.maximumStrayBytes {
+            let message = "standard output is not MCP: \(stray) bytes without a message. Is this command a server?"
+            self.fail(MCPError(.handshakeFailed, message))
         }
     }
 
@@ -134,6 +129,7 @@ final class ProcessLife: @unchecked Sendable {
             self.receiver.transportDidDropOversized(start: start, size: size, limit: self.options.maximumMessageSize)
         case .stray(let line, let size):
             self.strayLines += 1
+            self.strayBytes += size
             line.withUnsafeBytes { self.stderr.append($0) }
             "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }
             if size >= 15, "\(line)".hasPrefix("Content-Length:") {

@@ -56,6 +56,15 @@ public struct LineFramer: ~Copyable {
         }
     }
 
+    /// Bytes of the line that is coming in, if it does not look like a message (C2).
+    public var pendingStrayBytes: Int {
+        guard self.lineLength > 0 else { return 0 }
+        let looksLikeMessage = self.partial.withUnsafeBytes { bytes in
+            Self.trimmed(bytes).map { Self.startsMessage(bytes[$0.lowerBound]) } ?? false
+        }
+        return looksLikeMessage ? 0 : self.lineLength
+    }
+
     /// The stream has ended: a last line without a line break counts (C16).
     public mutating func end(emit: (Frame) -> Void) {
         if self.lineLength > 0 { self.endLine(emit) }

@@ -132,60 +132,75 @@ public typealias InputRequests = OrderedMembers<InputRequest>
 public typealias InputResponses = OrderedMembers<InputResponse>
 
 /// Something that a modern server needs from the client: a request without an id, inside a result. Revision 2026-07-28.
-public enum InputRequest: ProtocolObject {
-    /// Ask the model.
-    case createMessage(CreateMessageRequestParams)
-    /// List the roots.
-    case listRoots(EmptyParams?)
-    /// Ask the user.
-    case elicit(ElicitRequestParams)
-    /// A method that this library does not know, kept as it came.
-    case unknown(JSONObject)
+public struct InputRequest: ProtocolObject {
+    /// What is needed.
+    public enum Kind: Sendable, Hashable {
+        /// Ask the model.
+        case createMessage(CreateMessageRequestParams)
+        /// List the roots.
+        case listRoots(EmptyParams?)
+        /// Ask the user.
+        case elicit(ElicitRequestParams)
+        /// A method that this library does not know, with its parameters as they came.
+        case unknown(Method, JSONValue?)
+    }
+
+    /// What is needed.
+    public var kind: Kind
+    /// Members that this type does not know, kept as they came.
+    public var additional: JSONObject
+
+    /// Asks for something.
+    public init(_ kind: Kind, additional: JSONObject = JSONObject()) {
+        self.kind = kind
+        self.additional = additional
+    }
 
     /// Reads whichever it is.
     public init(from reader: inout JSONReader) throws(JSONError) {
-        let object = try reader.read(RawJSON.self)
-        struct Head<Params: ProtocolObject>: JSONDecodable {
-            var params: Params?
-            init(from reader: inout JSONReader) throws(JSONError) {
-                try reader.beginObject()
-                while let key = try reader.nextKey() {
-                    if "params" ~= key { self.params = try reader.read() } else { try reader.skipValue() }
+        let method = try reader.peekMember("method").map(Method.init(rawValue:))
+        guard let method else { throw reader.missing("method", in: "InputRequest") }
+        var kind: Kind? = method == .rootsList ? .listRoots(nil) : nil
+        self.additional = JSONObject()
+        try reader.beginObject()
+        while let key = try reader.nextKey() {
+            switch key {
+            case "method": try reader.skipValue()
+            case "params":
+                switch method {
+                case .samplingCreateMessage: kind = .createMessage(try reader.read())
+                case .rootsList: kind = .listRoots(try reader.readIfPresent())
+                case .elicitationCreate: kind = .elicit(try reader.read())
+                default: kind = .unknown(method, try reader.read())
                 }
+            default: self.additional.append(key.string, try reader.read())
             }
         }
-        var look = try JSONReader(object)
-        switch try look.peekMember("method") {
-        case CreateMessageRequest.method.rawValue?:
-            guard let params = try object.decode(Head<CreateMessageRequestParams>.self).params else {
-                throw reader.missing("params", in: "CreateMessageRequest")
-            }
-            self = .createMessage(params)
-        case ListRootsRequest.method.rawValue?: self = .listRoots(try object.decode(Head<EmptyParams>.self).params)
-        case ElicitRequest.method.rawValue?:
-            guard let params = try object.decode(Head<ElicitRequestParams>.self).params else {
-                throw reader.missing("params", in: "ElicitRequest")
-            }
-            self = .elicit(params)
-        default: self = .unknown(try object.decode())
+        if kind == nil, method == .samplingCreateMessage || method == .elicitationCreate {
+            throw reader.missing("params", in: "InputRequest")
         }
+        self.kind = kind ?? .unknown(method, nil)
     }
 
     /// Writes whichever it is.
     public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
-        func write(_ method: Method, _ params: (some ProtocolObject)?, to writer: inout JSONWriter) {
-            writer.beginObject()
-            writer.key("method")
-            writer.write(method.rawValue)
+        writer.beginObject()
+        switch self.kind {
+        case .createMessage(let params):
+            writer.member("method", Method.samplingCreateMessage, for: revision)
+            writer.member("params", params, for: revision)
+        case .listRoots(let params):
+            writer.member("method", Method.rootsList, for: revision)
             if let params { writer.member("params", params, for: revision) }
-            writer.endObject()
+        case .elicit(let params):
+            writer.member("method", Method.elicitationCreate, for: revision)
+            writer.member("params", params, for: revision)
+        case .unknown(let method, let params):
+            writer.member("method", method, for: revision)
+            if let params { writer.member("params", params, for: revision) }
         }
-        switch self {
-        case .createMessage(let params): write(.samplingCreateMessage, params, to: &writer)
-        case .listRoots(let params): write(.rootsList, params, to: &writer)
-        case .elicit(let params): write(.elicitationCreate, params, to: &writer)
-        case .unknown(let object): object.encode(to: &writer)
-        }
+        writer.members(of: self.additional)
+        writer.endObject()
     }
 }
 

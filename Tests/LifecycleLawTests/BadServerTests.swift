@@ -50,8 +50,11 @@ struct LifecycleLawBadServerTests {
         let report = await host.shutdown()
         expectClean(report, servers: 4)
         #expect(report.servers.allSatisfy { $0.rung == .kill && $0.exitStatus == .signalled(9) })
-        // 0.15 s for the end of input, 0.15 s for SIGTERM; four in a row would take 1.2 s.
-        #expect(report.duration >= .milliseconds(300) && report.duration < .milliseconds(1100))
+        // At once and not one after the other: all were told before the first had gone.
+        let events = host.journal.entries.filter { $0.server != nil }.map(\.event)
+        let firstClosed = try #require(events.firstIndex(of: "closed"))
+        #expect(events[..<firstClosed].count { $0 == "closing" } == 4)
+        #expect(report.servers.allSatisfy { $0.rungTimes.map(\.rung) == [.endOfInput, .terminate, .kill] })
     }
 
     @Test("0b a polite server's helper is gone too", arguments: ["inherit", "null"])

@@ -1,0 +1,104 @@
+import JSON
+import MCPTransport
+import MCPTypes
+
+@testable import MCPClient
+
+/// A transport whose other end is the test: it sees every message, and says what comes back.
+final class ScriptedTransport: Transport {
+    typealias Answer = @Sendable (ScriptedTransport, RequestID?, String, JSONValue) -> Void
+
+    private struct State {
+        var receiver: (any TransportReceiver)?
+        var sent: [JSONValue] = []
+        var finish: CheckedContinuation<TransportEnd, Never>?
+        var isClosed = false
+    }
+
+    private let state = Locked(State())
+    private let answer: Answer
+
+    init(_ answer: @escaping Answer) { self.answer = answer }
+
+    /// Everything that the session has sent.
+    var sent: [JSONValue] { self.state.withLock { $0.sent } }
+
+    func methods() -> [String] { self.sent.compactMap { $0["method"]?.string } }
+
+    /// Lets a message arrive.
+    func deliver(_ text: String) { self.state.withLock { $0.receiver }?.transportDidReceive(RawJSON(copying: text)) }
+
+    func reply(_ id: RequestID?, result: String) { self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"result":\#(result)}"#) }
+
+    func refuse(_ id: RequestID?, code: Int, data: String = "null") {
+        self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"error":{"code":\#(code),"message":"no","data":\#(data)}}"#)
+    }
+
+    func run(_ receiver: any TransportReceiver) async -> TransportEnd {
+        self.state.withLock { $0.receiver = receiver }
+        receiver.transportDidOpen()
+        let end = await withCheckedContinuation { (continuation: CheckedContinuation<TransportEnd, Never>) in
+            let isClosed = self.state.withLock { state in
+                if !state.isClosed { state.finish = continuation }
+                return state.isClosed
+            }
+            if isClosed { continuation.resume(returning: TransportEnd()) }
+        }
+        self.state.withLock { $0.receiver = nil }
+        receiver.transportDidBreak(MCPError(.connectionLost, "the scripted server went away"))
+        return end
+    }
+
+    func send(_ message: RawJSON) throws(MCPError) {
+        let value = (try? message.decode(JSONValue.self)) ?? .null
+        self.state.withLock { $0.sent.append(value) }
+        guard let method = value["method"]?.string else { return }  // an answer of ours is not answered
+        let id = value["id"].flatMap { try? RawJSON(encoding: $0).decode(RequestID.self) }
+        self.answer(self, id, method, value["params"] ?? .null)
+    }
+
+    func setReceiving(_ enabled: Bool) {}
+
+    func close(_ manner: CloseManner) {
+        let finish = self.state.withLock { state in
+            state.isClosed = true
+            defer { state.finish = nil }
+            return state.finish
+        }
+        finish?.resume(returning: TransportEnd())
+    }
+
+    /// A polite answer to the handshake of either era, for tests that are about what comes after.
+    static func shakeHands(_ transport: ScriptedTransport, _ id: RequestID?, _ method: String, isModern: Bool) -> Bool {
+        switch method {
+        case "server/discover" where isModern:
+            transport.reply(id, result: #"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#)
+        case "server/discover": transport.refuse(id, code: -32601)
+        case "initialize" where !isModern:
+            transport.reply(id, result: #"{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#)
+        case "notifications/initialized", "notifications/cancelled": break
+        default: return false
+        }
+        return true
+    }
+}
+
+/// Runs a session beside `body`, closes it, and gives its end.
+@discardableResult
+func withSession(
+    _ transport: ScriptedTransport,
+    _ configuration: ClientConfiguration = ClientConfiguration(),
+    timekeeper: any Timekeeper = SystemTimekeeper(),
+    _ body: @escaping @Sendable (ClientSession) async throws -> Void
+) async throws -> ClientSession.End {
+    let accounts = ResourceAccounts()
+    let session = ClientSession(transport: transport, configuration: configuration, accounts: accounts, timekeeper: timekeeper)
+    async let end = session.run()
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(session)) } catch { result = .failure(error) }
+    session.close()
+    let ended = await end
+    precondition(accounts.snapshot.isEmpty, "still open: \(accounts.snapshot)")
+    try result.get()
+    return ended
+}

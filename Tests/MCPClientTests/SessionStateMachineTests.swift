@@ -1,0 +1,131 @@
+import JSON
+import MCPTransport
+import MCPTypes
+import Testing
+
+@testable import MCPClient
+
+@Suite("Requests of one conversation")
+struct SessionStateMachineTests {
+    private typealias Machine = SessionStateMachine<Int>
+    private static let patience = Machine.Patience(idle: .seconds(60), hard: .seconds(600))
+
+    private func machine(inFlight: Int = 64, waiting: Int = 256) -> Machine {
+        Machine(limits: .init(inFlight: inFlight, waiting: waiting))
+    }
+
+    private func start(_ machine: inout Machine, now: Duration = .zero) -> Int64 {
+        let id = machine.takeID()
+        _ = machine.start(id, Int(id), "{}", patience: Self.patience, now: now)
+        return id
+    }
+
+    @Test("F1 F2 F7 an answer counts once; unknown, late and doubled ones find nobody")
+    func answers() {
+        var machine = self.machine()
+        let id = self.start(&machine)
+        #expect(machine.answered(.integer(99)) == nil)
+        #expect(machine.answered(.integer(id))?.waiter == Int(id))
+        #expect(machine.answered(.integer(id)) == nil)
+        #expect(machine.pendingCount == 0)
+    }
+
+    @Test("F5 a number that comes back as a string is taken for it; other strings are not")
+    func stringID() {
+        var machine = self.machine()
+        let id = self.start(&machine)
+        #expect(machine.answered(.string("zero")) == nil)
+        #expect(machine.answered(.string("\(id)"))?.waiter == Int(id))
+    }
+
+    @Test("B11 a probe is answered by its own id only")
+    func probe() {
+        var machine = self.machine()
+        let id = machine.takeID()
+        _ = machine.start(id, 1, "{}", patience: Self.patience, isProbe: true, now: .zero)
+        #expect(machine.answered(.integer(id)) == nil)
+        #expect(machine.answered(Machine.wireID(id, isProbe: true))?.waiter == 1)
+    }
+
+    @Test("A full line says busy; a free place takes the next, in order")
+    func line() {
+        var machine = self.machine(inFlight: 1, waiting: 2)
+        let ids = (0..<3).map { _ in self.start(&machine) }
+        let extra = machine.takeID()
+        guard case .refuse(_, let error) = machine.start(extra, 0, "{}", patience: Self.patience, now: .zero) else {
+            return #expect(Bool(false), "accepted")
+        }
+        #expect(error.code == .busy)
+        #expect(machine.nextToSend() == nil)
+        #expect(machine.answered(.integer(ids[1])) == nil, "it was not sent yet")
+        _ = machine.answered(.integer(ids[0]))
+        #expect(machine.nextToSend()?.id == ids[1])
+        #expect(machine.nextToSend() == nil)
+        #expect(machine.cancelled(ids[2])?.wasSent == false)
+        _ = machine.answered(.integer(ids[1]))
+        #expect(machine.nextToSend() == nil)
+    }
+
+    @Test("F11 F12 F13 F14 progress restarts the idle limit of its own request, never the hard one")
+    func time() {
+        var machine = self.machine()
+        let (a, b) = (self.start(&machine), self.start(&machine))
+        #expect(machine.progressed(a, 1, now: .seconds(50)) == Int(a))
+        #expect(machine.progressed(a, 1, now: .seconds(55)) == nil, "it does not grow")
+        #expect(machine.progressed(99, 1, now: .seconds(55)) == nil)
+        let expired = machine.expire(now: .seconds(60))
+        #expect(expired.map(\.ending.id) == [b] && expired[0].error.message.contains("60.0 seconds"))
+        for second in stride(from: 100, through: 590, by: 50) { _ = machine.progressed(a, Double(second), now: .seconds(second)) }
+        #expect(machine.expire(now: .seconds(599)).isEmpty)
+        #expect(machine.expire(now: .seconds(600)).first?.error.message.contains("600.0 seconds") == true)
+        #expect(machine.nextDeadline == nil)
+    }
+
+    @Test("A cancellation before the start refuses the start")
+    func cancelledEarly() {
+        var machine = self.machine()
+        let id = machine.takeID()
+        #expect(machine.cancelled(id) == nil)
+        guard case .refuse(_, let error) = machine.start(id, 0, "{}", patience: Self.patience, now: .zero) else {
+            return #expect(Bool(false), "accepted")
+        }
+        #expect(error.code == .cancelled)
+    }
+
+    @Test("F3 every request ends exactly once, whatever happens in whatever order", arguments: 0..<100)
+    func random(seed: UInt64) {
+        var state = seed &+ 1
+        func next(_ bound: UInt64) -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return (state >> 33) % bound
+        }
+        var machine = self.machine(inFlight: 4, waiting: 4)
+        var now: Duration = .zero
+        var (started, ended): ([Int64: Int], [Int64: Int]) = ([:], [:])
+        for step in 0..<2000 {
+            now += .seconds(Int(next(10)))
+            let id = Int64(next(UInt64(started.count + 2)))
+            switch next(8) {
+            case 0, 1, 2:
+                let fresh = machine.takeID()
+                if next(10) == 0 { _ = machine.cancelled(fresh) }
+                started[fresh] = 1
+                if case .refuse(let waiter, _) = machine.start(fresh, Int(fresh), "{}", patience: Self.patience, now: now) {
+                    ended[Int64(waiter), default: 0] += 1
+                }
+            case 3: if let ending = machine.answered(.integer(id)) { ended[ending.id, default: 0] += 1 }
+            case 4:
+                if let ending = machine.cancelled(id) { ended[ending.id, default: 0] += 1 }
+                machine.forget(id)
+            case 5: for expired in machine.expire(now: now) { ended[expired.ending.id, default: 0] += 1 }
+            case 6:
+                if let next = machine.nextToSend(), step.isMultiple(of: 3) { machine.sendRefused(next.id, next.frame) }
+                machine.drained()
+            default: _ = machine.progressed(id, Double(step), now: now)
+            }
+        }
+        for ending in machine.broke(MCPError(.connectionLost, "gone")) { ended[ending.id, default: 0] += 1 }
+        #expect(ended == started)
+        #expect(machine.pendingCount == 0 && machine.nextToSend() == nil)
+    }
+}

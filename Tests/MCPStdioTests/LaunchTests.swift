@@ -1,0 +1,131 @@
+import Foundation
+import JSON
+import MCPStdio
+import MCPTransport
+import TestSupport
+import Testing
+
+@Suite("Launching")
+struct LaunchTests {
+    /// What a launch comes to, as the transport's owner sees it.
+    private func end(_ launch: ServerLaunch) async -> TransportEnd {
+        let accounts = ResourceAccounts()
+        let transport = StdioTransport(launch, accounts: accounts)
+        let end = await transport.run(Recorder())
+        #expect(accounts.snapshot.isEmpty, "\(accounts.snapshot)")
+        return end
+    }
+
+    private func message(_ launch: ServerLaunch) async -> String {
+        let end = await self.end(launch)
+        #expect(end.launchError?.code == .launchFailed && end.processID == nil)
+        return end.launchError?.message ?? ""
+    }
+
+    private func file(_ content: String, mode: Int) throws -> String {
+        let url = FileManager.default.temporaryDirectory.appendingPathComponent("launch-\(UUID().uuidString)")
+        try Data(content.utf8).write(to: url)
+        try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: url.path)
+        return url.path
+    }
+
+    @Test("B4 a missing command names the PATH that was searched")
+    func missingCommand() async {
+        let message = await self.message(ServerLaunch(command: "no-such-thing", environment: ["PATH": "/nowhere:/usr/bin"]))
+        #expect(message.contains("no-such-thing") && message.contains("PATH searched: /nowhere:/usr/bin"))
+        #expect(await self.message(ServerLaunch(command: "/no/such/thing")).contains("/no/such/thing does not exist"))
+    }
+
+    @Test("B5 a missing working directory is not blamed on the command")
+    func missingDirectory() async {
+        let message = await self.message(ServerLaunch(command: "/bin/sh", workingDirectory: "/no/such/dir"))
+        #expect(message.contains("working directory /no/such/dir does not exist"))
+        #expect(await self.message(ServerLaunch(command: "/bin/sh", workingDirectory: "/etc/passwd")).contains("not a directory"))
+    }
+
+    @Test("B6 a missing interpreter is named")
+    func missingInterpreter() async throws {
+        let script = try self.file("#!/no/such/interpreter -x\nhello\n", mode: 0o755)
+        #expect(await self.message(ServerLaunch(command: script)).contains("needs the interpreter /no/such/interpreter"))
+        let windows = try self.file("#!/bin/sh\r\necho\r\n", mode: 0o755)
+        #expect(await self.message(ServerLaunch(command: windows)).contains("Windows line ends"))
+    }
+
+    @Test("B7 not executable, not a program, a directory: three messages")
+    func notExecutable() async throws {
+        let plain = try self.file("hello", mode: 0o644)
+        #expect(await self.message(ServerLaunch(command: plain)).contains("is not executable"))
+        let text = try self.file("hello", mode: 0o755)
+        #expect(await self.message(ServerLaunch(command: text)).contains("neither a program"))
+        #expect(await self.message(ServerLaunch(command: "/tmp")).contains("is a directory"))
+    }
+
+    @Test("S22 of fifty secrets in the host's environment none reaches the server")
+    func environment() async throws {
+        var host = ["PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "TERM": "() { evil; }"]
+        for i in 0..<50 { host["SECRET_\(i)"] = "canary-\(i)" }
+        let environment = ServerEnvironment.base(from: host, adding: ["OWN": "1"])
+        #expect(environment == ["PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "OWN": "1", "PYTHONUNBUFFERED": "1"])
+        let end = await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", "env >&2"], environment: environment))
+        #expect(end.stderrTail.contains("OWN=1") && !end.stderrTail.contains("canary"))
+    }
+
+    @Test("D14 D15 S24 a server has descriptors 0, 1 and 2 and no other")
+    func descriptors() async throws {
+        let leak = open("/dev/null", O_RDONLY)  // without O_CLOEXEC
+        defer { close(leak) }
+        let script = "n=3; while [ $n -lt 64 ]; do [ -e /proc/$$/fd/$n ] && echo open $n >&2; n=$((n+1)); done; echo looked >&2"
+        let ends = await withTaskGroup(of: TransportEnd.self) { group in
+            for _ in 0..<20 { group.addTask { await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", script])) } }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        for end in ends { #expect(end.stderrTail == "looked") }
+    }
+
+    @Test("S5 a command is one file name and never a shell's text")
+    func noShell() async {
+        let marker = FileManager.default.temporaryDirectory.appendingPathComponent("owned-\(UUID().uuidString)").path
+        _ = await self.message(ServerLaunch(command: "sh -c 'touch \(marker)'"))
+        _ = await self.end(ServerLaunch(command: "/bin/echo", arguments: ["; touch \(marker)", "$(touch \(marker))"]))
+        #expect(!FileManager.default.fileExists(atPath: marker))
+    }
+
+    @Test("E22 a server has a process group of its own, and default signals")
+    func processGroup() async {
+        let end = await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", "ps -o pgid= -p $$ >&2; grep SigIgn /proc/$$/status >&2"]))
+        #expect(end.stderrTail.contains("\(end.processID ?? 0)"))
+        // Bits 32 and 33 are the C library's own signals; SIGPIPE, which the host ignores, is bit 12.
+        let ignored = end.stderrTail.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
+        #expect(ignored.map { $0 & 0x7FFF_FFFF } == 0)
+    }
+}
+
+/// Keeps what a transport tells.
+final class Recorder: TransportReceiver {
+    let opened = Completion<Void>()
+    let broken = Completion<MCPError>()
+    let messages = Locked<[RawJSON]>([])
+    let oversized = Locked<[Int]>([])
+    private let expected: Completion<Void>
+    private let count: Int
+
+    init(expecting count: Int = 0) {
+        self.count = count
+        self.expected = Completion()
+    }
+
+    /// Waits until as many messages have arrived as were expected.
+    func waitForMessages() async { await self.expected.wait() }
+
+    func transportDidOpen() { self.opened.complete(()) }
+    func transportDidReceive(_ message: RawJSON) {
+        let count = self.messages.withLock { messages in
+            messages.append(message)
+            return messages.count
+        }
+        if count == self.count { self.expected.complete(()) }
+    }
+    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) { self.oversized.withLock { $0.append(size) } }
+    func transportDidDrain() {}
+    func transportDidBreak(_ error: MCPError) { self.broken.complete(error) }
+}

@@ -1,0 +1,193 @@
+import JSON
+import MCPStdio
+import MCPTransport
+import TestSupport
+import Testing
+
+@Suite("A server over pipes")
+struct StdioTransportTests {
+    /// Runs a shell script as a server beside `body`, and checks that nothing is left of it.
+    @discardableResult
+    private func run(
+        _ script: String,
+        expecting count: Int = 0,
+        options: StdioTransport.Options = StdioTransport.Options(),
+        _ body: @escaping @Sendable (StdioTransport, Recorder) async throws -> Void = { _, _ in }
+    ) async throws -> (TransportEnd, Recorder) {
+        let accounts = ResourceAccounts()
+        let launch = ServerLaunch(command: "/bin/sh", arguments: ["-c", script])
+        let transport = StdioTransport(launch, options: options, accounts: accounts)
+        let recorder = Recorder(expecting: count)
+        async let end = transport.run(recorder)
+        await recorder.opened.wait()
+        try await body(transport, recorder)
+        let result = await end
+        #expect(accounts.snapshot.isEmpty, "\(accounts.snapshot)")
+        if let pid = result.processID { #expect(!ProcessCounts.isAlive(pid)) }
+        return (result, recorder)
+    }
+
+    private var quick: StdioTransport.Options {
+        var options = StdioTransport.Options()
+        options.endOfInputGrace = .milliseconds(100)
+        options.terminateGrace = .milliseconds(100)
+        return options
+    }
+
+    @Test("E9 what a server wrote just before it exited arrives", arguments: 0..<20)
+    func lastWords(round: Int) async throws {
+        let (end, recorder) = try await self.run("printf '{\"a\":1}\\n{\"b\":2}'; exit 5")
+        #expect(recorder.messages.withLock { $0.map(\.description) } == [#"{"a":1}"#, #"{"b":2}"#])
+        #expect(end.exitStatus == .exited(5) && end.rung == .alreadyGone)
+    }
+
+    @Test("E7 E8 the end is seen at once though a grandchild holds the pipes, and the grandchild is ended too")
+    func grandchildHoldsPipes() async throws {
+        let (end, recorder) = try await self.run("sleep 60 & exit 7", options: self.quick)
+        #expect(end.exitStatus == .exited(7))
+        #expect(await recorder.broken.wait().message.contains("exit status 7"))
+        #expect(end.helpersEnded.count == 1 && end.processesLeft.isEmpty)
+    }
+
+    @Test("E1 a polite server gets no signal")
+    func polite() async throws {
+        let (end, _) = try await self.run("trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2") { transport, _ in
+            transport.close(.orderly)
+        }
+        #expect(end.rung == .endOfInput && end.exitStatus == .exited(0) && end.stderrTail == "bye")
+    }
+
+    @Test("E2 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
+    func stubborn() async throws {
+        let (term, _) = try await self.run("sleep 60 & wait", options: self.quick) { transport, _ in transport.close(.orderly) }
+        #expect(term.rung == .terminate && term.exitStatus == .signalled(15))
+        let (kill, _) = try await self.run("trap '' TERM; while :; do sleep 60; done", options: self.quick) { transport, _ in
+            transport.close(.orderly)
+        }
+        #expect(kill.rung == .kill && kill.exitStatus == .signalled(9))
+        #expect(kill.rungTimes.map(\.rung) == [.endOfInput, .terminate, .kill])
+    }
+
+    @Test("M2 a forced close kills at once")
+    func forced() async throws {
+        let (end, _) = try await self.run("trap '' TERM; while :; do sleep 60; done") { transport, _ in transport.close(.force) }
+        #expect(end.rung == .kill && end.exitStatus == .signalled(9))
+    }
+
+    @Test("E3 a server that has stopped itself is ended all the same")
+    func stopped() async throws {
+        let (end, _) = try await self.run("kill -STOP $$", options: self.quick) { transport, _ in transport.close(.orderly) }
+        #expect(end.exitStatus == .signalled(9))
+    }
+
+    @Test("D1 L1 ten megabytes of standard error do not stop a server; the last lines are kept")
+    func standardError() async throws {
+        let script = "head -c 10000000 /dev/zero | tr '\\0' e >&2; echo >&2; echo last words >&2; echo '{}'; read -r line"
+        let (end, _) = try await self.run(script, expecting: 1) { transport, recorder in
+            await recorder.waitForMessages()
+            transport.close(.orderly)
+        }
+        #expect(end.stderrTail.hasSuffix("last words") && end.stderrTail.utf8.count <= 4096)
+    }
+
+    @Test("C1 lines that are no messages are counted and passed over")
+    func strayLines() async throws {
+        let (end, recorder) = try await self.run("echo Listening; echo '{\"a\":1}'; echo debug; echo '{\"b\":2}'")
+        #expect(recorder.messages.withLock { $0.count } == 2)
+        #expect(end.strayLines == 2)
+    }
+
+    @Test("C2 a program that is no server is found out", .timeLimit(.minutes(1)))
+    func noServer() async throws {
+        let (_, recorder) = try await self.run("yes this is not a server", options: self.quick)
+        #expect(await recorder.broken.wait().message.contains("standard output is not MCP"))
+    }
+
+    @Test("C23 LSP framing is named")
+    func lspFraming() async throws {
+        let (_, recorder) = try await self.run("printf 'Content-Length: 2\\r\\n\\r\\n{}'; sleep 60", options: self.quick)
+        #expect(await recorder.broken.wait().message.contains("LSP framing"))
+    }
+
+    @Test("C6 an oversized message is reported, the next one arrives")
+    func oversized() async throws {
+        var options = StdioTransport.Options()
+        options.maximumMessageSize = 1000
+        let (_, recorder) = try await self.run("head -c 5000 /dev/zero | tr '\\0' x; echo; echo '{\"b\":2}'", options: options)
+        #expect(recorder.oversized.withLock { $0 } == [5000])
+        #expect(recorder.messages.withLock { $0.count } == 1)
+    }
+
+    @Test("D9 a server that closes its output and stays is ended, and the error says so")
+    func outputClosed() async throws {
+        let (end, recorder) = try await self.run("exec >&-; read -r line; exit 3")
+        #expect(await recorder.broken.wait().message.contains("closed its output"))
+        #expect(end.exitStatus == .exited(3))
+    }
+
+    @Test("D8 D10 writing to a server that closed its input is an error of that call, and the host lives")
+    func inputClosed() async throws {
+        try await self.run("exec <&-; echo '{}'; sleep 60", expecting: 1, options: self.quick) { transport, recorder in
+            await recorder.waitForMessages()
+            #expect {
+                try transport.send("{}")
+            } throws: { ($0 as? MCPError)?.message.contains("closed its input") == true }
+        }
+    }
+
+    @Test("D5 D6 fifty large messages from as many tasks arrive whole, though the server writes before it reads")
+    func largeWrites() async throws {
+        let script = "head -c 900000 /dev/zero | tr '\\0' ' '; echo; cat"
+        let (_, recorder) = try await self.run(script, expecting: 50) { transport, recorder in
+            await withTaskGroup(of: Void.self) { group in
+                for i in 0..<50 {
+                    group.addTask {
+                        let text = String(repeating: "\(i % 10)", count: 300_000)
+                        try? transport.send(RawJSON(encoding: ["n": text]))
+                    }
+                }
+            }
+            await recorder.waitForMessages()
+            transport.close(.orderly)
+        }
+        for message in recorder.messages.withLock({ $0 }) {
+            let text = try #require(message.decode([String: String].self)["n"])
+            #expect(text.count == 300_000 && Set(text).count == 1)
+        }
+    }
+
+    @Test("D4 a server that does not read makes senders busy, not the host fat")
+    func notReading() async throws {
+        var options = self.quick
+        options.maximumQueuedBytes = 200_000
+        try await self.run("echo '{}'; sleep 60", expecting: 1, options: options) { transport, recorder in
+            await recorder.waitForMessages()
+            let message = RawJSON(encoding: String(repeating: "x", count: 50_000))
+            var code: MCPError.Code?
+            for _ in 0..<20 where code == nil {
+                do throws(MCPError) { try transport.send(message) } catch { code = error.code }
+            }
+            #expect(code == .busy)
+            transport.close(.orderly)
+        }
+    }
+
+    @Test("G7 messages that were accepted go out before the input is closed")
+    func flush() async throws {
+        let (_, recorder) = try await self.run("cat") { transport, _ in
+            for i in 0..<100 { try transport.send(RawJSON(encoding: ["n": String(repeating: "\(i)", count: 1000)])) }
+            transport.close(.orderly)
+        }
+        #expect(recorder.messages.withLock { $0.count } == 100)
+    }
+
+    @Test("D11 a receiver that wants no more stops the server, and goes on later")
+    func pause() async throws {
+        let (_, recorder) = try await self.run("i=0; while [ $i -lt 1000 ]; do echo '{}'; i=$((i+1)); done", expecting: 1000) { transport, recorder in
+            transport.setReceiving(false)
+            transport.setReceiving(true)
+            await recorder.waitForMessages()
+        }
+        #expect(recorder.messages.withLock { $0.count } == 1000)
+    }
+}

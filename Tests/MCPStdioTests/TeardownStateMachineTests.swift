@@ -1,0 +1,83 @@
+import MCPTransport
+import Testing
+
+@testable import MCPStdio
+
+@Suite("Rungs of closing")
+struct TeardownStateMachineTests {
+    private static let graces = TeardownStateMachine.Graces(
+        flush: .milliseconds(500),
+        endOfInput: .seconds(2),
+        terminate: .seconds(3),
+        reap: .seconds(4)
+    )
+
+    @Test("A server that ignores everything: each rung in its turn")
+    func allRungs() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        #expect(machine.close(.orderly, hasUnsent: true) == [.arm(.milliseconds(500))])
+        #expect(machine.timeout() == [.closeInput, .arm(.seconds(2))])
+        #expect(machine.timeout() == [.signalGroup(.terminate), .arm(.seconds(3))])
+        #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(4))])
+        #expect(machine.timeout() == [.finish])
+        #expect(machine.rung == .abandoned && machine.isAbandoned && machine.isEnded)
+    }
+
+    @Test("A polite server: no signal")
+    func polite() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        #expect(machine.close(.orderly, hasUnsent: false) == [.closeInput, .arm(.seconds(2))])
+        #expect(machine.close(.orderly, hasUnsent: false) == [])
+        #expect(machine.leaderEnded(othersLeft: false) == [.disarm, .finish])
+        #expect(machine.rung == .endOfInput)
+        #expect(machine.timeout() == [] && machine.close(.force, hasUnsent: true) == [])
+    }
+
+    @Test("A leader that leaves others behind: they get SIGTERM, then SIGKILL")
+    func others() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        #expect(machine.leaderEnded(othersLeft: true) == [.closeInput, .signalGroup(.terminate), .arm(.seconds(3))])
+        #expect(machine.rung == .alreadyGone)
+        #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(4))])
+        #expect(machine.othersEnded() == [.disarm, .finish])
+        #expect(!machine.isAbandoned)
+    }
+
+    @Test("A forced close skips the rungs that are left, from every state")
+    func forced() {
+        for steps in 0..<3 {
+            var machine = TeardownStateMachine(graces: Self.graces)
+            if steps > 0 { _ = machine.close(.orderly, hasUnsent: false) }
+            if steps > 1 { _ = machine.timeout() }
+            #expect(machine.close(.force, hasUnsent: false).contains(.signalGroup(.kill)))
+            #expect(machine.leaderEnded(othersLeft: true) == [.signalGroup(.kill), .arm(.seconds(4))])
+        }
+    }
+
+    @Test("Whatever happens in whatever order, it finishes exactly once and never goes back", arguments: 0..<200)
+    func random(seed: UInt64) {
+        var state = seed
+        func next(_ bound: UInt64) -> UInt64 {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return (state >> 33) % bound
+        }
+        var machine = TeardownStateMachine(graces: Self.graces)
+        var finishes = 0
+        var inputs = 0
+        for _ in 0..<100 {
+            let actions =
+                switch next(6) {
+                case 0: machine.close(.orderly, hasUnsent: next(2) == 0)
+                case 1: machine.close(.force, hasUnsent: next(2) == 0)
+                case 2: machine.flushed()
+                case 3: machine.timeout()
+                case 4: machine.leaderEnded(othersLeft: next(2) == 0)
+                default: machine.othersEnded()
+                }
+            finishes += actions.count { $0 == .finish }
+            inputs += actions.count { $0 == .closeInput }
+            #expect(machine.isEnded == (finishes > 0))
+        }
+        #expect(finishes <= 1 && inputs <= 1)
+    }
+}

@@ -1,0 +1,105 @@
+import JSON
+import MCPTransport
+import MCPTypes
+import Testing
+
+@Suite("Framing")
+struct LineFramerTests {
+    /// Feeds a stream in pieces of one size, and describes what comes out.
+    private func frames(_ text: [UInt8], piece: Int, limit: Int = 1000) -> [String] {
+        var framer = LineFramer(limit: limit)
+        var result: [String] = []
+        func note(_ frame: LineFramer.Frame) {
+            switch frame {
+            case .message(let message): result.append("message \(message)")
+            case .stray(let start, let size): result.append("stray \(size) \(start)")
+            case .oversized(let start, let size): result.append("oversized \(size) \(start.count)")
+            }
+        }
+        for start in stride(from: 0, to: text.count, by: piece) {
+            text[start..<min(start + piece, text.count)].withUnsafeBytes { framer.append($0, emit: note) }
+        }
+        framer.end(emit: note)
+        return result
+    }
+
+    @Test("C3 C4 C5 the same messages, however they are cut", arguments: [1, 2, 3, 7, 64, 10_000])
+    func cuts(piece: Int) {
+        let text = "{\"a\":1}\n[2]\r\n\n  \n\0\nlog line\n{\"b\":\"😀 é\u{2028}x\"}\n{\"last\":3}"
+        #expect(
+            self.frames(Array(text.utf8), piece: piece) == [
+                #"message {"a":1}"#, "message [2]", "stray 8 log line", "message {\"b\":\"😀 é\u{2028}x\"}", #"message {"last":3}"#,
+            ]
+        )
+    }
+
+    @Test("C14 a byte-order mark before a message is skipped, at the start and later")
+    func byteOrderMark() {
+        let text: [UInt8] = [0xEF, 0xBB, 0xBF] + Array("{}\n".utf8) + [0xEF, 0xBB, 0xBF] + Array("[]\n".utf8)
+        for piece in [1, 2, 100] { #expect(self.frames(text, piece: piece) == ["message {}", "message []"]) }
+    }
+
+    @Test("C6 a line over the limit is reported with its start, and the next one is whole", arguments: [1, 100, 5000])
+    func oversized(piece: Int) {
+        let text = "{\"id\":5," + String(repeating: "x", count: 3000) + "}\n{\"id\":6}\n"
+        let found = self.frames(Array(text.utf8), piece: piece, limit: 2000)
+        #expect(found == ["oversized 3009 1024", #"message {"id":6}"#])
+    }
+
+    @Test("C6 a line of exactly the limit is a message")
+    func atLimit() {
+        let line = "{" + String(repeating: " ", count: 98) + "}"
+        #expect(self.frames(Array((line + "\n").utf8), piece: 7, limit: 100) == ["message \(line)"])
+    }
+
+    @Test("C16 a last line without a line break counts") func endOfStream() {
+        #expect(self.frames(Array("{}".utf8), piece: 1) == ["message {}"])
+        #expect(self.frames([], piece: 1) == [])
+    }
+
+    @Test("C4 ten thousand messages in one write, all, in order")
+    func many() {
+        let text = (0..<10_000).map { "{\"id\":\($0)}\n" }.joined()
+        let found = self.frames(Array(text.utf8), piece: 1 << 20)
+        #expect(found.count == 10_000 && found.last == #"message {"id":9999}"#)
+    }
+}
+
+@Suite("Envelope")
+struct EnvelopeTests {
+    private func scan(_ text: String) -> Result<Envelope, Envelope.Malformed> {
+        Result { () throws(Envelope.Malformed) in try Envelope(scanning: RawJSON(copying: text)) }
+    }
+
+    @Test("RPC-01 kind, id, method and payload, in any order of members")
+    func kinds() throws {
+        let request = try self.scan(#"{"params":{"a":[1,"]"]},"method":"m","id":7,"jsonrpc":"2.0"}"#).get()
+        #expect(request.kind == .request(id: .integer(7), method: "m") && request.payload?.description == #"{"a":[1,"]"]}"#)
+        #expect(try self.scan(#"{"jsonrpc":"2.0","method":"n"}"#).get().kind == .notification(method: "n"))
+        #expect(try self.scan(#"{"jsonrpc":"2.0","id":"x","result":{}}"#).get().kind == .result(id: .string("x")))
+        #expect(try self.scan(#"{"jsonrpc":"2.0","id":null,"error":{"code":1}}"#).get().kind == .error(id: nil))
+        #expect(try self.scan(#"{"jsonrpc":"2.0","error":{"code":1}}"#).get().kind == .error(id: nil))
+        #expect(try self.scan(#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#).get().kind == .result(id: .integer(1)))
+    }
+
+    @Test(
+        "F21 C19 malformed messages are refused, with the id where it can be read (C21)",
+        arguments: [
+            (#"{"jsonrpc":"2.0","id":5,"result":"#, RequestID.integer(5)), (#"{"id":5,"result":{}}"#, .integer(5)),
+            (#"{"jsonrpc":"2.0","id":5,"result":{},"error":{}}"#, .integer(5)), (#"{"jsonrpc":"2.0","id":5,"id":6,"result":{}}"#, nil),
+            (#"{"jsonrpc":"2.0","id":{},"result":{}}"#, nil), (#"{"jsonrpc":"2.0","result":{}}"#, nil), ("{}", nil), ("[]", nil),
+            (#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, nil), (#"{"jsonrpc":"2.0","id":1}"#, .integer(1)), ("{\"jsonrpc\"", nil),
+            (#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, nil),
+        ]
+    )
+    func malformed(text: String, id: RequestID?) {
+        guard case .failure(let error) = self.scan(text) else { return #expect(Bool(false), "\(text) was accepted") }
+        #expect(error.id == id)
+    }
+
+    @Test("C6 the id at the start of a message that is cut off")
+    func start() {
+        #expect(Envelope.id(inStart: #"{"jsonrpc":"2.0","id":12,"result":{"content":[{"te"#) == .integer(12))
+        #expect(Envelope.id(inStart: #"{"jsonrpc":"2.0","method":"x","id":12"#) == nil)
+    }
+}
