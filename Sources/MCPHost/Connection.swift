@@ -144,7 +144,12 @@ public final class Connection: Sendable {
     }
 
     private func explain(_ end: ClientSession.End) -> MCPError? {
-        if let error = end.transport.launchError ?? end.handshakeError { return error.naming(self.name) }
+        if var error = end.transport.launchError ?? end.handshakeError {
+            if error.code == .connectionLost, let status = end.transport.exitStatus, !error.message.contains("\(status)") {
+                error.message += "; then its process ended with \(status)"
+            }
+            return error.naming(self.name)
+        }
         if let status = end.transport.exitStatus {
             return MCPError(.connectionLost, "the server's process ended with \(status)", server: self.name)
         }

@@ -19,7 +19,7 @@ struct OutputQueue {
         /// The pipe is full.
         case blocked
         /// Nobody reads the pipe any more.
-        case broken(Int32)
+        case broken
     }
 
     private var messages: [RawJSON] = []
@@ -50,7 +50,7 @@ struct OutputQueue {
                 } else if errno == EINTR {
                     continue
                 } else {
-                    return errno == EAGAIN || errno == EWOULDBLOCK ? .blocked : .broken(errno)
+                    return errno == EAGAIN || errno == EWOULDBLOCK ? .blocked : .broken
                 }
             }
             self.written = 0

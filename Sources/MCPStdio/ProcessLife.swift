@@ -34,8 +34,8 @@ final class ProcessLife: @unchecked Sendable {
     private var others: [Int32: IOThread.ExitWatch] = [:]
     private var isReceiving = true
     private var isBroken = false
-    /// Output has ended; the end of the process is expected any moment and would be the better explanation.
-    private var isAwaitingExit = false
+    /// Input or output has ended; the end of the process is expected any moment and would be the better explanation than this.
+    private var awaitingExit: String?
     private var hasMessages = false
     private var strayBytes = 0
     private var strayLines = 0
@@ -45,7 +45,7 @@ final class ProcessLife: @unchecked Sendable {
     private var end = TransportEnd()
 
     /// How long after the end of output the end of the process may take and still be told as the reason (B2, D9).
-    private static let exitPatience: Duration = .milliseconds(50)
+    private static let exitPatience: Duration = .milliseconds(80)
 
     init(
         _ process: LaunchedProcess,
@@ -151,10 +151,17 @@ final class ProcessLife: @unchecked Sendable {
         self.stopReading(self.process.stdout, &self.stdoutToken)
         self.framer.end { self.deliver($0) }
         guard !self.isBroken, !self.machine.isEnded else { return }
-        if self.machine.isOpen {
-            self.isAwaitingExit = true
-            self.arm(Self.exitPatience)
-        }
+        self.awaitExit("the server closed its output, but its process still runs")
+    }
+
+    /// A message could not be written, because nobody reads the other end.
+    func inputBroke() { self.awaitExit("the server closed its input, but its process still runs") }
+
+    /// Something has ended that ends with the process: give the process a moment to be the reason.
+    private func awaitExit(_ reason: String) {
+        guard self.machine.isOpen, self.awaitingExit == nil else { return }
+        self.awaitingExit = reason
+        self.arm(Self.exitPatience)
     }
 
     private func writable() {
@@ -163,7 +170,7 @@ final class ProcessLife: @unchecked Sendable {
         case .drained(let tellReceiver):
             self.perform(self.machine.flushed())
             if tellReceiver { self.receiver.transportDidDrain() }
-        case .broken: self.close(.orderly)
+        case .broken: self.inputBroke()
         }
     }
 
@@ -213,7 +220,7 @@ final class ProcessLife: @unchecked Sendable {
         self.exitWatch = nil
         self.drain(scratch)
         let wasAsked = !self.machine.isOpen
-        self.isAwaitingExit = false
+        self.awaitingExit = nil
         self.breakOff(
             mayWait
                 ? MCPError(.launchFailed, "too many open files: the process could not be watched (raise `ulimit -n`)")
@@ -275,9 +282,9 @@ final class ProcessLife: @unchecked Sendable {
         // A timer that was set again while its alarm was on its way here.
         guard let deadline = self.deadline, self.timekeeper.now >= deadline else { return }
         self.deadline = nil
-        if self.isAwaitingExit {
-            self.isAwaitingExit = false
-            return self.fail(MCPError(.connectionLost, "the server closed its output, but its process still runs"))
+        if let reason = self.awaitingExit {
+            self.awaitingExit = nil
+            return self.fail(MCPError(.connectionLost, reason))
         }
         self.perform(self.machine.timeout())
     }
@@ -300,7 +307,7 @@ final class ProcessLife: @unchecked Sendable {
             case .closeInput: self.closeInput()
             case .signalGroup(let signal): ProcessGroup.signal(self.process.pid, signal == .kill ? SIGKILL : SIGTERM)
             case .arm(let delay):
-                self.isAwaitingExit = false
+                self.awaitingExit = nil
                 self.noteRung()
                 self.arm(delay)
             case .disarm:

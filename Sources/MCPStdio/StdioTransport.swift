@@ -124,9 +124,10 @@ public final class StdioTransport: Transport {
         case .accepted: return
         case .full: throw MCPError(.busy, "the server does not read its input; \(self.options.maximumQueuedBytes) bytes are waiting")
         case .closed(let reason): throw MCPError(.connectionLost, reason)
-        case .broken(let code):
-            self.close(.orderly)
-            throw MCPError(.connectionLost, "the server closed its input (\(String(cString: strerror(code))))")
+        case .broken:
+            // Most likely the process is ending: its exit status, known in a moment, explains more than "broken pipe". All that
+            // wait are told then; this message has been lost like those before it.
+            self.io.execute { _ in self.life.withLock { $0 }?.inputBroke() }
         }
     }
 
@@ -144,7 +145,7 @@ public final class StdioTransport: Transport {
 
 /// The way to a server's input, shared by all senders and the I/O thread.
 struct Outgoing {
-    enum Outcome { case accepted, full, closed(String), broken(Int32) }
+    enum Outcome { case accepted, full, closed(String), broken }
 
     var queue = OutputQueue()
     private var descriptor: Int32 = -1
@@ -192,9 +193,9 @@ struct Outgoing {
                 self.token = io.watch(self.descriptor, read: false, write: true, handler)
             }
             return .accepted
-        case .broken(let code):
+        case .broken:
             self.queue.removeAll()
-            return .broken(code)
+            return .broken
         }
     }
 
