@@ -70,7 +70,9 @@ let package = Package(
         ),
         .testTarget(
             name: "MCPStdioTests",
-            dependencies: ["JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "scripted-server"],
+            dependencies: [
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "scripted-server",
+            ],
             swiftSettings: settings
         ),
         .testTarget(
@@ -81,16 +83,19 @@ let package = Package(
         .testTarget(
             name: "MCPHostTests",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "scripted-server", "mcp-host",
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "scripted-server", "mcp-host",
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: settings
         ),
+        .testTarget(name: "InteropTests", dependencies: ["MCPHost", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "LifecycleLawTests",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "scripted-server",
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "scripted-server",
             ],
             swiftSettings: settings
         ),

@@ -40,7 +40,10 @@ private struct ValueDecoder: Decoder {
     func mismatch(_ type: Any.Type, _ wanted: String) -> DecodingError {
         .typeMismatch(
             type,
-            DecodingError.Context(codingPath: self.codingPath, debugDescription: "expected \(wanted), found \(self.value.kind)")
+            DecodingError.Context(
+                codingPath: self.codingPath,
+                debugDescription: "expected \(wanted), found \(self.value.kind)"
+            )
         )
     }
 
@@ -69,7 +72,10 @@ private struct ValueDecoder: Decoder {
         guard case .number(let number) = self.value else { throw self.mismatch(type, "an integer") }
         guard let value = number.int64.flatMap({ T(exactly: $0) }) ?? T(number.description) else {
             throw DecodingError.dataCorrupted(
-                DecodingError.Context(codingPath: self.codingPath, debugDescription: "\(number) does not fit in \(type)")
+                DecodingError.Context(
+                    codingPath: self.codingPath,
+                    debugDescription: "\(number) does not fit in \(type)"
+                )
             )
         }
         return value
@@ -192,7 +198,9 @@ extension JSONValue: Decodable {
             while !list.isAtEnd { elements.append(try list.decode(JSONValue.self)) }
             self = .array(elements)
         } else if let members = try? decoder.container(keyedBy: IndexKey.self) {
-            self = .object(JSONObject(try members.allKeys.map { ($0.stringValue, try members.decode(JSONValue.self, forKey: $0)) }))
+            self = .object(
+                JSONObject(try members.allKeys.map { ($0.stringValue, try members.decode(JSONValue.self, forKey: $0)) })
+            )
         } else {
             let single = try decoder.singleValueContainer()
             if single.decodeNil() {

@@ -37,7 +37,11 @@ private final class Slot {
 
     func element() -> Slot {
         let slot = Slot()
-        if case .list(let slots) = self.content { self.content = .list(slots + [slot]) } else { self.content = .list([slot]) }
+        if case .list(let slots) = self.content {
+            self.content = .list(slots + [slot])
+        } else {
+            self.content = .list([slot])
+        }
         return slot
     }
 }

@@ -26,9 +26,15 @@ public struct JSONReader {
         self.position = text.lowerBound
         self.maximumDepth = limits.depth
         if text.count > limits.bytes {
-            throw JSONError(code: .tooLarge, message: "JSON text of \(text.count) bytes exceeds the limit of \(limits.bytes)", offset: 0)
+            throw JSONError(
+                code: .tooLarge,
+                message: "JSON text of \(text.count) bytes exceeds the limit of \(limits.bytes)",
+                offset: 0
+            )
         }
-        if text.count >= 3, self.base[self.start] == 0xEF, self.base[self.start + 1] == 0xBB, self.base[self.start + 2] == 0xBF {
+        if text.count >= 3, self.base[self.start] == 0xEF, self.base[self.start + 1] == 0xBB,
+            self.base[self.start + 2] == 0xBF
+        {
             self.position += 3
         }
     }
@@ -99,7 +105,10 @@ public struct JSONReader {
     @inline(never)
     private mutating func mismatch(_ wanted: String) throws(JSONError) -> JSONError {
         let kind = try self.peekKind()
-        return self.error(.typeMismatch, "expected \(wanted), found \(kind == .array || kind == .object ? "an" : "a") \(kind)")
+        return self.error(
+            .typeMismatch,
+            "expected \(wanted), found \(kind == .array || kind == .object ? "an" : "a") \(kind)"
+        )
     }
 
     /// Consumes `{`.
@@ -140,7 +149,9 @@ public struct JSONReader {
         if self.justOpened {
             self.justOpened = false
         } else {
-            guard byte == UInt8(ascii: ",") else { throw self.unexpected("',' or '\(Character(UnicodeScalar(close)))'") }
+            guard byte == UInt8(ascii: ",") else {
+                throw self.unexpected("',' or '\(Character(UnicodeScalar(close)))'")
+            }
             self.position &+= 1
             if self.peekByte() == close { throw self.unexpected("a value after ','") }
         }

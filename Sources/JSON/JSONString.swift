@@ -61,7 +61,9 @@ enum JSONString {
             var i = 0
             while i < bytes.count {
                 let rest = bytes.count - i
-                let run = memchr(base + i, 0x5C, rest).map { UnsafeRawPointer(base + i).distance(to: UnsafeRawPointer($0)) } ?? rest
+                let run =
+                    memchr(base + i, 0x5C, rest).map { UnsafeRawPointer(base + i).distance(to: UnsafeRawPointer($0)) }
+                    ?? rest
                 memcpy(target + written, base + i, run)
                 written += run
                 i += run
@@ -83,7 +85,9 @@ enum JSONString {
     }
 
     /// Reads one escape at `i`, which is at the backslash, and steps behind it.
-    private static func escape(_ bytes: UnsafeBufferPointer<UInt8>, _ i: inout Int, _ repaired: inout Bool) -> UnicodeScalar? {
+    private static func escape(_ bytes: UnsafeBufferPointer<UInt8>, _ i: inout Int, _ repaired: inout Bool)
+        -> UnicodeScalar?
+    {
         guard i + 1 < bytes.count else { return nil }
         let letter = bytes[i + 1]
         i += 2

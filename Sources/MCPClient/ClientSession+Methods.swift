@@ -14,7 +14,13 @@ extension ClientSession {
 
     /// All resources, page by page.
     public func listResources(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Resource] {
-        try await self.walk(.resourcesList, options, ListResourcesResult.self, items: { $0.resources }, next: { $0.nextCursor })
+        try await self.walk(
+            .resourcesList,
+            options,
+            ListResourcesResult.self,
+            items: { $0.resources },
+            next: { $0.nextCursor }
+        )
     }
 
     /// All resource templates, page by page.
@@ -32,13 +38,20 @@ extension ClientSession {
 
     /// All prompts, page by page.
     public func listPrompts(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Prompt] {
-        try await self.walk(.promptsList, options, ListPromptsResult.self, items: { $0.prompts }, next: { $0.nextCursor })
+        try await self.walk(
+            .promptsList,
+            options,
+            ListPromptsResult.self,
+            items: { $0.prompts },
+            next: { $0.nextCursor }
+        )
     }
 
     /// Calls a tool.
     /// - Parameters:
     ///   - name: as the server lists it.
     ///   - arguments: a JSON object; nil for none.
+    ///   - options: time limits and progress of this call.
     /// - Returns: what the tool answered; `isError` tells a failure of the tool itself.
     public func callTool(
         _ name: String,
@@ -128,7 +141,10 @@ extension ClientSession {
             return try payload.decode(Result.self)
         } catch {
             if let required = try? payload.decode(InputRequiredResult.self), required.resultType == .inputRequired {
-                throw MCPError(.notSupported, "\(method.rawValue): the server wants input that this host does not offer")
+                throw MCPError(
+                    .notSupported,
+                    "\(method.rawValue): the server wants input that this host does not offer"
+                )
             }
             throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
         }
@@ -162,7 +178,10 @@ extension ClientSession {
             let result: Page = try Self.decode(payload, method)
             all += items(result)
             guard all.count <= limits.items else {
-                throw MCPError(.badResponse, "\(method.rawValue) lists more than \(limits.items) items, which is the limit")
+                throw MCPError(
+                    .badResponse,
+                    "\(method.rawValue) lists more than \(limits.items) items, which is the limit"
+                )
             }
             guard let following = next(result) else { return all }
             guard seen.insert(following).inserted else {

@@ -60,7 +60,9 @@ public final class ClientSession: Sendable {
     /// A session that has not begun.
     /// - Parameters:
     ///   - transport: not yet run; the session runs it.
+    ///   - configuration: eras, time limits, bounds.
     ///   - accounts: the books in which waiting requests are entered.
+    ///   - timekeeper: where time limits come from.
     public init(
         transport: any Transport,
         configuration: ClientConfiguration = ClientConfiguration(),
@@ -200,7 +202,11 @@ public final class ClientSession: Sendable {
         self.accounts.add(1, \.requests)
         let reply = await withTaskCancellationHandler {
             await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
-                let waiter = Waiter(continuation: continuation, onProgress: options.onProgress, isInitialize: isInitialize)
+                let waiter = Waiter(
+                    continuation: continuation,
+                    onProgress: options.onProgress,
+                    isInitialize: isInitialize
+                )
                 self.start(id, waiter, frame, patience, isProbe)
             }
         } onCancel: {
@@ -218,9 +224,16 @@ public final class ClientSession: Sendable {
 
     private static func serverError(_ method: Method, _ payload: RawJSON?) -> MCPError {
         guard let error = try? payload?.decode(JSONRPCErrorObject.self) else {
-            return MCPError(.badResponse, "\(method.rawValue) was refused with an error that is not one: \(payload?.description ?? "nothing")")
+            return MCPError(
+                .badResponse,
+                "\(method.rawValue) was refused with an error that is not one: \(payload?.description ?? "nothing")"
+            )
         }
-        return MCPError(.serverError, "\(method.rawValue) failed: \(error.message) (\(error.code.rawValue))", rpcError: error)
+        return MCPError(
+            .serverError,
+            "\(method.rawValue) failed: \(error.message) (\(error.code.rawValue))",
+            rpcError: error
+        )
     }
 
     private func modernMeta(_ revision: ProtocolRevision?) -> ModernMeta {
@@ -355,7 +368,7 @@ extension ClientSession: TransportReceiver {
         let answer = method == Method.ping.rawValue ? Wire.emptyResult(id) : Wire.methodNotFound(id, method)
         do throws(MCPError) {
             try self.transport.send(answer)
-        } catch where error.code == .busy {
+        } catch  where error.code == .busy {
             // It asks faster than it reads the answers: stop listening until it reads.
             self.transport.setReceiving(false)
         } catch {}

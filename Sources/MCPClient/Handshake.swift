@@ -27,7 +27,10 @@ struct Handshake {
         if self.configuration.era == .legacyOnly { return try await self.initialize(mayProbe: false) }
         if let modern = try await self.discover() { return modern }
         if self.configuration.era == .modernOnly {
-            throw MCPError(.unsupportedRevision, "the server does not speak \(ProtocolRevision.latest.rawValue), and nothing older is allowed")
+            throw MCPError(
+                .unsupportedRevision,
+                "the server does not speak \(ProtocolRevision.latest.rawValue), and nothing older is allowed"
+            )
         }
         return try await self.initialize(mayProbe: true)
     }
@@ -89,7 +92,11 @@ struct Handshake {
             guard let supported = refusal.supportedVersions else { return .legacy }
             return try self.choose(from: supported) { .retry($0) }
         case .headerMismatch, .missingRequiredClientCapability:
-            throw MCPError(.handshakeFailed, "the server refuses server/discover: \(refusal.message)", rpcError: refusal)
+            throw MCPError(
+                .handshakeFailed,
+                "the server refuses server/discover: \(refusal.message)",
+                rpcError: refusal
+            )
         default: return .legacy
         }
     }

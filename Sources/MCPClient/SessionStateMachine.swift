@@ -190,7 +190,9 @@ struct SessionStateMachine<Waiter> {
     /// The server reported progress: its idle time starts again, the hard limit does not (F11, F12). A token of nobody and a value
     /// that does not grow change nothing (F14).
     mutating func progressed(_ token: Int64, _ value: Double, now: Duration) -> Waiter? {
-        guard let entry = self.pending[token], entry.frame == nil, value > entry.progress ?? -.infinity else { return nil }
+        guard let entry = self.pending[token], entry.frame == nil, value > entry.progress ?? -.infinity else {
+            return nil
+        }
         self.pending[token]?.progress = value
         self.pending[token]?.lastSign = now
         return entry.waiter

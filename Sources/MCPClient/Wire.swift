@@ -63,7 +63,8 @@ enum Wire {
         return writer.finish()
     }
 
-    static func notification(_ method: NotificationMethod, writeParams: ((inout JSONWriter) -> Void)? = nil) -> RawJSON {
+    static func notification(_ method: NotificationMethod, writeParams: ((inout JSONWriter) -> Void)? = nil) -> RawJSON
+    {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("jsonrpc")

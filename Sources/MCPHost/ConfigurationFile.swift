@@ -1,3 +1,7 @@
+import JSON
+public import MCPStdio
+public import MCPTransport
+
 #if canImport(Darwin)
     import Darwin
 #elseif canImport(Glibc)
@@ -5,10 +9,6 @@
 #elseif canImport(Musl)
     import Musl
 #endif
-
-import JSON
-public import MCPStdio
-public import MCPTransport
 
 extension HostConfiguration {
     /// Largest configuration file that is read: 4 MiB.
@@ -29,7 +29,10 @@ extension HostConfiguration {
     }
 
     /// Reads the text of such a file.
-    /// - Parameter file: what to call it in errors.
+    /// - Parameters:
+    ///   - bytes: the text, UTF-8.
+    ///   - file: what to call it in errors.
+    ///   - environment: where variables come from; by default this process's environment.
     public init(
         parsing bytes: [UInt8],
         file: String,
@@ -49,7 +52,10 @@ extension HostConfiguration {
     private static func load(_ path: String) throws(MCPError) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
-            throw MCPError(.invalidConfiguration, "cannot read the configuration \(path): \(String(cString: strerror(errno)))")
+            throw MCPError(
+                .invalidConfiguration,
+                "cannot read the configuration \(path): \(String(cString: strerror(errno)))"
+            )
         }
         defer { _ = close(descriptor) }
         var bytes: [UInt8] = []
@@ -58,11 +64,17 @@ extension HostConfiguration {
             let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             guard count > 0 else {
                 if count == 0 { return bytes }
-                throw MCPError(.invalidConfiguration, "cannot read the configuration \(path): \(String(cString: strerror(errno)))")
+                throw MCPError(
+                    .invalidConfiguration,
+                    "cannot read the configuration \(path): \(String(cString: strerror(errno)))"
+                )
             }
             bytes += chunk[..<count]
             guard bytes.count <= self.maximumSize else {
-                throw MCPError(.invalidConfiguration, "the configuration \(path) is larger than \(self.maximumSize) bytes")
+                throw MCPError(
+                    .invalidConfiguration,
+                    "the configuration \(path) is larger than \(self.maximumSize) bytes"
+                )
             }
         }
     }
@@ -78,12 +90,16 @@ private struct ConfigurationParser {
     }
 
     func servers(_ root: JSONValue) throws(MCPError) -> [ServerConfiguration] {
-        guard let object = root.object else { throw self.invalid("top level", "expected an object, found \(root.kind)") }
+        guard let object = root.object else {
+            throw self.invalid("top level", "expected an object, found \(root.kind)")
+        }
         guard let servers = object["mcpServers"] else {
             let hint = object["servers"] == nil ? "" : "; rename \"servers\" to \"mcpServers\""
             throw self.invalid("top level", "no member \"mcpServers\"\(hint)")
         }
-        guard let entries = servers.object else { throw self.invalid("mcpServers", "expected an object, found \(servers.kind)") }
+        guard let entries = servers.object else {
+            throw self.invalid("mcpServers", "expected an object, found \(servers.kind)")
+        }
         var result: [ServerConfiguration] = []
         for (name, entry) in entries {
             if entry["disabled"]?.bool == true { continue }
@@ -98,18 +114,27 @@ private struct ConfigurationParser {
         guard let object = entry.object else { throw self.invalid(place, "expected an object, found \(entry.kind)") }
         let type = object["type"]?.string ?? (object["url"] == nil ? "stdio" : "http")
         guard type == "stdio" else {
-            throw self.invalid(place, "servers of type \"\(type)\" are not supported yet; only \"stdio\" (\"command\") is")
+            throw self.invalid(
+                place,
+                "servers of type \"\(type)\" are not supported yet; only \"stdio\" (\"command\") is"
+            )
         }
         guard let command = object["command"] else { throw self.invalid(place, "no member \"command\"") }
         var variables: [String: String] = [:]
         if let env = object["env"], env != .null {
-            guard let members = env.object else { throw self.invalid("\(place).env", "expected an object, found \(env.kind)") }
+            guard let members = env.object else {
+                throw self.invalid("\(place).env", "expected an object, found \(env.kind)")
+            }
             for (key, value) in members { variables[key] = try self.text(value, "\(place).env.\(key)") }
         }
         var arguments: [String] = []
         if let args = object["args"], args != .null {
-            guard let elements = args.array else { throw self.invalid("\(place).args", "expected an array, found \(args.kind)") }
-            for (i, element) in elements.enumerated() { arguments.append(try self.text(element, "\(place).args[\(i)]")) }
+            guard let elements = args.array else {
+                throw self.invalid("\(place).args", "expected an array, found \(args.kind)")
+            }
+            for (i, element) in elements.enumerated() {
+                arguments.append(try self.text(element, "\(place).args[\(i)]"))
+            }
         }
         var directory: String?
         if let cwd = object["cwd"], cwd != .null { directory = try self.text(cwd, "\(place).cwd") }

@@ -109,7 +109,9 @@ public final class Connection: Sendable {
         self.finish(report)
     }
 
-    private func converse(_ generation: Int, legacyOnly: Bool, _ report: inout TeardownReport.Server) async -> ClientSession.End {
+    private func converse(_ generation: Int, legacyOnly: Bool, _ report: inout TeardownReport.Server) async
+        -> ClientSession.End
+    {
         self.note("opening", generation, self.configuration.endpointDescription)
         let session = self.makeSession(legacyOnly: legacyOnly)
         let manner: CloseManner? = self.state.withLock { state in
@@ -135,7 +137,11 @@ public final class Connection: Sendable {
         report.callsFailed += end.requestsFailed
         report.stderrTail = end.transport.stderrTail
         let error = self.explain(end)
-        self.note("ended", generation, error?.message ?? end.transport.exitStatus?.description ?? end.transport.rung.rawValue)
+        self.note(
+            "ended",
+            generation,
+            error?.message ?? end.transport.exitStatus?.description ?? end.transport.rung.rawValue
+        )
         self.state.withLock { state in
             // Asked for, its end is no failure.
             if state.machine.state != .closing { state.failure = error }
@@ -145,7 +151,9 @@ public final class Connection: Sendable {
 
     private func explain(_ end: ClientSession.End) -> MCPError? {
         if var error = end.transport.launchError ?? end.handshakeError {
-            if error.code == .connectionLost, let status = end.transport.exitStatus, !error.message.contains("\(status)") {
+            if error.code == .connectionLost, let status = end.transport.exitStatus,
+                !error.message.contains("\(status)")
+            {
                 error.message += "; then its process ended with \(status)"
             }
             return error.naming(self.name)

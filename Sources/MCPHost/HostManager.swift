@@ -115,7 +115,9 @@ public final class HostManager: Sendable {
         get throws(MCPError) {
             let (host, isInitialized, isShutDown) = self.state.withLock { ($0.host, $0.isInitialized, $0.isShutDown) }
             if isShutDown { throw MCPError(.hostClosed, "the manager is shut down") }
-            guard let host, isInitialized else { throw MCPError(.notFound, "no host yet: call initialize() first, and await it") }
+            guard let host, isInitialized else {
+                throw MCPError(.notFound, "no host yet: call initialize() first, and await it")
+            }
             return host
         }
     }

@@ -53,7 +53,10 @@ final class HostRoot: Sendable {
             defer { state.isRunning = true }
             return !state.isRunning
         }
-        guard isFirst else { return _ = await self.report.wait() }
+        guard isFirst else {
+            _ = await self.report.wait()
+            return
+        }
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in
                 for await connection in self.arrivals {
@@ -120,7 +123,9 @@ final class HostRoot: Sendable {
     func add(_ configuration: ServerConfiguration) throws(MCPError) -> Connection {
         let connection = Connection(configuration, context: self.context)
         try self.state.withLock { state throws(MCPError) in
-            guard state.phase == .open else { throw MCPError(.hostClosed, "the host is closing", server: configuration.name) }
+            guard state.phase == .open else {
+                throw MCPError(.hostClosed, "the host is closing", server: configuration.name)
+            }
             if let existing = state.connections[configuration.name], existing.status != .failed {
                 throw MCPError(
                     .invalidConfiguration,
@@ -175,7 +180,9 @@ final class HostRoot: Sendable {
             switch state.phase {
             case .open:
                 state.closingSince = now
-                guard manner == .orderly, state.callsInFlight > 0, self.configuration.drainTimeout > .zero else { return .close }
+                guard manner == .orderly, state.callsInFlight > 0, self.configuration.drainTimeout > .zero else {
+                    return .close
+                }
                 state.phase = .draining
                 return .drain
             case .draining: return manner == .force ? .close : .nothing

@@ -1,3 +1,5 @@
+import MCPTransport
+
 #if canImport(Darwin)
     import Darwin
 #elseif canImport(Glibc)
@@ -5,8 +7,6 @@
 #elseif canImport(Musl)
     import Musl
 #endif
-
-import MCPTransport
 
 /// Every change of state of a host and its connections: when, why, and which task asked for it.
 ///
@@ -66,7 +66,13 @@ public final class LifecycleJournal: Sendable {
     /// Entries about one server.
     public func entries(for server: String) -> [Entry] { self.entries.filter { $0.server == server } }
 
-    func note(_ event: String, server: String? = nil, generation: Int = 0, cause: String, task: String = TaskIdentity.current) {
+    func note(
+        _ event: String,
+        server: String? = nil,
+        generation: Int = 0,
+        cause: String,
+        task: String = TaskIdentity.current
+    ) {
         let time = self.timekeeper.now - self.start
         self.state.withLock { state in
             state.count += 1

@@ -28,22 +28,29 @@ extension Offered where Item == Tool {
 extension MCPHost {
     /// The tools of all servers that can be reached.
     public func tools() async throws(MCPError) -> Collected<Tool> {
-        let collected = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in try await session.listTools() }
+        let collected = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
+            try await session.listTools()
+        }
         for (server, tools) in Dictionary(grouping: collected.items, by: \.server) {
             let taken = self.root.registry.learn(server, tools: tools.map(\.item))
-            for name in taken { self.journal.note("name taken", server: server, cause: "\(name) means another server's tool already") }
+            for name in taken {
+                self.journal.note("name taken", server: server, cause: "\(name) means another server's tool already")
+            }
         }
         return collected
     }
 
     /// The resources of all servers that can be reached.
     public func resources() async throws(MCPError) -> Collected<Resource> {
-        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResources() }
+        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResources()
+        }
     }
 
     /// The resource templates of all servers that can be reached.
     public func resourceTemplates() async throws(MCPError) -> Collected<ResourceTemplate> {
-        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResourceTemplates() }
+        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in
+            try await session.listResourceTemplates()
+        }
     }
 
     /// The prompts of all servers that can be reached.
@@ -52,7 +59,10 @@ extension MCPHost {
     }
 
     /// Calls a tool by the name under which the host offers it.
-    /// - Parameter arguments: a JSON object.
+    /// - Parameters:
+    ///   - name: as ``ToolName`` makes it.
+    ///   - arguments: a JSON object.
+    ///   - options: time limits and progress of this call.
     /// - Throws: `notFound` if no server offers that name.
     public func callTool(
         _ name: String,
@@ -126,7 +136,9 @@ extension MCPHost {
                 group.addTask {
                     do throws(MCPError) {
                         let session = try await connection.session()
-                        guard let server = session.server, offers(server.capabilities) else { return (place, .success([])) }
+                        guard let server = session.server, offers(server.capabilities) else {
+                            return (place, .success([]))
+                        }
                         return (place, .success(try await list(session)))
                     } catch {
                         return (place, .failure(error.naming(connection.name)))

@@ -18,7 +18,9 @@ public final class MCPHost: Sendable {
     private let shutdownAsked = Locked(false)
 
     /// A host that is not running yet; for a `ServiceGroup`, or call ``run()``.
-    /// - Parameter logger: told of faults only.
+    /// - Parameters:
+    ///   - configuration: the servers to open, and bounds.
+    ///   - logger: told of faults only.
     public init(_ configuration: HostConfiguration = HostConfiguration(), logger: Logger = Logger(label: "mcp-host")) {
         self.root = HostRoot(configuration)
         self.logger = logger
@@ -154,7 +156,10 @@ public final class MCPHost: Sendable {
         do throws(MCPError) {
             _ = try await connection.session()
         } catch {
-            _ = self.root.remove(server.name, cause: error.code == .cancelled ? "the adding task was cancelled" : "it could not be opened")
+            _ = self.root.remove(
+                server.name,
+                cause: error.code == .cancelled ? "the adding task was cancelled" : "it could not be opened"
+            )
             if error.code != .cancelled { _ = await connection.gone.waitUnlessCancelled() }
             throw error
         }

@@ -48,7 +48,11 @@ public struct ServerConfiguration: Sendable {
 
     /// Describes a server that is a subprocess.
     /// - Parameters:
-    ///   - environment: added to what every server gets (``ServerEnvironment/base(from:adding:)``).
+    ///   - name: unique within the host.
+    ///   - command: a path, or a name that is looked up in `PATH`; never a shell's text.
+    ///   - arguments: one element each.
+    ///   - environment: added to what every server gets (`ServerEnvironment.base(from:adding:)`).
+    ///   - workingDirectory: nil for the host's own.
     public init(
         name: String,
         command: String,

@@ -48,7 +48,8 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
     public var description: String {
         let count = self.servers.count
         let left = self.processesLeft
-        var text = "\(count) \(count == 1 ? "server" : "servers") closed, \(left.count) \(left.count == 1 ? "process" : "processes") left"
+        var text =
+            "\(count) \(count == 1 ? "server" : "servers") closed, \(left.count) \(left.count == 1 ? "process" : "processes") left"
         if !left.isEmpty { text += " (\(left.map(String.init).joined(separator: ", ")))" }
         if !self.isComplete { text = "still closing: " + text }
         if self.isComplete, !self.open.isEmpty { text += "; still open: \(self.open)" }
@@ -79,20 +80,25 @@ extension TeardownReport: JSONEncodable {
 
     fileprivate static func milliseconds(_ duration: Duration) -> JSONValue {
         let (seconds, attoseconds) = duration.components
-        return .number(JSONNumber(Double(seconds * 1_000_000 + attoseconds / 1_000_000_000_000) / 1000) ?? JSONNumber(0))
+        return .number(
+            JSONNumber(Double(seconds * 1_000_000 + attoseconds / 1_000_000_000_000) / 1000) ?? JSONNumber(0)
+        )
     }
 }
 
 extension TeardownReport.Server {
     fileprivate var json: JSONValue {
         var object: JSONObject = [
-            "name": .string(self.name), "rung": .string(self.rung.rawValue), "generation": .number(JSONNumber(Int64(self.generation))),
+            "name": .string(self.name), "rung": .string(self.rung.rawValue),
+            "generation": .number(JSONNumber(Int64(self.generation))),
             "callsFailed": .number(JSONNumber(Int64(self.callsFailed))),
         ]
         if let pid = self.processID { object["pid"] = .number(JSONNumber(Int64(pid))) }
         if let status = self.exitStatus { object["exit"] = .string(status.description) }
         object["rungs"] = .array(
-            self.rungTimes.map { ["rung": .string($0.rung.rawValue), "milliseconds": TeardownReport.milliseconds($0.time)] }
+            self.rungTimes.map {
+                ["rung": .string($0.rung.rawValue), "milliseconds": TeardownReport.milliseconds($0.time)]
+            }
         )
         object["helpersEnded"] = .array(self.helpersEnded.map { .number(JSONNumber(Int64($0))) })
         object["processesLeft"] = .array(self.processesLeft.map { .number(JSONNumber(Int64($0))) })

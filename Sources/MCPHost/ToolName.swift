@@ -22,7 +22,8 @@ public enum ToolName {
 
     /// Whether `server__tool` can be read in one way only.
     private static func isUnambiguous(_ server: String, _ tool: String) -> Bool {
-        !server.isEmpty && !tool.isEmpty && server.utf8.allSatisfy(self.isAllowed) && tool.utf8.allSatisfy(self.isAllowed)
+        !server.isEmpty && !tool.isEmpty && server.utf8.allSatisfy(self.isAllowed)
+            && tool.utf8.allSatisfy(self.isAllowed)
             && !server.contains("__") && !server.hasSuffix("_") && !tool.hasPrefix("_") && !self.looksDigested(tool)
     }
 
@@ -35,7 +36,8 @@ public enum ToolName {
 
     private static func isAllowed(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"),
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"),
             UInt8(ascii: "_"), UInt8(ascii: "-"):
             true
         default: false

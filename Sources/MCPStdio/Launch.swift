@@ -49,7 +49,9 @@ public enum ServerEnvironment {
     /// - Parameters:
     ///   - host: the surroundings to choose from; by default this process's.
     ///   - extra: what the configuration adds.
-    public static func base(from host: [String: String] = Self.current, adding extra: [String: String] = [:]) -> [String: String] {
+    public static func base(from host: [String: String] = Self.current, adding extra: [String: String] = [:])
+        -> [String: String]
+    {
         var result = host.filter { (name, value) in
             (Self.passed.contains(name) || name.hasPrefix("LC_")) && !value.hasPrefix("()")
         }
@@ -63,7 +65,9 @@ public enum ServerEnvironment {
         var next = environ
         while let entry = next.pointee {
             let text = String(cString: entry)
-            if let equals = text.firstIndex(of: "=") { result[String(text[..<equals])] = String(text[text.index(after: equals)...]) }
+            if let equals = text.firstIndex(of: "=") {
+                result[String(text[..<equals])] = String(text[text.index(after: equals)...])
+            }
             next += 1
         }
         return result
@@ -97,7 +101,9 @@ extension ServerLaunch {
             }
             pipes += ends
         }
-        let (inRead, inWrite, outRead, outWrite, errRead, errWrite) = (pipes[0], pipes[1], pipes[2], pipes[3], pipes[4], pipes[5])
+        let (inRead, inWrite, outRead, outWrite, errRead, errWrite) = (
+            pipes[0], pipes[1], pipes[2], pipes[3], pipes[4], pipes[5]
+        )
         var pid: pid_t = 0
         let words = [self.command] + self.arguments
         let variables = self.environment.map { "\($0.key)=\($0.value)" }
@@ -135,8 +141,12 @@ extension ServerLaunch {
         guard stat(directory, &info) == 0 else {
             return self.failure("working directory \(directory) does not exist; create it or correct \"cwd\"")
         }
-        guard info.st_mode & S_IFMT == S_IFDIR else { return self.failure("working directory \(directory) is not a directory") }
-        guard access(directory, X_OK) == 0 else { return self.failure("working directory \(directory) may not be entered") }
+        guard info.st_mode & S_IFMT == S_IFDIR else {
+            return self.failure("working directory \(directory) is not a directory")
+        }
+        guard access(directory, X_OK) == 0 else {
+            return self.failure("working directory \(directory) may not be entered")
+        }
         return nil
     }
 
@@ -144,7 +154,9 @@ extension ServerLaunch {
     private func resolvedCommand() throws(MCPError) -> String {
         if self.command.isEmpty { throw self.failure("\"command\" is empty") }
         if self.command.contains("/") {
-            if !self.command.hasPrefix("/"), let directory = self.workingDirectory { return directory + "/" + self.command }
+            if !self.command.hasPrefix("/"), let directory = self.workingDirectory {
+                return directory + "/" + self.command
+            }
             return self.command
         }
         let search = self.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
@@ -185,16 +197,21 @@ extension ServerLaunch {
             let words = line.split { $0 == " " || $0 == "\t" || $0 == "\r" }
             guard let interpreter = words.first else { return self.failure("command \(path) has an empty #! line") }
             if line.hasSuffix("\r") {
-                return self.failure("command \(path) has Windows line ends, so its #! line cannot be used; convert it to LF")
+                return self.failure(
+                    "command \(path) has Windows line ends, so its #! line cannot be used; convert it to LF"
+                )
             }
             if access(String(interpreter), X_OK) != 0 {
-                return self.failure("command \(path) needs the interpreter \(interpreter), which does not exist or cannot be run")
+                return self.failure(
+                    "command \(path) needs the interpreter \(interpreter), which does not exist or cannot be run"
+                )
             }
             return nil
         }
         let magic = head.prefix(4)
         let isProgram =
-            magic.elementsEqual([0x7F, 0x45, 0x4C, 0x46]) || magic.first == 0xCF || magic.first == 0xCA || magic.first == 0xFE
+            magic.elementsEqual([0x7F, 0x45, 0x4C, 0x46]) || magic.first == 0xCF || magic.first == 0xCA
+            || magic.first == 0xFE
         if isProgram { return nil }
         return self.failure("command \(path) is neither a program for this system nor a script with a #! line")
     }
@@ -206,7 +223,9 @@ extension ServerLaunch {
         let pointers = strings.map { strdup($0) } + [nil]
         defer { for pointer in pointers { free(pointer) } }
         return pointers.withUnsafeBufferPointer { buffer in
-            guard let base = buffer.baseAddress else { preconditionFailure("an array with at least one element has a base") }
+            guard let base = buffer.baseAddress else {
+                preconditionFailure("an array with at least one element has a base")
+            }
             return body(base)
         }
     }

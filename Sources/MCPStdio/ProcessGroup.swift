@@ -38,7 +38,9 @@ enum ProcessGroup {
             defer { closedir(directory) }
             var found: [Int32] = []
             while let entry = readdir(directory) {
-                let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+                let name = withUnsafeBytes(of: entry.pointee.d_name) {
+                    String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+                }
                 guard let pid = Int32(name), let status = self.status(of: pid), isWanted(status) else { continue }
                 found.append(pid)
             }
@@ -54,7 +56,8 @@ enum ProcessGroup {
             let count = read(descriptor, &buffer, buffer.count)
             guard count > 0, let bracket = buffer[..<count].lastIndex(of: UInt8(ascii: ")")) else { return nil }
             let fields = String(decoding: buffer[(bracket + 1)..<count], as: UTF8.self).split(separator: " ")
-            guard fields.count > 3, let state = fields[0].utf8.first, let group = Int32(fields[2]), let session = Int32(fields[3])
+            guard fields.count > 3, let state = fields[0].utf8.first, let group = Int32(fields[2]),
+                let session = Int32(fields[3])
             else { return nil }
             return Entry(state: state, group: group, session: session)
         }

@@ -133,7 +133,12 @@ final class ProcessLife: @unchecked Sendable {
             line.withUnsafeBytes { self.stderr.append($0) }
             "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }
             if size >= 15, "\(line)".hasPrefix("Content-Length:") {
-                self.fail(MCPError(.handshakeFailed, "the server uses LSP framing (Content-Length); MCP is one message a line"))
+                self.fail(
+                    MCPError(
+                        .handshakeFailed,
+                        "the server uses LSP framing (Content-Length); MCP is one message a line"
+                    )
+                )
             }
         }
     }

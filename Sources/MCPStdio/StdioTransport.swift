@@ -52,7 +52,9 @@ public final class StdioTransport: Transport {
     /// A transport that has not started anything yet.
     /// - Parameters:
     ///   - launch: what to start.
+    ///   - options: bounds and times.
     ///   - accounts: the books in which processes, descriptors and timers are entered.
+    ///   - timekeeper: where the times of closing come from.
     public init(
         _ launch: ServerLaunch,
         options: Options = Options(),
@@ -74,7 +76,9 @@ public final class StdioTransport: Transport {
             receiver.transportDidBreak(error)
             return TransportEnd(launchError: error)
         }
-        if self.requested.withLock({ $0 }) != nil { return refused(MCPError(.hostClosed, "closed before it was started")) }
+        if self.requested.withLock({ $0 }) != nil {
+            return refused(MCPError(.hostClosed, "closed before it was started"))
+        }
         let launched = await withCheckedContinuation { continuation in
             Self.spawning.async {
                 do throws(MCPError) {
@@ -122,7 +126,11 @@ public final class StdioTransport: Transport {
         }
         switch self.outgoing.withLock({ $0.send(message, limit: self.options.maximumQueuedBytes, io: self.io) }) {
         case .accepted: return
-        case .full: throw MCPError(.busy, "the server does not read its input; \(self.options.maximumQueuedBytes) bytes are waiting")
+        case .full:
+            throw MCPError(
+                .busy,
+                "the server does not read its input; \(self.options.maximumQueuedBytes) bytes are waiting"
+            )
         case .closed(let reason): throw MCPError(.connectionLost, reason)
         case .broken:
             // Most likely the process is ending: its exit status, known in a moment, explains more than "broken pipe". All that

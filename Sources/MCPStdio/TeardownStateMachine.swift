@@ -75,7 +75,8 @@ struct TeardownStateMachine {
             let input: [Action] = self.state == .open || self.state == .flushing ? [.closeInput] : []
             return input + self.kill()
         case (.sweeping, .force): return self.sweepHard()
-        case (.flushing, .orderly), (.inputClosed, .orderly), (.terminated, .orderly), (.killed, _), (.sweeping, .orderly),
+        case (.flushing, .orderly), (.inputClosed, .orderly), (.terminated, .orderly), (.killed, _),
+            (.sweeping, .orderly),
             (.sweepingHard, _), (.ended, _):
             return []
         }

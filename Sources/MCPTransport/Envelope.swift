@@ -81,7 +81,8 @@ public struct Envelope: Sendable {
             try reader.beginObject()
             while let key = try reader.nextKey() {
                 switch key {
-                case "jsonrpc": self.isVersion2 = try reader.readRaw().withUnsafeBytes { $0.elementsEqual(#""2.0""#.utf8) }
+                case "jsonrpc":
+                    self.isVersion2 = try reader.readRaw().withUnsafeBytes { $0.elementsEqual(#""2.0""#.utf8) }
                 case "id":
                     self.duplicate = self.duplicate || self.hasID
                     self.hasID = true

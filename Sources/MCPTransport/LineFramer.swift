@@ -1,3 +1,5 @@
+public import JSON
+
 #if canImport(Darwin)
     import Darwin
 #elseif canImport(Glibc)
@@ -5,8 +7,6 @@
 #elseif canImport(Musl)
     import Musl
 #endif
-
-public import JSON
 
 /// Cuts a stream of bytes into messages, one a line (`STDIO-07`).
 ///
@@ -35,7 +35,9 @@ public struct LineFramer: ~Copyable {
     public init(limit: Int) { self.limit = limit }
 
     /// Takes the next bytes of the stream.
-    /// - Parameter emit: called for each line that is complete now. Blank lines are not lines (C15).
+    /// - Parameters:
+    ///   - bytes: any number of them, cut anywhere.
+    ///   - emit: called for each line that is complete now. Blank lines are not lines (C15).
     public mutating func append(_ bytes: UnsafeRawBufferPointer, emit: (Frame) -> Void) {
         guard let base = bytes.baseAddress else { return }
         var start = 0

@@ -9,7 +9,11 @@ public enum ElicitRequestParams: ProtocolObject {
 
     /// Reads whichever it is.
     public init(from reader: inout JSONReader) throws(JSONError) {
-        if try reader.peekMember("mode") == "url" { self = .url(try reader.read()) } else { self = .form(try reader.read()) }
+        if try reader.peekMember("mode") == "url" {
+            self = .url(try reader.read())
+        } else {
+            self = .form(try reader.read())
+        }
     }
 
     /// Writes whichever it is.

@@ -109,7 +109,11 @@ public enum SamplingContent: ProtocolObject {
 
     /// Reads whichever it is.
     public init(from reader: inout JSONReader) throws(JSONError) {
-        if try reader.peekKind() == .array { self = .list(try reader.read()) } else { self = .single(try reader.read()) }
+        if try reader.peekKind() == .array {
+            self = .list(try reader.read())
+        } else {
+            self = .single(try reader.read())
+        }
     }
 
     /// Writes whichever it is; for a revision without lists, the first block.
@@ -117,7 +121,9 @@ public enum SamplingContent: ProtocolObject {
         switch self {
         case .single(let block): block.encode(to: &writer, for: revision)
         case .list(let blocks):
-            if let revision, revision < .v2025_11_25, let first = blocks.first { return first.encode(to: &writer, for: revision) }
+            if let revision, revision < .v2025_11_25, let first = blocks.first {
+                return first.encode(to: &writer, for: revision)
+            }
             writer.beginArray()
             for block in blocks { block.encode(to: &writer, for: revision) }
             writer.endArray()

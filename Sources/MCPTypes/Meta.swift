@@ -12,7 +12,9 @@ public struct Meta: ProtocolObject, ExpressibleByDictionaryLiteral {
     /// Reads an object.
     public init(from reader: inout JSONReader) throws(JSONError) { self.members = try reader.read() }
     /// Writes the object.
-    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) { self.members.encode(to: &writer) }
+    public func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
+        self.members.encode(to: &writer)
+    }
 
     /// Names that revision 2026-07-28 gives a meaning (SPEC-NOTES 1.2).
     public enum Name {

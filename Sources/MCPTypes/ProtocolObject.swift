@@ -3,7 +3,9 @@ public import JSON
 /// A value of the protocol: one neutral model, written for whichever revision is spoken.
 public protocol ProtocolObject: JSONDecodable, JSONEncodable, Sendable, Hashable {
     /// Writes what a revision has of the value.
-    /// - Parameter revision: nil writes everything, so that nothing is lost in a round trip.
+    /// - Parameters:
+    ///   - writer: where to.
+    ///   - revision: nil writes everything, so that nothing is lost in a round trip.
     func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?)
 }
 
@@ -13,7 +15,8 @@ extension ProtocolObject {
 }
 
 /// A word from an open set: unknown ones are kept.
-public protocol OpenString: RawRepresentable, JSONDecodable, JSONEncodable, Sendable, Hashable where RawValue == String {
+public protocol OpenString: RawRepresentable, JSONDecodable, JSONEncodable, Sendable, Hashable
+where RawValue == String {
     /// Takes any word.
     init(rawValue: String)
 }

@@ -26,7 +26,12 @@ struct DemoServer: ParsableCommand {
 
     private static func handle(_ message: RawJSON) {
         guard let envelope = try? Envelope(scanning: message) else {
-            return Self.send(JSONRPCErrorResponse(id: nil, error: JSONRPCErrorObject(code: .invalidRequest, message: "Not a message")))
+            return Self.send(
+                JSONRPCErrorResponse(
+                    id: nil,
+                    error: JSONRPCErrorObject(code: .invalidRequest, message: "Not a message")
+                )
+            )
         }
         guard case .request(let id, let method) = envelope.kind else { return }
         do throws(JSONRPCErrorObject) {
@@ -71,7 +76,9 @@ private enum DemoMethods {
         tools: ToolsCapability()
     )
 
-    static func answer(_ method: Method, _ params: RawJSON, id: RequestID) throws(JSONRPCErrorObject) -> some ProtocolObject {
+    static func answer(_ method: Method, _ params: RawJSON, id: RequestID) throws(JSONRPCErrorObject)
+        -> some ProtocolObject
+    {
         let object = (try? params.decode(JSONObject.self)) ?? JSONObject()
         let revision: ProtocolRevision =
             object["_meta"]?[Meta.Name.protocolVersion]?.string.flatMap(ProtocolRevision.init) ?? .latestLegacy
@@ -88,14 +95,23 @@ private enum DemoMethods {
             let result = DiscoverResult(
                 supportedVersions: ProtocolRevision.all.map(\.rawValue),
                 capabilities: self.capabilities,
-                meta: ["io.modelcontextprotocol/serverInfo": ["name": .string(self.info.name), "version": .string(self.info.version)]]
+                meta: [
+                    "io.modelcontextprotocol/serverInfo": [
+                        "name": .string(self.info.name), "version": .string(self.info.version),
+                    ]
+                ]
             )
             return Answer(id, result, .latest)
         case .ping: return Answer(id, EmptyResult(), revision)
         case .toolsList: return Answer(id, ListToolsResult(tools: DemoTool.all.map(\.tool)), revision)
         case .toolsCall: return Answer(id, try self.call(object), revision)
         case .resourcesList:
-            let resource = Resource(uri: "demo://about", name: "about", description: "What this server is.", mimeType: "text/plain")
+            let resource = Resource(
+                uri: "demo://about",
+                name: "about",
+                description: "What this server is.",
+                mimeType: "text/plain"
+            )
             return Answer(id, ListResourcesResult(resources: [resource]), revision)
         case .resourcesTemplatesList: return Answer(id, ListResourceTemplatesResult(resourceTemplates: []), revision)
         case .resourcesRead:
@@ -107,16 +123,26 @@ private enum DemoMethods {
                 )
             }
             let text = "The demo server of mcp-host. It shows that the host works, and what a server looks like."
-            return Answer(id, ReadResourceResult(contents: [.text(TextResourceContents(uri: "demo://about", text: text))]), revision)
+            return Answer(
+                id,
+                ReadResourceResult(contents: [.text(TextResourceContents(uri: "demo://about", text: text))]),
+                revision
+            )
         case .promptsList:
             let argument = PromptArgument(name: "text", description: "What to summarise.", required: true)
             let prompt = Prompt(name: "summarise", description: "Ask for a summary.", arguments: [argument])
             return Answer(id, ListPromptsResult(prompts: [prompt]), revision)
         case .promptsGet:
             guard object["name"]?.string == "summarise", let text = object["arguments"]?["text"]?.string else {
-                throw JSONRPCErrorObject(code: .invalidParams, message: "prompt \"summarise\" with argument \"text\" is what there is")
+                throw JSONRPCErrorObject(
+                    code: .invalidParams,
+                    message: "prompt \"summarise\" with argument \"text\" is what there is"
+                )
             }
-            let message = PromptMessage(role: .user, content: .text(TextContent(text: "Summarise in one sentence:\n\(text)")))
+            let message = PromptMessage(
+                role: .user,
+                content: .text(TextContent(text: "Summarise in one sentence:\n\(text)"))
+            )
             return Answer(id, GetPromptResult(messages: [message]), revision)
         default: throw JSONRPCErrorObject(code: .methodNotFound, message: "Method not found: \(method.rawValue)")
         }

@@ -41,7 +41,9 @@ struct HostOptions: ParsableArguments {
     func load() throws -> HostConfiguration {
         do throws(MCPError) {
             if let config = self.config { return try HostConfiguration(contentsOf: config) }
-            if FileManager.default.fileExists(atPath: ".mcp.json") { return try HostConfiguration(contentsOf: ".mcp.json") }
+            if FileManager.default.fileExists(atPath: ".mcp.json") {
+                return try HostConfiguration(contentsOf: ".mcp.json")
+            }
             return HostConfiguration(servers: [Self.demo])
         } catch {
             Terminal.error("mcp-host: \(VisibleText.block(error.message))")
@@ -83,7 +85,9 @@ struct HostCommand {
                 return try await body(host)
             } catch let error as MCPError {
                 Terminal.error("mcp-host: \(VisibleText.block(error.description))")
-                let code = error.code == .hostClosed || error.code == .cancelled ? ExitCodes.interrupted : ExitCodes.serverUnreachable
+                let code =
+                    error.code == .hostClosed || error.code == .cancelled
+                    ? ExitCodes.interrupted : ExitCodes.serverUnreachable
                 return (["error": ["code": .string(error.code.description), "message": .string(error.message)]], code)
             } catch {
                 Terminal.error("mcp-host: \(error)")
@@ -154,7 +158,9 @@ struct HostCommand {
     /// Says which servers could not be asked.
     static func tell(_ failures: [(server: String, error: MCPError)]) -> (JSONValue, ExitCode?) {
         for failure in failures { Terminal.error("mcp-host: \(VisibleText.block(failure.error.description))") }
-        let list = failures.map { JSONValue.object(["server": .string($0.server), "message": .string($0.error.message)]) }
+        let list = failures.map {
+            JSONValue.object(["server": .string($0.server), "message": .string($0.error.message)])
+        }
         return (.array(list), failures.isEmpty ? nil : ExitCodes.serverUnreachable)
     }
 }

@@ -19,7 +19,9 @@ struct Servers: AsyncParsableCommand {
                 let info = server?.serverInfo.map { "\($0.name) \($0.version)" } ?? ""
                 let note = connection.failure?.message ?? server?.instructions ?? ""
                 rows.append(
-                    [connection.name, connection.status.description, server?.revision.rawValue ?? "-", info, note].map { VisibleText.line($0) }
+                    [connection.name, connection.status.description, server?.revision.rawValue ?? "-", info, note].map {
+                        VisibleText.line($0)
+                    }
                 )
                 documents.append([
                     "name": .string(connection.name), "status": .string(connection.status.description),
@@ -47,7 +49,9 @@ struct Tools: AsyncParsableCommand {
                 Terminal.table(
                     ["server", "tool", "name for models", "description"],
                     found.items.map {
-                        [$0.server, $0.item.name, $0.qualifiedName, $0.item.description ?? ""].map { VisibleText.line($0) }
+                        [$0.server, $0.item.name, $0.qualifiedName, $0.item.description ?? ""].map {
+                            VisibleText.line($0)
+                        }
                     }
                 )
             }
@@ -59,11 +63,15 @@ struct Tools: AsyncParsableCommand {
         }
     }
 
-    private static func document(_ value: some ProtocolObject) -> JSONValue { (try? RawJSON(encoding: value).decode()) ?? .null }
+    private static func document(_ value: some ProtocolObject) -> JSONValue {
+        (try? RawJSON(encoding: value).decode()) ?? .null
+    }
 }
 
 struct Resources: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List the resources and resource templates of all servers.")
+    static let configuration = CommandConfiguration(
+        abstract: "List the resources and resource templates of all servers."
+    )
     @OptionGroup var options: HostOptions
 
     func run() async throws {

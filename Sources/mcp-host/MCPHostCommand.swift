@@ -8,7 +8,8 @@ struct MCPHostCommand: AsyncParsableCommand {
         discussion: ExitCodes.help,
         version: "0.1.0",
         subcommands: [
-            Servers.self, Tools.self, Resources.self, Prompts.self, Call.self, Read.self, GetPrompt.self, Run.self, DemoServer.self,
+            Servers.self, Tools.self, Resources.self, Prompts.self, Call.self, Read.self, GetPrompt.self, Run.self,
+            DemoServer.self,
         ]
     )
 }

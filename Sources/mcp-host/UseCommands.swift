@@ -8,7 +8,8 @@ import MCPTypes
 struct Call: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Call a tool.",
-        discussion: "Arguments are key=value; a value is a string where the tool's schema says so, else JSON if it is JSON."
+        discussion:
+            "Arguments are key=value; a value is a string where the tool's schema says so, else JSON if it is JSON."
     )
     @Argument(help: "The server's name in the configuration.") var server: String
     @Argument(help: "The tool's name, as `mcp-host tools` shows it.") var tool: String
@@ -94,7 +95,9 @@ struct Run: AsyncParsableCommand {
         let json = self.options.json
         try await HostCommand(options: self.options).run { host in
             let failed = host.connections.filter { $0.failure != nil }
-            for connection in failed { Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))") }
+            for connection in failed {
+                Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")
+            }
             let ready = host.connections.count - failed.count
             let line = "\(ready) of \(host.connections.count) servers ready"
             if json { Terminal.error(line) } else { Terminal.out(line) }
@@ -126,8 +129,10 @@ enum Content {
     static func show(_ block: ContentBlock) {
         switch block {
         case .text(let text): Terminal.out(VisibleText.block(text.text))
-        case .image(let image): Terminal.out("[image \(VisibleText.line(image.mimeType)), \(image.data.utf8.count * 3 / 4) bytes]")
-        case .audio(let audio): Terminal.out("[audio \(VisibleText.line(audio.mimeType)), \(audio.data.utf8.count * 3 / 4) bytes]")
+        case .image(let image):
+            Terminal.out("[image \(VisibleText.line(image.mimeType)), \(image.data.utf8.count * 3 / 4) bytes]")
+        case .audio(let audio):
+            Terminal.out("[audio \(VisibleText.line(audio.mimeType)), \(audio.data.utf8.count * 3 / 4) bytes]")
         case .resourceLink(let link): Terminal.out("[resource \(VisibleText.line(link.uri))]")
         case .resource(let embedded): self.show(embedded.resource)
         case .unknown(let object): Terminal.out(VisibleText.block(object.description))

@@ -2,10 +2,14 @@
 /// as its escape instead of being sent.
 enum VisibleText {
     /// One line, at most `limit` characters.
-    static func line(_ text: String, limit: Int = 500) -> String { self.escape(text, keepingLines: false, limit: limit) }
+    static func line(_ text: String, limit: Int = 500) -> String {
+        self.escape(text, keepingLines: false, limit: limit)
+    }
 
     /// Several lines; line breaks and tabs stay.
-    static func block(_ text: String, limit: Int = 1 << 20) -> String { self.escape(text, keepingLines: true, limit: limit) }
+    static func block(_ text: String, limit: Int = 1 << 20) -> String {
+        self.escape(text, keepingLines: true, limit: limit)
+    }
 
     private static func escape(_ text: String, keepingLines: Bool, limit: Int) -> String {
         var result = String.UnicodeScalarView()

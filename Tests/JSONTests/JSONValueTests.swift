@@ -6,7 +6,8 @@ struct JSONValueTests {
     @Test(
         "C18 what was written is what is written back",
         arguments: [
-            "9007199254740993", "-9223372036854775808", "9223372036854775807", "18446744073709551616", "1e400", "-0", "1E5", "1.10",
+            "9007199254740993", "-9223372036854775808", "9223372036854775807", "18446744073709551616", "1e400", "-0",
+            "1E5", "1.10",
             "0.1", "-1.5e-300", #""x""#, "true", "null", "[]", "{}", #"{"b":1,"a":[1,2,{"c":null}]}"#,
         ]
     )
@@ -43,7 +44,10 @@ struct JSONValueTests {
 
     @Test(
         "C11 lone surrogates become U+FFFD, pairs one character",
-        arguments: [(#""\ud83d""#, "\u{FFFD}"), (#""\ud83dx""#, "\u{FFFD}x"), (#""\ude00""#, "\u{FFFD}"), (#""\ud83d\ude00""#, "😀"), (#""\u00e9\n\/""#, "é\n/")]
+        arguments: [
+            (#""\ud83d""#, "\u{FFFD}"), (#""\ud83dx""#, "\u{FFFD}x"), (#""\ude00""#, "\u{FFFD}"),
+            (#""\ud83d\ude00""#, "😀"), (#""\u00e9\n\/""#, "é\n/"),
+        ]
     )
     func surrogates(text: String, value: String) throws { #expect(try JSONValue(parsing: text).string == value) }
 
@@ -77,13 +81,16 @@ struct JSONValueTests {
 
     @Test("a text over the limit is refused at once")
     func size() {
-        #expect { try JSONValue(parsing: "[1,2,3]", limits: JSONLimits(bytes: 3)) } throws: { ($0 as? JSONError)?.code == .tooLarge }
+        #expect { try JSONValue(parsing: "[1,2,3]", limits: JSONLimits(bytes: 3)) } throws: {
+            ($0 as? JSONError)?.code == .tooLarge
+        }
     }
 
     @Test(
         "C21 what is not JSON is refused with its place",
         arguments: [
-            "", " ", "{", "[1,]", "[1 2]", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, "{1:2}", "tru", "nul", "+1", "01", "1.", ".5", "1e", "-", #""a"#,
+            "", " ", "{", "[1,]", "[1 2]", #"{"a"}"#, #"{"a":}"#, #"{"a":1,}"#, "{1:2}", "tru", "nul", "+1", "01", "1.",
+            ".5", "1e", "-", #""a"#,
             #""\x""#, #""\u12""#, "[1]x", "'a'", "NaN",
         ]
     )
@@ -108,7 +115,9 @@ struct JSONValueTests {
         var generator = SeededGenerator(seed: 7)
         let alphabet = Array(#"{}[]":,\u0123456789eE+-.truefalsn \#u{FF}"#.utf8)
         for _ in 0..<20_000 {
-            let bytes = (0..<Int.random(in: 0..<40, using: &generator)).map { _ in alphabet.randomElement(using: &generator) ?? 0 }
+            let bytes = (0..<Int.random(in: 0..<40, using: &generator)).map { _ in
+                alphabet.randomElement(using: &generator) ?? 0
+            }
             if let value = try? JSONValue(parsing: bytes) {
                 #expect((try? JSONValue(parsing: value.description)) == value)
             }

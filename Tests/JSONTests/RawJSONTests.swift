@@ -26,7 +26,8 @@ struct RawJSONTests {
     @Test("a slice outlives its message and is written back byte for byte")
     func slice() throws {
         func slice() throws -> RawJSON {
-            try RawJSON(copying: #"{"result":{"b" : 1.10, "a":[ ]}}"#).decode([String: RawJSON].self)["result"] ?? "null"
+            try RawJSON(copying: #"{"result":{"b" : 1.10, "a":[ ]}}"#).decode([String: RawJSON].self)["result"]
+                ?? "null"
         }
         #expect(try slice().description == #"{"b" : 1.10, "a":[ ]}"#)
         #expect(RawJSON(encoding: ["x": try slice()]).description == #"{"x":{"b" : 1.10, "a":[ ]}}"#)

@@ -30,7 +30,9 @@ struct LifecycleLawBadServerTests {
     @Test("0b initialize names every server that failed, and leaves nothing behind")
     func initializeFails() async throws {
         let manager = HostManager(
-            configuration: try ScriptedServer.file([("good", []), ("bad", ["--exit", "7"]), ("worse", ["--exit", "8"])])
+            configuration: try ScriptedServer.file([
+                ("good", []), ("bad", ["--exit", "7"]), ("worse", ["--exit", "8"]),
+            ])
         )
         await #expect {
             try await manager.initialize()
@@ -59,7 +61,9 @@ struct LifecycleLawBadServerTests {
 
     @Test("0b a polite server's helper is gone too", arguments: ["inherit", "null"])
     func helper(how: String) async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one", ["--helper", how])]))
+        let host = try await MCPHost.start(
+            HostConfiguration(servers: [ScriptedServer.configuration("one", ["--helper", how])])
+        )
         let report = await host.shutdown()
         expectClean(report, servers: 1)
         #expect(report.servers.first?.helpersEnded.count == 1)
@@ -97,7 +101,9 @@ struct LifecycleLawBadServerTests {
 
     @Test("A9 one close is enough for a server that answers nothing any more")
     func closeOnce() async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one", ["--ignore-eof"])]))
+        let host = try await MCPHost.start(
+            HostConfiguration(servers: [ScriptedServer.configuration("one", ["--ignore-eof"])])
+        )
         expectClean(await host.shutdown(), servers: 1)
         expectClean(await host.shutdown(), servers: 1)
     }
@@ -124,7 +130,11 @@ struct LifecycleLawBadServerTests {
             for server in 0..<20 {
                 for i in 0..<200 {
                     group.addTask {
-                        let text = try await host.callTool(server: "s\(server)", name: "echo", arguments: ["text": .string("\(i)")])
+                        let text = try await host.callTool(
+                            server: "s\(server)",
+                            name: "echo",
+                            arguments: ["text": .string("\(i)")]
+                        )
                         #expect(text.content.first?.text == "\(i)")
                     }
                 }
@@ -138,7 +148,10 @@ struct LifecycleLawBadServerTests {
     func reentrant() async throws {
         let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
         let session = try await host.connection("one").session()
-        let result = try await session.callTool("progress", options: .init(onProgress: { _ in #expect(session.server != nil) }))
+        let result = try await session.callTool(
+            "progress",
+            options: .init(onProgress: { _ in #expect(session.server != nil) })
+        )
         #expect(result.content.first?.text == "done")
         try await useAll(host)
         // The reader is not held up by a task that sits in a handler.

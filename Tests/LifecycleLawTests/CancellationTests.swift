@@ -83,13 +83,17 @@ struct LifecycleLawCancellationTests {
         while host.openResources.requests < 1 { await Task.yield() }
         let closing = Task { await host.shutdown() }
         while !host.journal.entries.contains(where: { $0.event == "shutdown" }) { await Task.yield() }
-        await #expect { try await host.callTool(server: "one", name: "echo") } throws: { ($0 as? MCPError)?.code == .hostClosed }
+        await #expect { try await host.callTool(server: "one", name: "echo") } throws: {
+            ($0 as? MCPError)?.code == .hostClosed
+        }
         call.cancel()
         _ = try? await call.value
         expectClean(await closing.value, servers: 1)
     }
 
-    @Test("0b the closer is cancelled while it waits for a stubborn server: the closing goes on, bounded, and is reported")
+    @Test(
+        "0b the closer is cancelled while it waits for a stubborn server: the closing goes on, bounded, and is reported"
+    )
     func cancelDuringClose() async throws {
         let host = try await MCPHost.start(
             HostConfiguration(servers: [ScriptedServer.configuration("stubborn", ["--ignore-eof", "--ignore-term"])])

@@ -30,7 +30,9 @@ final class LifecycleLawXCTests: XCTestCase {
 
     func testOpenedByOneHelperClosedByAnother() async throws {
         let host = try XCTUnwrap(self.manager?.host)
-        try await Task.detached { for i in 0..<3 { try await host.addServer(ScriptedServer.configuration("extra\(i)")) } }.value
+        try await Task.detached {
+            for i in 0..<3 { try await host.addServer(ScriptedServer.configuration("extra\(i)")) }
+        }.value
         await Task.detached { for i in 0..<3 { await host.removeServer("extra\(i)") } }.value
         XCTAssertEqual(host.connections.count, 3)
         // The three are in the report as well.

@@ -37,7 +37,10 @@ struct LifecycleLawMatrixTests {
         return fresh
     }
 
-    @Test("A4 five servers closed in all 120 orders, the others answer in between", arguments: [Way.memoryLegacy, .memoryModern])
+    @Test(
+        "A4 five servers closed in all 120 orders, the others answer in between",
+        arguments: [Way.memoryLegacy, .memoryModern]
+    )
     func allOrdersInMemory(way: Way) async throws {
         for order in Self.permutations([0, 1, 2, 3, 4]) { try await Self.closeInOrder(order, way) }
     }

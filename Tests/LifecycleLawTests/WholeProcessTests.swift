@@ -20,7 +20,10 @@ struct LifecycleLawWholeProcessTests {
                 let counts = ProcessCounts.now()
                 if round == 0 { first.withLock { $0 = counts } }
                 precondition(counts.children == 0, "children are left: \(counts)")
-                precondition(counts.descriptors <= (first.withLock { $0 }?.descriptors ?? 0), "descriptors grow: \(counts)")
+                precondition(
+                    counts.descriptors <= (first.withLock { $0 }?.descriptors ?? 0),
+                    "descriptors grow: \(counts)"
+                )
             }
         }
     }
@@ -28,7 +31,9 @@ struct LifecycleLawWholeProcessTests {
     @Test("0b a program that ends without closing exits, and its servers with it")
     func endsWithoutClosing() async {
         let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
-            let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof"])]))
+            let host = try await MCPHost.start(
+                HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof"])])
+            )
             let pid = try await host.callTool(server: "a", name: "pid").content.first?.text ?? ""
             writeError("pid=\(pid);")
             exitProcess(0)

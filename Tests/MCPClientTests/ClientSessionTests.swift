@@ -11,7 +11,9 @@ struct ClientSessionTests {
     /// A legacy server that does `answer` for whatever comes after the handshake.
     private func server(_ answer: @escaping ScriptedTransport.Answer) -> ScriptedTransport {
         ScriptedTransport { transport, id, method, params in
-            if !ScriptedTransport.shakeHands(transport, id, method, isModern: false) { answer(transport, id, method, params) }
+            if !ScriptedTransport.shakeHands(transport, id, method, isModern: false) {
+                answer(transport, id, method, params)
+            }
         }
     }
 
@@ -23,7 +25,9 @@ struct ClientSessionTests {
                 waiting.append((id, params["arguments"]?["n"]?.string ?? ""))
                 return waiting.count == 50 ? waiting : []
             }
-            for (id, text) in batch.reversed() { transport.reply(id, result: #"{"content":[{"type":"text","text":"\#(text)"}]}"#) }
+            for (id, text) in batch.reversed() {
+                transport.reply(id, result: #"{"content":[{"type":"text","text":"\#(text)"}]}"#)
+            }
         }
         try await withSession(transport) { session in
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -53,7 +57,9 @@ struct ClientSessionTests {
             await #expect { try await late.value } throws: { ($0 as? MCPError)?.code == .timeout }
         }
         let calls = transport.sent.filter { $0["method"] == "tools/call" }.map { $0["id"] }
-        let told = transport.sent.filter { $0["method"] == "notifications/cancelled" }.map { $0["params"]?["requestId"] }
+        let told = transport.sent.filter { $0["method"] == "notifications/cancelled" }.map {
+            $0["params"]?["requestId"]
+        }
         #expect(told == calls && told.count == 2)
     }
 
@@ -67,10 +73,14 @@ struct ClientSessionTests {
             let token = try #require(transport.sent.last?["params"]?["_meta"]?["progressToken"]?.int64)
             for i in 1...29 {
                 clock.advance(by: .seconds(20))
-                transport.deliver(#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":\#(token),"progress":\#(i)}}"#)
+                transport.deliver(
+                    #"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":\#(token),"progress":\#(i)}}"#
+                )
             }
             clock.advance(by: .seconds(20))
-            await #expect { try await call.value } throws: { ($0 as? MCPError)?.message.contains("600.0 seconds") == true }
+            await #expect { try await call.value } throws: {
+                ($0 as? MCPError)?.message.contains("600.0 seconds") == true
+            }
         }
     }
 
@@ -93,7 +103,9 @@ struct ClientSessionTests {
             for name in ["cut", "noContent", "noResult", "oddError"] {
                 await #expect { try await session.callTool(name) } throws: { ($0 as? MCPError)?.code == .badResponse }
             }
-            await #expect { try await session.callTool("asksBack") } throws: { ($0 as? MCPError)?.code == .notSupported }
+            await #expect { try await session.callTool("asksBack") } throws: {
+                ($0 as? MCPError)?.code == .notSupported
+            }
             let good = try await session.callTool("good")
             #expect(good.content.isEmpty)
         }
@@ -115,7 +127,9 @@ struct ClientSessionTests {
     func batch() async throws {
         let transport = self.server { transport, id, _, _ in
             transport.deliver("[]")
-            transport.deliver(#"[{"jsonrpc":"2.0","method":"notifications/x"},7,{"jsonrpc":"2.0","id":\#(id ?? .integer(0)),"result":{"content":[]}}]"#)
+            transport.deliver(
+                #"[{"jsonrpc":"2.0","method":"notifications/x"},7,{"jsonrpc":"2.0","id":\#(id ?? .integer(0)),"result":{"content":[]}}]"#
+            )
         }
         try await withSession(transport) { session in
             let result = try await session.callTool("t")
@@ -139,7 +153,8 @@ struct ClientSessionTests {
                 }
             let end = next.map { #","nextCursor":"\#($0)""# } ?? ""
             switch method {
-            case "tools/list": transport.reply(id, result: #"{"tools":[{"name":"t\#(cursor ?? "-")","inputSchema":{}}]\#(end)}"#)
+            case "tools/list":
+                transport.reply(id, result: #"{"tools":[{"name":"t\#(cursor ?? "-")","inputSchema":{}}]\#(end)}"#)
             case "prompts/list": transport.reply(id, result: #"{"prompts":[]\#(end)}"#)
             default: transport.reply(id, result: #"{"resources":[]\#(end)}"#)
             }
@@ -172,11 +187,15 @@ struct ClientSessionTests {
     func methods() async throws {
         let transport = self.server { transport, id, method, params in
             switch method {
-            case "resources/read" where params["uri"] == "x:1": transport.reply(id, result: #"{"contents":[{"uri":"x:1","text":"t"}]}"#)
+            case "resources/read" where params["uri"] == "x:1":
+                transport.reply(id, result: #"{"contents":[{"uri":"x:1","text":"t"}]}"#)
             case "resources/read": transport.refuse(id, code: -32002, data: #"{"uri":"x:2"}"#)
-            case "prompts/get": transport.reply(id, result: #"{"messages":[{"role":"user","content":{"type":"text","text":"hi"}}]}"#)
-            case "completion/complete": transport.reply(id, result: #"{"completion":{"values":["a","b"],"hasMore":false}}"#)
-            case "resources/templates/list": transport.reply(id, result: #"{"resourceTemplates":[{"name":"n","uriTemplate":"x:{a}"}]}"#)
+            case "prompts/get":
+                transport.reply(id, result: #"{"messages":[{"role":"user","content":{"type":"text","text":"hi"}}]}"#)
+            case "completion/complete":
+                transport.reply(id, result: #"{"completion":{"values":["a","b"],"hasMore":false}}"#)
+            case "resources/templates/list":
+                transport.reply(id, result: #"{"resourceTemplates":[{"name":"n","uriTemplate":"x:{a}"}]}"#)
             default: transport.reply(id, result: "{}")
             }
         }
@@ -185,7 +204,8 @@ struct ClientSessionTests {
             #expect(resource.contents.first?.uri == "x:1")
             await #expect { try await session.readResource("x:2") } throws: { error in
                 let error = error as? MCPError
-                return error?.code == .serverError && error?.rpcError?.code == .resourceNotFound && error?.rpcError?.uri == "x:2"
+                return error?.code == .serverError && error?.rpcError?.code == .resourceNotFound
+                    && error?.rpcError?.uri == "x:2"
             }
             let prompt = try await session.getPrompt("p", arguments: ["a": "1"])
             #expect(prompt.messages.first?.content.text == "hi")

@@ -9,7 +9,9 @@ import Testing
 @Suite("Eras")
 struct HandshakeTests {
     /// How the session comes out when `server/discover` is answered like this; `initialize` is always answered well.
-    private func outcome(_ discover: @escaping @Sendable (ScriptedTransport, RequestID?) -> Void) async throws -> (Result<ServerDescription, MCPError>, [String]) {
+    private func outcome(_ discover: @escaping @Sendable (ScriptedTransport, RequestID?) -> Void) async throws -> (
+        Result<ServerDescription, MCPError>, [String]
+    ) {
         let transport = ScriptedTransport { transport, id, method, _ in
             if method == "server/discover" { return discover(transport, id) }
             _ = ScriptedTransport.shakeHands(transport, id, method, isModern: false)
@@ -44,7 +46,9 @@ struct HandshakeTests {
     @Test("a modern server is spoken to in its era; every request carries what 1.2 demands")
     func modern() async throws {
         let transport = ScriptedTransport { transport, id, method, _ in
-            if !ScriptedTransport.shakeHands(transport, id, method, isModern: true) { transport.reply(id, result: #"{"tools":[]}"#) }
+            if !ScriptedTransport.shakeHands(transport, id, method, isModern: true) {
+                transport.reply(id, result: #"{"tools":[]}"#)
+            }
         }
         try await withSession(transport) { session in
             _ = try await session.listTools()
@@ -61,15 +65,23 @@ struct HandshakeTests {
         #expect(transport.sent.first?["id"]?.kind == .string, "so that a late answer is never taken for another's")
     }
 
-    @Test("-32022 with a list: a modern revision of it is tried once, a legacy one means legacy, nothing in common is told")
+    @Test(
+        "-32022 with a list: a modern revision of it is tried once, a legacy one means legacy, nothing in common is told"
+    )
     func unsupported() async throws {
-        let (legacy, _) = try await self.outcome { $0.refuse($1, code: -32022, data: #"{"supported":["2025-11-25"],"requested":"2026-07-28"}"#) }
+        let (legacy, _) = try await self.outcome {
+            $0.refuse($1, code: -32022, data: #"{"supported":["2025-11-25"],"requested":"2026-07-28"}"#)
+        }
         #expect(try legacy.get().revision == .v2025_06_18)
-        let (none, methods) = try await self.outcome { $0.refuse($1, code: -32022, data: #"{"supported":["2031-01-01"],"requested":"x"}"#) }
+        let (none, methods) = try await self.outcome {
+            $0.refuse($1, code: -32022, data: #"{"supported":["2031-01-01"],"requested":"x"}"#)
+        }
         guard case .failure(let error) = none else { return #expect(Bool(false), "accepted") }
         #expect(error.code == .unsupportedRevision && error.message.contains("2031-01-01"))
         #expect(!methods.contains("initialize"))
-        let (loop, tries) = try await self.outcome { $0.refuse($1, code: -32022, data: #"{"supported":["2026-07-28"],"requested":"2026-07-28"}"#) }
+        let (loop, tries) = try await self.outcome {
+            $0.refuse($1, code: -32022, data: #"{"supported":["2026-07-28"],"requested":"2026-07-28"}"#)
+        }
         #expect(throws: MCPError.self) { try loop.get() }
         #expect(tries == ["server/discover", "server/discover"])
     }
@@ -91,7 +103,10 @@ struct HandshakeTests {
             if method == "server/discover" {
                 probe.withLock { $0 = id }
             } else if method == "initialize" {
-                transport.reply(probe.withLock { $0 }, result: #"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#)
+                transport.reply(
+                    probe.withLock { $0 },
+                    result: #"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#
+                )
                 _ = ScriptedTransport.shakeHands(transport, id, method, isModern: false)
             }
         }
@@ -110,21 +125,32 @@ struct HandshakeTests {
             slow.advance(by: .seconds(5))
             while mute.methods().count < 3 { await Task.yield() }  // discover, cancelled, initialize
             slow.advance(by: .seconds(25))
-            await #expect { try await session.waitUntilReady() } throws: { ($0 as? MCPError)?.message.contains("30.0 seconds") == true }
+            await #expect { try await session.waitUntilReady() } throws: {
+                ($0 as? MCPError)?.message.contains("30.0 seconds") == true
+            }
         }
-        #expect(!mute.sent.contains { $0["method"] == "notifications/cancelled" && $0["params"]?["requestId"] == 2 }, "never for initialize")
+        #expect(
+            !mute.sent.contains { $0["method"] == "notifications/cancelled" && $0["params"]?["requestId"] == 2 },
+            "never for initialize"
+        )
     }
 
     @Test(
         "B14 a bad answer to initialize is refused with its reason",
         arguments: [
-            #"{"capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#, #"{"protocolVersion":"1999-01-01","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
-            #"{"protocolVersion":"2026-07-28","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#, #"{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"1"}}"#,
+            #"{"capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
+            #"{"protocolVersion":"1999-01-01","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
+            #"{"protocolVersion":"2026-07-28","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
+            #"{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"1"}}"#,
         ]
     )
     func badInitialize(result: String) async throws {
         let transport = ScriptedTransport { transport, id, method, _ in
-            if method == "initialize" { transport.reply(id, result: result) } else { transport.refuse(id, code: -32601) }
+            if method == "initialize" {
+                transport.reply(id, result: result)
+            } else {
+                transport.refuse(id, code: -32601)
+            }
         }
         let end = try await withSession(transport) { session in
             await #expect(throws: MCPError.self) { try await session.waitUntilReady() }
@@ -136,7 +162,9 @@ struct HandshakeTests {
     func early() async throws {
         let transport = ScriptedTransport { transport, id, method, _ in
             if method == "initialize" {
-                transport.deliver(#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#)
+                transport.deliver(
+                    #"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}"#
+                )
                 transport.deliver(#"{"jsonrpc":"2.0","id":"p","method":"ping"}"#)
                 transport.deliver(#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#)
             }

@@ -28,10 +28,14 @@ final class ScriptedTransport: Transport {
     /// Lets a message arrive.
     func deliver(_ text: String) { self.state.withLock { $0.receiver }?.transportDidReceive(RawJSON(copying: text)) }
 
-    func reply(_ id: RequestID?, result: String) { self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"result":\#(result)}"#) }
+    func reply(_ id: RequestID?, result: String) {
+        self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"result":\#(result)}"#)
+    }
 
     func refuse(_ id: RequestID?, code: Int, data: String = "null") {
-        self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"error":{"code":\#(code),"message":"no","data":\#(data)}}"#)
+        self.deliver(
+            #"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"error":{"code":\#(code),"message":"no","data":\#(data)}}"#
+        )
     }
 
     func run(_ receiver: any TransportReceiver) async -> TransportEnd {
@@ -75,7 +79,10 @@ final class ScriptedTransport: Transport {
             transport.reply(id, result: #"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#)
         case "server/discover": transport.refuse(id, code: -32601)
         case "initialize" where !isModern:
-            transport.reply(id, result: #"{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#)
+            transport.reply(
+                id,
+                result: #"{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#
+            )
         case "notifications/initialized", "notifications/cancelled": break
         default: return false
         }
@@ -92,7 +99,12 @@ func withSession(
     _ body: @escaping @Sendable (ClientSession) async throws -> Void
 ) async throws -> ClientSession.End {
     let accounts = ResourceAccounts()
-    let session = ClientSession(transport: transport, configuration: configuration, accounts: accounts, timekeeper: timekeeper)
+    let session = ClientSession(
+        transport: transport,
+        configuration: configuration,
+        accounts: accounts,
+        timekeeper: timekeeper
+    )
     async let end = session.run()
     let result: Result<Void, any Error>
     do { result = .success(try await body(session)) } catch { result = .failure(error) }

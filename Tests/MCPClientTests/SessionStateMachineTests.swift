@@ -75,7 +75,9 @@ struct SessionStateMachineTests {
         #expect(machine.progressed(99, 1, now: .seconds(55)) == nil)
         let expired = machine.expire(now: .seconds(60))
         #expect(expired.map(\.ending.id) == [b] && expired[0].error.message.contains("60.0 seconds"))
-        for second in stride(from: 100, through: 590, by: 50) { _ = machine.progressed(a, Double(second), now: .seconds(second)) }
+        for second in stride(from: 100, through: 590, by: 50) {
+            _ = machine.progressed(a, Double(second), now: .seconds(second))
+        }
         #expect(machine.expire(now: .seconds(599)).isEmpty)
         #expect(machine.expire(now: .seconds(600)).first?.error.message.contains("600.0 seconds") == true)
         #expect(machine.nextDeadline == nil)
@@ -110,7 +112,13 @@ struct SessionStateMachineTests {
                 let fresh = machine.takeID()
                 if next(10) == 0 { _ = machine.cancelled(fresh) }
                 started[fresh] = 1
-                if case .refuse(let waiter, _) = machine.start(fresh, Int(fresh), "{}", patience: Self.patience, now: now) {
+                if case .refuse(let waiter, _) = machine.start(
+                    fresh,
+                    Int(fresh),
+                    "{}",
+                    patience: Self.patience,
+                    now: now
+                ) {
                     ended[Int64(waiter), default: 0] += 1
                 }
             case 3: if let ending = machine.answered(.integer(id)) { ended[ending.id, default: 0] += 1 }

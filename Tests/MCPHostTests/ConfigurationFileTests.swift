@@ -30,7 +30,9 @@ struct ConfigurationFileTests {
 
     @Test("S23 secrets on the command line are not shown")
     func masked() throws {
-        let configuration = try self.parse(#"{"mcpServers":{"a":{"command":"x","args":["--token","canary","--api-key=canary","-v"]}}}"#)
+        let configuration = try self.parse(
+            #"{"mcpServers":{"a":{"command":"x","args":["--token","canary","--api-key=canary","-v"]}}}"#
+        )
         #expect(configuration.servers[0].endpointDescription == "x --token *** --api-key=*** -v")
     }
 
@@ -42,9 +44,21 @@ struct ConfigurationFileTests {
         #expect(self.message(#"{"servers":{}}"#).contains("rename \"servers\" to \"mcpServers\""))
         #expect(self.message(#"{"mcpServers":[]}"#).contains("mcpServers: expected an object"))
         #expect(self.message(#"{"mcpServers":{"a":{}}}"#).contains("mcpServers.a: no member \"command\""))
-        #expect(self.message(#"{"mcpServers":{"a":{"command":"x","args":"y"}}}"#).contains("mcpServers.a.args: expected an array"))
-        #expect(self.message(#"{"mcpServers":{"a":{"command":"x","args":[{}]}}}"#).contains("mcpServers.a.args[0]: expected a string"))
-        #expect(self.message(#"{"mcpServers":{"a":{"command":"x","env":{"K":"${NOPE}"}}}}"#).contains("mcpServers.a.env.K: variable NOPE is not set"))
+        #expect(
+            self.message(#"{"mcpServers":{"a":{"command":"x","args":"y"}}}"#).contains(
+                "mcpServers.a.args: expected an array"
+            )
+        )
+        #expect(
+            self.message(#"{"mcpServers":{"a":{"command":"x","args":[{}]}}}"#).contains(
+                "mcpServers.a.args[0]: expected a string"
+            )
+        )
+        #expect(
+            self.message(#"{"mcpServers":{"a":{"command":"x","env":{"K":"${NOPE}"}}}}"#).contains(
+                "mcpServers.a.env.K: variable NOPE is not set"
+            )
+        )
         #expect(self.message(#"{"mcpServers":{"a":{"url":"https://x"}}}"#).contains("not supported yet"))
         #expect(self.message("{\"mcpServers\":{\"a\":{\"command\":\"x\\u0000y\"}}}").contains("NUL"))
     }

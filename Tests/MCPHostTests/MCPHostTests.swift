@@ -9,7 +9,10 @@ struct MCPHostTests {
     @Test("tools of all servers under their names; calls by name, and by server and tool")
     func tools() async throws {
         let host = try await MCPHost.start(
-            HostConfiguration(servers: [ScriptedServer.configuration("a"), ScriptedServer.configuration("b.c"), ScriptedServer.configuration("x", ["--exit", "1"])])
+            HostConfiguration(servers: [
+                ScriptedServer.configuration("a"), ScriptedServer.configuration("b.c"),
+                ScriptedServer.configuration("x", ["--exit", "1"]),
+            ])
         )
         let found = try await host.tools()
         #expect(found.items.map(\.qualifiedName).first == "a__echo" && found.items.count == 2)
@@ -19,7 +22,9 @@ struct MCPHostTests {
             #expect(result.content.first?.text == tool.server)
         }
         await #expect { try await host.callTool("a__nothing") } throws: { ($0 as? MCPError)?.code == .notFound }
-        await #expect { try await host.callTool(server: "zzz", name: "echo") } throws: { "\($0)".contains("there are: a, b.c, x") }
+        await #expect { try await host.callTool(server: "zzz", name: "echo") } throws: {
+            "\($0)".contains("there are: a, b.c, x")
+        }
         expectClean(await host.shutdown(), servers: 3)
     }
 
@@ -54,10 +59,14 @@ struct MCPHostTests {
     @Test("legacy servers of every revision", arguments: ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"])
     func revisions(revision: String) async throws {
         let host = try await MCPHost.start(
-            HostConfiguration(servers: [ScriptedServer.configuration("old", ["--era", "legacy", "--revision", "\"\(revision)\""])])
+            HostConfiguration(servers: [
+                ScriptedServer.configuration("old", ["--era", "legacy", "--revision", "\"\(revision)\""])
+            ])
         )
         #expect(try host.connection("old").server?.revision.rawValue == revision)
-        #expect(try await host.callTool(server: "old", name: "echo", arguments: ["text": "x"]).content.first?.text == "x")
+        #expect(
+            try await host.callTool(server: "old", name: "echo", arguments: ["text": "x"]).content.first?.text == "x"
+        )
         expectClean(await host.shutdown(), servers: 1)
     }
 
@@ -76,11 +85,15 @@ struct MCPHostTests {
     @Test("names are unique; a removed one is free again; a failed one may be replaced")
     func names() async throws {
         let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("a")]))
-        await #expect { try await host.addServer(ScriptedServer.configuration("a")) } throws: { "\($0)".contains("is there already") }
+        await #expect { try await host.addServer(ScriptedServer.configuration("a")) } throws: {
+            "\($0)".contains("is there already")
+        }
         #expect(await host.removeServer("a") != nil)
         #expect(await host.removeServer("a") == nil)
         try await host.addServer(ScriptedServer.configuration("a"))
-        await #expect(throws: MCPError.self) { try await host.addServer(ScriptedServer.configuration("bad", ["--exit", "1"])) }
+        await #expect(throws: MCPError.self) {
+            try await host.addServer(ScriptedServer.configuration("bad", ["--exit", "1"]))
+        }
         #expect(host.connections.map(\.name) == ["a"])
         expectClean(await host.shutdown(), servers: 3)
         let two = HostConfiguration(servers: [ScriptedServer.configuration("a"), ScriptedServer.configuration("a")])
@@ -112,13 +125,19 @@ struct MCPHostTests {
 
     @Test("the report tells every rung, and reads as JSON")
     func report() async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof", "--ignore-term"])]))
+        let host = try await MCPHost.start(
+            HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof", "--ignore-term"])])
+        )
         let report = await host.shutdown()
         expectClean(report, servers: 1)
         #expect(report.description == "1 server closed, 0 processes left")
         let json = try RawJSON(encoding: report).decode(JSONValue.self)
         #expect(json["clean"] == true && json["servers"]?.array?.first?["rung"] == "kill")
-        #expect(json["servers"]?.array?.first?["rungs"]?.array?.compactMap { $0["rung"]?.string } == ["endOfInput", "terminate", "kill"])
+        #expect(
+            json["servers"]?.array?.first?["rungs"]?.array?.compactMap { $0["rung"]?.string } == [
+                "endOfInput", "terminate", "kill",
+            ]
+        )
     }
 
     @Test("the journal tells who opened and who closed, and keeps the newest entries")
@@ -127,7 +146,9 @@ struct MCPHostTests {
         configuration.journalCapacity = 10
         let host = try await MCPHost.start(configuration)
         for i in 0..<10 {
-            _ = try await Task(name: "opener \(i)") { try await host.addServer(MemoryServer.configuration("s", isModern: true)) }.value
+            _ = try await Task(name: "opener \(i)") {
+                try await host.addServer(MemoryServer.configuration("s", isModern: true))
+            }.value
             _ = await Task(name: "closer \(i)") { await host.removeServer("s") }.value
         }
         let entries = host.journal.entries

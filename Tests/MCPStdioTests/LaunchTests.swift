@@ -31,7 +31,9 @@ struct LaunchTests {
 
     @Test("B4 a missing command names the PATH that was searched")
     func missingCommand() async {
-        let message = await self.message(ServerLaunch(command: "no-such-thing", environment: ["PATH": "/nowhere:/usr/bin"]))
+        let message = await self.message(
+            ServerLaunch(command: "no-such-thing", environment: ["PATH": "/nowhere:/usr/bin"])
+        )
         #expect(message.contains("no-such-thing") && message.contains("PATH searched: /nowhere:/usr/bin"))
         #expect(await self.message(ServerLaunch(command: "/no/such/thing")).contains("/no/such/thing does not exist"))
     }
@@ -40,13 +42,19 @@ struct LaunchTests {
     func missingDirectory() async {
         let message = await self.message(ServerLaunch(command: "/bin/sh", workingDirectory: "/no/such/dir"))
         #expect(message.contains("working directory /no/such/dir does not exist"))
-        #expect(await self.message(ServerLaunch(command: "/bin/sh", workingDirectory: "/etc/passwd")).contains("not a directory"))
+        #expect(
+            await self.message(ServerLaunch(command: "/bin/sh", workingDirectory: "/etc/passwd")).contains(
+                "not a directory"
+            )
+        )
     }
 
     @Test("B6 a missing interpreter is named")
     func missingInterpreter() async throws {
         let script = try self.file("#!/no/such/interpreter -x\nhello\n", mode: 0o755)
-        #expect(await self.message(ServerLaunch(command: script)).contains("needs the interpreter /no/such/interpreter"))
+        #expect(
+            await self.message(ServerLaunch(command: script)).contains("needs the interpreter /no/such/interpreter")
+        )
         let windows = try self.file("#!/bin/sh\r\necho\r\n", mode: 0o755)
         #expect(await self.message(ServerLaunch(command: windows)).contains("Windows line ends"))
     }
@@ -65,8 +73,14 @@ struct LaunchTests {
         var host = ["PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "TERM": "() { evil; }"]
         for i in 0..<50 { host["SECRET_\(i)"] = "canary-\(i)" }
         let environment = ServerEnvironment.base(from: host, adding: ["OWN": "1"])
-        #expect(environment == ["PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "OWN": "1", "PYTHONUNBUFFERED": "1"])
-        let end = await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", "env >&2"], environment: environment))
+        #expect(
+            environment == [
+                "PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "OWN": "1", "PYTHONUNBUFFERED": "1",
+            ]
+        )
+        let end = await self.end(
+            ServerLaunch(command: "/bin/sh", arguments: ["-c", "env >&2"], environment: environment)
+        )
         #expect(end.stderrTail.contains("OWN=1") && !end.stderrTail.contains("canary"))
     }
 
@@ -74,9 +88,12 @@ struct LaunchTests {
     func descriptors() async throws {
         let leak = open("/dev/null", O_RDONLY)  // without O_CLOEXEC
         defer { close(leak) }
-        let script = "n=3; while [ $n -lt 64 ]; do [ -e /proc/$$/fd/$n ] && echo open $n >&2; n=$((n+1)); done; echo looked >&2"
+        let script =
+            "n=3; while [ $n -lt 64 ]; do [ -e /proc/$$/fd/$n ] && echo open $n >&2; n=$((n+1)); done; echo looked >&2"
         let ends = await withTaskGroup(of: TransportEnd.self) { group in
-            for _ in 0..<20 { group.addTask { await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", script])) } }
+            for _ in 0..<20 {
+                group.addTask { await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", script])) }
+            }
             return await group.reduce(into: []) { $0.append($1) }
         }
         for end in ends { #expect(end.stderrTail == "looked") }
@@ -92,7 +109,12 @@ struct LaunchTests {
 
     @Test("E22 a server has a process group of its own, and default signals")
     func processGroup() async {
-        let end = await self.end(ServerLaunch(command: "/bin/sh", arguments: ["-c", "ps -o pgid= -p $$ >&2; grep SigIgn /proc/$$/status >&2"]))
+        let end = await self.end(
+            ServerLaunch(
+                command: "/bin/sh",
+                arguments: ["-c", "ps -o pgid= -p $$ >&2; grep SigIgn /proc/$$/status >&2"]
+            )
+        )
         #expect(end.stderrTail.contains("\(end.processID ?? 0)"))
         // Bits 32 and 33 are the C library's own signals; SIGPIPE, which the host ignores, is bit 12.
         let ignored = end.stderrTail.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
@@ -125,7 +147,9 @@ final class Recorder: TransportReceiver {
         }
         if count == self.count { self.expected.complete(()) }
     }
-    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) { self.oversized.withLock { $0.append(size) } }
+    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+        self.oversized.withLock { $0.append(size) }
+    }
     func transportDidDrain() {}
     func transportDidBreak(_ error: MCPError) { self.broken.complete(error) }
 }

@@ -51,7 +51,9 @@ struct StdioTransportTests {
 
     @Test("E1 a polite server gets no signal")
     func polite() async throws {
-        let (end, _) = try await self.run("trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2") { transport, _ in
+        let (end, _) = try await self.run(
+            "trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2"
+        ) { transport, _ in
             transport.close(.orderly)
         }
         #expect(end.rung == .endOfInput && end.exitStatus == .exited(0) && end.stderrTail == "bye")
@@ -59,9 +61,13 @@ struct StdioTransportTests {
 
     @Test("E2 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
     func stubborn() async throws {
-        let (term, _) = try await self.run("sleep 60 & wait", options: self.quick) { transport, _ in transport.close(.orderly) }
+        let (term, _) = try await self.run("sleep 60 & wait", options: self.quick) { transport, _ in
+            transport.close(.orderly)
+        }
         #expect(term.rung == .terminate && term.exitStatus == .signalled(15))
-        let (kill, _) = try await self.run("trap '' TERM; while :; do sleep 60; done", options: self.quick) { transport, _ in
+        let (kill, _) = try await self.run("trap '' TERM; while :; do sleep 60; done", options: self.quick) {
+            transport,
+            _ in
             transport.close(.orderly)
         }
         #expect(kill.rung == .kill && kill.exitStatus == .signalled(9))
@@ -70,19 +76,24 @@ struct StdioTransportTests {
 
     @Test("M2 a forced close kills at once")
     func forced() async throws {
-        let (end, _) = try await self.run("trap '' TERM; while :; do sleep 60; done") { transport, _ in transport.close(.force) }
+        let (end, _) = try await self.run("trap '' TERM; while :; do sleep 60; done") { transport, _ in
+            transport.close(.force)
+        }
         #expect(end.rung == .kill && end.exitStatus == .signalled(9))
     }
 
     @Test("E3 a server that has stopped itself is ended all the same")
     func stopped() async throws {
-        let (end, _) = try await self.run("kill -STOP $$", options: self.quick) { transport, _ in transport.close(.orderly) }
+        let (end, _) = try await self.run("kill -STOP $$", options: self.quick) { transport, _ in
+            transport.close(.orderly)
+        }
         #expect(end.exitStatus == .signalled(9))
     }
 
     @Test("D1 L1 ten megabytes of standard error do not stop a server; the last lines are kept")
     func standardError() async throws {
-        let script = "head -c 10000000 /dev/zero | tr '\\0' e >&2; echo >&2; echo last words >&2; echo '{}'; read -r line"
+        let script =
+            "head -c 10000000 /dev/zero | tr '\\0' e >&2; echo >&2; echo last words >&2; echo '{}'; read -r line"
         let (end, _) = try await self.run(script, expecting: 1) { transport, recorder in
             await recorder.waitForMessages()
             transport.close(.orderly)
@@ -105,7 +116,10 @@ struct StdioTransportTests {
 
     @Test("C23 LSP framing is named")
     func lspFraming() async throws {
-        let (_, recorder) = try await self.run("printf 'Content-Length: 2\\r\\n\\r\\n{}'; sleep 60", options: self.quick)
+        let (_, recorder) = try await self.run(
+            "printf 'Content-Length: 2\\r\\n\\r\\n{}'; sleep 60",
+            options: self.quick
+        )
         #expect(await recorder.broken.wait().message.contains("LSP framing"))
     }
 
@@ -113,7 +127,10 @@ struct StdioTransportTests {
     func oversized() async throws {
         var options = StdioTransport.Options()
         options.maximumMessageSize = 1000
-        let (_, recorder) = try await self.run("head -c 5000 /dev/zero | tr '\\0' x; echo; echo '{\"b\":2}'", options: options)
+        let (_, recorder) = try await self.run(
+            "head -c 5000 /dev/zero | tr '\\0' x; echo; echo '{\"b\":2}'",
+            options: options
+        )
         #expect(recorder.oversized.withLock { $0 } == [5000])
         #expect(recorder.messages.withLock { $0.count } == 1)
     }
@@ -125,9 +142,13 @@ struct StdioTransportTests {
         #expect(end.exitStatus == .exited(3))
     }
 
-    @Test("D8 D10 writing to a server that closed its input ends the connection at once with the reason, and the host lives")
+    @Test(
+        "D8 D10 writing to a server that closed its input ends the connection at once with the reason, and the host lives"
+    )
     func inputClosed() async throws {
-        let (_, recorder) = try await self.run("exec <&-; echo '{}'; sleep 60", expecting: 1, options: self.quick) { transport, recorder in
+        let (_, recorder) = try await self.run("exec <&-; echo '{}'; sleep 60", expecting: 1, options: self.quick) {
+            transport,
+            recorder in
             await recorder.waitForMessages()
             try transport.send("{}")
         }
@@ -182,7 +203,10 @@ struct StdioTransportTests {
 
     @Test("D11 a receiver that wants no more stops the server, and goes on later")
     func pause() async throws {
-        let (_, recorder) = try await self.run("i=0; while [ $i -lt 1000 ]; do echo '{}'; i=$((i+1)); done", expecting: 1000) { transport, recorder in
+        let (_, recorder) = try await self.run(
+            "i=0; while [ $i -lt 1000 ]; do echo '{}'; i=$((i+1)); done",
+            expecting: 1000
+        ) { transport, recorder in
             transport.setReceiving(false)
             transport.setReceiving(true)
             await recorder.waitForMessages()

@@ -28,7 +28,8 @@ struct LineFramerTests {
         let text = "{\"a\":1}\n[2]\r\n\n  \n\0\nlog line\n{\"b\":\"😀 é\u{2028}x\"}\n{\"last\":3}"
         #expect(
             self.frames(Array(text.utf8), piece: piece) == [
-                #"message {"a":1}"#, "message [2]", "stray 8 log line", "message {\"b\":\"😀 é\u{2028}x\"}", #"message {"last":3}"#,
+                #"message {"a":1}"#, "message [2]", "stray 8 log line", "message {\"b\":\"😀 é\u{2028}x\"}",
+                #"message {"last":3}"#,
             ]
         )
     }
@@ -74,21 +75,28 @@ struct EnvelopeTests {
     @Test("RPC-01 kind, id, method and payload, in any order of members")
     func kinds() throws {
         let request = try self.scan(#"{"params":{"a":[1,"]"]},"method":"m","id":7,"jsonrpc":"2.0"}"#).get()
-        #expect(request.kind == .request(id: .integer(7), method: "m") && request.payload?.description == #"{"a":[1,"]"]}"#)
+        #expect(
+            request.kind == .request(id: .integer(7), method: "m") && request.payload?.description == #"{"a":[1,"]"]}"#
+        )
         #expect(try self.scan(#"{"jsonrpc":"2.0","method":"n"}"#).get().kind == .notification(method: "n"))
         #expect(try self.scan(#"{"jsonrpc":"2.0","id":"x","result":{}}"#).get().kind == .result(id: .string("x")))
         #expect(try self.scan(#"{"jsonrpc":"2.0","id":null,"error":{"code":1}}"#).get().kind == .error(id: nil))
         #expect(try self.scan(#"{"jsonrpc":"2.0","error":{"code":1}}"#).get().kind == .error(id: nil))
-        #expect(try self.scan(#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#).get().kind == .result(id: .integer(1)))
+        #expect(
+            try self.scan(#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#).get().kind == .result(id: .integer(1))
+        )
     }
 
     @Test(
         "F21 C19 malformed messages are refused, with the id where it can be read (C21)",
         arguments: [
             (#"{"jsonrpc":"2.0","id":5,"result":"#, RequestID.integer(5)), (#"{"id":5,"result":{}}"#, .integer(5)),
-            (#"{"jsonrpc":"2.0","id":5,"result":{},"error":{}}"#, .integer(5)), (#"{"jsonrpc":"2.0","id":5,"id":6,"result":{}}"#, nil),
-            (#"{"jsonrpc":"2.0","id":{},"result":{}}"#, nil), (#"{"jsonrpc":"2.0","result":{}}"#, nil), ("{}", nil), ("[]", nil),
-            (#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, nil), (#"{"jsonrpc":"2.0","id":1}"#, .integer(1)), ("{\"jsonrpc\"", nil),
+            (#"{"jsonrpc":"2.0","id":5,"result":{},"error":{}}"#, .integer(5)),
+            (#"{"jsonrpc":"2.0","id":5,"id":6,"result":{}}"#, nil),
+            (#"{"jsonrpc":"2.0","id":{},"result":{}}"#, nil), (#"{"jsonrpc":"2.0","result":{}}"#, nil), ("{}", nil),
+            ("[]", nil),
+            (#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, nil), (#"{"jsonrpc":"2.0","id":1}"#, .integer(1)),
+            ("{\"jsonrpc\"", nil),
             (#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, nil),
         ]
     )

@@ -22,8 +22,17 @@ struct RevisionTests {
         let expected: [(ProtocolRevision, [String])] = [
             (.v2024_11_05, ["name", "description", "inputSchema", "x-unknown"]),
             (.v2025_03_26, ["name", "description", "inputSchema", "annotations", "x-unknown"]),
-            (.v2025_06_18, ["name", "title", "description", "inputSchema", "outputSchema", "annotations", "_meta", "x-unknown"]),
-            (.v2026_07_28, ["name", "title", "description", "icons", "inputSchema", "outputSchema", "annotations", "_meta", "x-unknown"]),
+            (
+                .v2025_06_18,
+                ["name", "title", "description", "inputSchema", "outputSchema", "annotations", "_meta", "x-unknown"]
+            ),
+            (
+                .v2026_07_28,
+                [
+                    "name", "title", "description", "icons", "inputSchema", "outputSchema", "annotations", "_meta",
+                    "x-unknown",
+                ]
+            ),
         ]
         for (revision, members) in expected { #expect(Set(try self.written(tool, revision).keys) == Set(members)) }
         #expect(try self.written(tool, .v2025_11_25)["execution"] != nil)
@@ -33,7 +42,11 @@ struct RevisionTests {
     @Test("results of 2026-07-28 say what they are; older ones do not")
     func results() throws {
         let result = ListToolsResult(tools: [])
-        #expect(try self.written(result, .v2026_07_28) == ["tools": [], "resultType": "complete", "ttlMs": 0, "cacheScope": "private"])
+        #expect(
+            try self.written(result, .v2026_07_28) == [
+                "tools": [], "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
+            ]
+        )
         #expect(try self.written(result, .v2025_11_25) == ["tools": []])
         #expect(try self.written(result, nil) == ["tools": []])
     }
@@ -47,10 +60,14 @@ struct RevisionTests {
         let error = JSONRPCErrorResponse(id: nil, error: JSONRPCErrorObject(code: .parseError, message: "no"))
         #expect(try self.written(error, .v2025_06_18)["id"] == .null)
         #expect(try self.written(error, .v2026_07_28)["id"] == nil)
-        let capabilities = try RawJSON(copying: #"{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"a/b":{}}}"#)
-            .decode(ClientCapabilities.self)
+        let capabilities = try RawJSON(
+            copying: #"{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"a/b":{}}}"#
+        )
+        .decode(ClientCapabilities.self)
         #expect(try self.written(capabilities, .v2026_07_28) == ["roots": [:], "extensions": ["a/b": [:]]])
-        #expect(try self.written(capabilities, .v2025_11_25) == ["roots": ["listChanged": true], "tasks": ["list": [:]]])
+        #expect(
+            try self.written(capabilities, .v2025_11_25) == ["roots": ["listChanged": true], "tasks": ["list": [:]]]
+        )
     }
 
     @Test("content of an unknown type survives a round trip")
@@ -64,16 +81,24 @@ struct RevisionTests {
 
     @Test("a missing member and a wrong type are named")
     func errors() {
-        #expect { try RawJSON(copying: #"{"title":"x"}"#).decode(Tool.self) } throws: { "\($0)".contains("Tool lacks its required member \"name\"") }
-        #expect { try RawJSON(copying: #"{"name":1}"#).decode(Tool.self) } throws: { "\($0)".contains("expected a string, found a number") }
+        #expect { try RawJSON(copying: #"{"title":"x"}"#).decode(Tool.self) } throws: {
+            "\($0)".contains("Tool lacks its required member \"name\"")
+        }
+        #expect { try RawJSON(copying: #"{"name":1}"#).decode(Tool.self) } throws: {
+            "\($0)".contains("expected a string, found a number")
+        }
     }
 
     @Test("errors give their details by code")
     func errorData() throws {
         let text = #"{"code":-32022,"message":"no","data":{"supported":["2026-07-28"],"requested":"x"}}"#
         let error = try RawJSON(copying: text).decode(JSONRPCErrorObject.self)
-        #expect(error.code == .unsupportedProtocolVersion && error.supportedVersions == ["2026-07-28"] && error.uri == nil)
-        let other = try RawJSON(copying: #"{"code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#).decode(JSONRPCErrorObject.self)
+        #expect(
+            error.code == .unsupportedProtocolVersion && error.supportedVersions == ["2026-07-28"] && error.uri == nil
+        )
+        let other = try RawJSON(copying: #"{"code":-32021,"data":{"requiredCapabilities":{"sampling":{}}}}"#).decode(
+            JSONRPCErrorObject.self
+        )
         #expect(other.requiredCapabilities?.sampling != nil && other.message == "")
     }
 
@@ -86,8 +111,10 @@ struct RevisionTests {
 
     @Test("_meta is read by name and kept whole")
     func meta() throws {
-        let meta = try RawJSON(copying: #"{"progressToken":"a","io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"},"x":1}"#)
-            .decode(Meta.self)
+        let meta = try RawJSON(
+            copying: #"{"progressToken":"a","io.modelcontextprotocol/serverInfo":{"name":"n","version":"1"},"x":1}"#
+        )
+        .decode(Meta.self)
         #expect(meta.progressToken == .string("a") && meta.serverInfo?.name == "n" && meta.clientInfo == nil)
         #expect(meta.members["x"] == 1)
     }

@@ -3,7 +3,11 @@ import MCPTransport
 public import Testing
 
 /// Asserts that a report proves what it should: nothing is left, by the host's own books and by the system's process table.
-public func expectClean(_ report: TeardownReport, servers: Int? = nil, sourceLocation: SourceLocation = #_sourceLocation) {
+public func expectClean(
+    _ report: TeardownReport,
+    servers: Int? = nil,
+    sourceLocation: SourceLocation = #_sourceLocation
+) {
     #expect(report.isComplete, "the shutdown is not complete", sourceLocation: sourceLocation)
     #expect(report.open.isEmpty, "still open: \(report.open)", sourceLocation: sourceLocation)
     #expect(report.processesLeft.isEmpty, sourceLocation: sourceLocation)
@@ -13,7 +17,11 @@ public func expectClean(_ report: TeardownReport, servers: Int? = nil, sourceLoc
             #expect(!ProcessCounts.isAlive(pid), "\(server.name) still runs", sourceLocation: sourceLocation)
         }
         for pid in server.helpersEnded {
-            #expect(!ProcessCounts.isAlive(pid), "a helper of \(server.name) still runs", sourceLocation: sourceLocation)
+            #expect(
+                !ProcessCounts.isAlive(pid),
+                "a helper of \(server.name) still runs",
+                sourceLocation: sourceLocation
+            )
         }
     }
 }

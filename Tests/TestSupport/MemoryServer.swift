@@ -46,7 +46,9 @@ public final class MemoryServer: TransportReceiver {
     public func transportDidOpen() {}
     /// Answers a request.
     public func transportDidReceive(_ message: RawJSON) {
-        guard let envelope = try? Envelope(scanning: message), case .request(let id, let method) = envelope.kind else { return }
+        guard let envelope = try? Envelope(scanning: message), case .request(let id, let method) = envelope.kind else {
+            return
+        }
         let params = (try? envelope.payload?.decode(JSONValue.self)) ?? .null
         let result: JSONValue?
         switch method {
@@ -64,7 +66,11 @@ public final class MemoryServer: TransportReceiver {
         }
         var reply: JSONObject = ["jsonrpc": "2.0"]
         reply["id"] = try? RawJSON(encoding: id).decode(JSONValue.self)
-        if let result { reply["result"] = result } else { reply["error"] = ["code": -32601, "message": "Method not found"] }
+        if let result {
+            reply["result"] = result
+        } else {
+            reply["error"] = ["code": -32601, "message": "Method not found"]
+        }
         try? self.end.send(RawJSON(encoding: reply))
     }
     /// Never happens in memory.

@@ -29,7 +29,8 @@ public struct ProcessCounts: Sendable, Hashable, CustomStringConvertible {
     /// Whether a process exists and is not a zombie.
     public static func isAlive(_ pid: Int32) -> Bool {
         #if os(Linux)
-            guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8), let end = text.lastIndex(of: ")")
+            guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
+                let end = text.lastIndex(of: ")")
             else { return false }
             return !text[end...].hasPrefix(") Z")
         #else

@@ -35,7 +35,9 @@ public enum ScriptedServer {
             let arguments = server.arguments.map { "\"\($0)\"" }.joined(separator: ",")
             return "\"\(server.name)\":{\"command\":\"\(Self.path)\",\"args\":[\(arguments)]}"
         }
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent("mcp-host-test-\(UUID().uuidString)")
+        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "mcp-host-test-\(UUID().uuidString)"
+        )
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
         let file = directory.appendingPathComponent("mcp.json")
         try Data("{\"mcpServers\":{\(entries.joined(separator: ","))}}".utf8).write(to: file)

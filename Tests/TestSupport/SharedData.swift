@@ -14,7 +14,8 @@ public enum SharedData {
     public static var isPresent: Bool { FileManager.default.fileExists(atPath: self.directory.path) }
 
     /// Why a test is skipped without it.
-    public static let absence = "needs the project's shared data, which this clone has not (set MCP_SHARED to its folder)"
+    public static let absence =
+        "needs the project's shared data, which this clone has not (set MCP_SHARED to its folder)"
 
     /// One file or folder of it, if it exists.
     public static func file(_ path: String) -> URL? {

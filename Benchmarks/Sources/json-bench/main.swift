@@ -16,7 +16,8 @@ func toolsList(count: Int) -> String {
         "annotations":{"readOnlyHint":true,"openWorldHint":false},"_meta":{"version":\(i)}}
         """
     }
-    return "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"resultType\":\"complete\",\"tools\":[\(tools.joined(separator: ","))],\"ttlMs\":0}}"
+    return
+        "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"resultType\":\"complete\",\"tools\":[\(tools.joined(separator: ","))],\"ttlMs\":0}}"
 }
 
 let call = """
@@ -24,7 +25,8 @@ let call = """
     echoed!"}],"isError":false,"_meta":{"io.example/trace":"4bf92f3577b34da6"}}}
     """
 let list = toolsList(count: 55)
-let blob = "{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{\"contents\":[{\"uri\":\"file:///a\",\"blob\":\"\(String(repeating: "QUJD", count: 1_250_000))\"}]}}"
+let blob =
+    "{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{\"contents\":[{\"uri\":\"file:///a\",\"blob\":\"\(String(repeating: "QUJD", count: 1_250_000))\"}]}}"
 
 // MARK: The same types for Foundation
 
@@ -39,7 +41,9 @@ struct FoundationList: Decodable {
     var ttlMs: Int?
 }
 struct FoundationTool: Decodable {
-    struct Annotations: Decodable { var title: String?; var readOnlyHint, destructiveHint, idempotentHint, openWorldHint: Bool? }
+    struct Annotations: Decodable {
+        var title: String?; var readOnlyHint, destructiveHint, idempotentHint, openWorldHint: Bool?
+    }
     var name: String
     var title: String?
     var description: String?
@@ -49,16 +53,26 @@ struct FoundationTool: Decodable {
     var _meta: [String: FoundationValue]?
 }
 enum FoundationValue: Decodable {
-    case null, bool(Bool), integer(Int), double(Double), string(String), array([FoundationValue]), object([String: FoundationValue])
+    case null, bool(Bool), integer(Int), double(Double), string(String), array([FoundationValue]), object(
+        [String: FoundationValue]
+    )
     init(from decoder: any Decoder) throws {
         let single = try decoder.singleValueContainer()
-        if single.decodeNil() { self = .null }
-        else if let value = try? single.decode(Bool.self) { self = .bool(value) }
-        else if let value = try? single.decode(Int.self) { self = .integer(value) }
-        else if let value = try? single.decode(Double.self) { self = .double(value) }
-        else if let value = try? single.decode(String.self) { self = .string(value) }
-        else if let value = try? single.decode([FoundationValue].self) { self = .array(value) }
-        else { self = .object(try single.decode([String: FoundationValue].self)) }
+        if single.decodeNil() {
+            self = .null
+        } else if let value = try? single.decode(Bool.self) {
+            self = .bool(value)
+        } else if let value = try? single.decode(Int.self) {
+            self = .integer(value)
+        } else if let value = try? single.decode(Double.self) {
+            self = .double(value)
+        } else if let value = try? single.decode(String.self) {
+            self = .string(value)
+        } else if let value = try? single.decode([FoundationValue].self) {
+            self = .array(value)
+        } else {
+            self = .object(try single.decode([String: FoundationValue].self))
+        }
     }
 }
 
@@ -99,17 +113,37 @@ func show(_ name: String, _ ours: Double, against other: Double? = nil) {
 }
 
 print("JSON, one run, medians of 7")
-for (name, text) in [("196 B call result", call), ("\(list.utf8.count / 1000) kB tools/list", list), ("5 MB blob", blob)] {
+for (name, text) in [
+    ("196 B call result", call), ("\(list.utf8.count / 1000) kB tools/list", list), ("5 MB blob", blob),
+] {
     let raw = RawJSON(copying: text)
     show("envelope scan, \(name)", rate(raw.count) { (try? Envelope(scanning: raw)).map { _ in 1 } ?? 0 })
 }
 let raw = RawJSON(copying: list)
 guard let payload = try? Envelope(scanning: raw).payload else { fatalError("the benchmark's own message is malformed") }
 let data = Data(list.utf8)
-let foundation = rate(data.count) { (try? JSONDecoder().decode(FoundationResponse.self, from: data).result.tools.count) ?? 0 }
-show("tools/list, typed", rate(raw.count) { (try? payload.decode(ListToolsResult.self).tools.count) ?? 0 }, against: foundation)
-show("tools/list, typed, every schema read into a tree", rate(raw.count) { (try? payload.decode(EagerTools.self).count) ?? 0 }, against: foundation)
-let foundationTree = rate(data.count) { (try? JSONDecoder().decode(FoundationValue.self, from: data)).map { _ in 1 } ?? 0 }
-show("tools/list, into a tree", rate(raw.count) { (try? raw.decode(JSONValue.self)).map { _ in 1 } ?? 0 }, against: foundationTree)
-guard let typed = try? payload.decode(ListToolsResult.self) else { fatalError("the benchmark's own message is malformed") }
+let foundation = rate(data.count) {
+    (try? JSONDecoder().decode(FoundationResponse.self, from: data).result.tools.count) ?? 0
+}
+show(
+    "tools/list, typed",
+    rate(raw.count) { (try? payload.decode(ListToolsResult.self).tools.count) ?? 0 },
+    against: foundation
+)
+show(
+    "tools/list, typed, every schema read into a tree",
+    rate(raw.count) { (try? payload.decode(EagerTools.self).count) ?? 0 },
+    against: foundation
+)
+let foundationTree = rate(data.count) {
+    (try? JSONDecoder().decode(FoundationValue.self, from: data)).map { _ in 1 } ?? 0
+}
+show(
+    "tools/list, into a tree",
+    rate(raw.count) { (try? raw.decode(JSONValue.self)).map { _ in 1 } ?? 0 },
+    against: foundationTree
+)
+guard let typed = try? payload.decode(ListToolsResult.self) else {
+    fatalError("the benchmark's own message is malformed")
+}
 show("tools/list, written", rate(payload.count) { RawJSON(encoding: typed).count })

@@ -20,7 +20,8 @@ func cpu() -> Double {
     #else
         getrusage(RUSAGE_SELF, &usage)
     #endif
-    return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
+    return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6
+        + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
 /// A line of /proc/self/status, in kB; 0 where there is none.
@@ -30,7 +31,9 @@ func memory(_ name: String) -> Int {
     var line = [CChar](repeating: 0, count: 256)
     while fgets(&line, 256, file) != nil {
         let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        if text.hasPrefix(name + ":") { return text.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) } ?? 0 }
+        if text.hasPrefix(name + ":") {
+            return text.split(whereSeparator: { !$0.isNumber }).first.flatMap { Int($0) } ?? 0
+        }
     }
     return 0
 }
@@ -118,7 +121,8 @@ func calls(_ path: String) async throws {
         report(
             "sequential",
             [
-                ("raw_p50_us", rawMedian), ("p50_us", median), ("p99_us", percentile(ours, 0.99)), ("p50_ratio_to_raw", median / rawMedian),
+                ("raw_p50_us", rawMedian), ("p50_us", median), ("p99_us", percentile(ours, 0.99)),
+                ("p50_ratio_to_raw", median / rawMedian),
                 ("cpu_us_per_call", spent / Double(ours.count)),
             ]
         )
@@ -137,7 +141,10 @@ func calls(_ path: String) async throws {
                 try await group.waitForAll()
             }
             let done = Double(total / inFlight * inFlight)
-            report("in_flight_\(inFlight)", [("calls_per_s", done / (now() - start) * 1e6), ("cpu_us_per_call", (cpu() - before) / done)])
+            report(
+                "in_flight_\(inFlight)",
+                [("calls_per_s", done / (now() - start) * 1e6), ("cpu_us_per_call", (cpu() - before) / done)]
+            )
         }
         report("memory", [("resident_kb", Double(memory("VmRSS"))), ("peak_kb", Double(memory("VmHWM")))])
     }
@@ -170,7 +177,8 @@ func fleet(_ path: String, _ count: Int) async throws {
     report(
         "fleet_\(count)",
         [
-            ("open_ms", (opened - start) / 1000), ("close_ms", (now() - before) / 1000), ("resident_kb", Double(resident)),
+            ("open_ms", (opened - start) / 1000), ("close_ms", (now() - before) / 1000),
+            ("resident_kb", Double(resident)),
             ("peak_kb", Double(memory("VmHWM"))),
         ]
     )
