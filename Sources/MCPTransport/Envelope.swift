@@ -32,82 +32,48 @@ public struct Envelope: Sendable {
 
     /// Looks at the members of `message`, and only at them.
     ///
-    /// A repeated `id`, `method`, `result` or `error` is refused: two readers could see two different messages (C19).
+    /// A repeated `id`, `method`, `params`, `result` or `error` is refused: two readers could see two different messages (C19).
     public init(scanning message: RawJSON) throws(Malformed) {
-        var seen = Members()
-        do {
-            try seen.read(message)
-        } catch {
-            throw Malformed(reason: "\(error)", id: seen.id, isAnswer: seen.method == nil)
-        }
+        let members = MessageMembers(scanning: message)
+        let id = members.hasDuplicate ? nil : members.id.flatMap { Self.id(message, $0) }
         func malformed(_ reason: String) -> Malformed {
-            Malformed(reason: reason, id: seen.duplicate ? nil : seen.id, isAnswer: seen.method == nil)
+            Malformed(reason: reason, id: id, isAnswer: members.method == nil)
         }
-        if seen.duplicate { throw malformed("a member of the envelope occurs twice") }
-        if !seen.isVersion2 { throw malformed("\"jsonrpc\" is not \"2.0\"") }
-        switch (seen.method, seen.id, seen.result, seen.error) {
-        case (let method?, let id?, nil, nil): self.kind = .request(id: id, method: method)
-        case (let method?, nil, nil, nil):
-            if seen.hasID { throw malformed("a request has no usable id") }
-            self.kind = .notification(method: method)
+        if let problem = members.problem { throw malformed("\(problem)") }
+        if members.hasDuplicate { throw malformed("a member of the envelope occurs twice") }
+        guard let version = members.version, message.bytes(in: version, are: #""2.0""#) else {
+            throw malformed("\"jsonrpc\" is not \"2.0\"")
+        }
+        // `"error": null` beside a result: sloppy, and clear.
+        let error = members.error.flatMap { members.result != nil && message.bytes(in: $0, are: "null") ? nil : $0 }
+        switch (members.method, id, members.result, error) {
+        case (let method?, let id, nil, nil):
+            guard let name = try? message.slice(method).decode(String.self) else {
+                throw malformed("\"method\" is not a string")
+            }
+            if let id {
+                self.kind = .request(id: id, method: name)
+            } else {
+                if members.id != nil { throw malformed("a request has no usable id") }
+                self.kind = .notification(method: name)
+            }
         case (nil, let id?, _?, nil): self.kind = .result(id: id)
         case (nil, let id, nil, _?): self.kind = .error(id: id)
         case (nil, nil, _?, nil): throw malformed("a result has no usable id")
         default: throw malformed("it is neither a request nor a notification, result or error")
         }
-        self.payload = seen.result ?? seen.error ?? seen.params
+        self.payload = (members.result ?? error ?? members.params).map { message.slice($0) }
     }
 
     /// The id at the start of a message of which only the start is there (C6).
     public static func id(inStart start: RawJSON) -> RequestID? {
-        var seen = Members()
-        _ = try? seen.read(start)
-        return seen.method == nil && !seen.duplicate ? seen.id : nil
+        let members = MessageMembers(scanning: start)
+        guard members.method == nil, !members.hasDuplicate else { return nil }
+        return members.id.flatMap { Self.id(start, $0) }
     }
 
-    private struct Members {
-        var id: RequestID?
-        var hasID = false
-        var method: String?
-        var params: RawJSON?
-        var result: RawJSON?
-        var error: RawJSON?
-        var isVersion2 = false
-        var duplicate = false
-
-        /// What was read before an error stays.
-        mutating func read(_ message: RawJSON) throws(JSONError) {
-            var reader = try JSONReader(message, limits: JSONLimits(bytes: .max))
-            try reader.beginObject()
-            while let key = try reader.nextKey() {
-                switch key {
-                case "jsonrpc":
-                    self.isVersion2 = try reader.readRaw().withUnsafeBytes { $0.elementsEqual(#""2.0""#.utf8) }
-                case "id":
-                    self.duplicate = self.duplicate || self.hasID
-                    self.hasID = true
-                    switch try reader.peekKind() {
-                    case .string, .number: self.id = try reader.read()
-                    default: try reader.skipValue()
-                    }
-                case "method":
-                    self.duplicate = self.duplicate || self.method != nil
-                    self.method = try reader.readString()
-                case "params": self.params = try reader.readRaw()
-                case "result":
-                    self.duplicate = self.duplicate || self.result != nil
-                    self.result = try reader.readRaw()
-                case "error":
-                    if try reader.peekKind() == .null, self.error == nil {
-                        try reader.skipValue()  // `"error": null` beside a result: sloppy, and clear
-                        continue
-                    }
-                    self.duplicate = self.duplicate || self.error != nil
-                    self.error = try reader.readRaw()
-                default: try reader.skipValue()
-                }
-            }
-            try reader.expectEnd()
-        }
+    private static func id(_ message: RawJSON, _ range: Range<Int>) -> RequestID? {
+        if let number = message.plainInteger(in: range) { return .integer(number) }
+        return try? message.slice(range).decode(RequestID.self)
     }
 }
