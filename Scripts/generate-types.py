@@ -59,7 +59,8 @@ def condition(revs):
 
 def struct(name, words, doc, members, consts):
     members = members + flags(words)
-    lines = [f"/// {doc}", f"public struct {name}: ProtocolObject {{"]
+    kind = "ResultObject" if "result" in words else "ProtocolObject"
+    lines = [f"/// {doc}", f"public struct {name}: {kind} {{"]
     for m in members:
         note = ""
         if m["revs"] and m["revs"][0] != "A" or m["revs"] and m["revs"][-1] != "E":

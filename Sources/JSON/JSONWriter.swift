@@ -1,7 +1,7 @@
 /// Writes one JSON text, compact and on one line, into bytes that are then shared without a copy.
 ///
 /// Commas are set by the writer. What is written never contains a line break, so a message is always one line, as the stdio
-/// transport demands (`STDIO-07`).
+/// transport demands (`STDIO-01`).
 public struct JSONWriter: ~Copyable {
     private let out: ByteBuilder
     private var needsComma = false

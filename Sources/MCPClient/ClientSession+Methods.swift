@@ -136,22 +136,27 @@ extension ClientSession {
     // MARK: -
 
     /// Results are `complete` or ask for something; what they may ask for is not offered to servers yet, so the latter is an error.
-    static func decode<Result: JSONDecodable>(_ payload: RawJSON, _ method: Method) throws(MCPError) -> Result {
+    /// A kind of result that is not known is an invalid one (`RPC-23`).
+    static func decode<Result: ResultObject>(_ payload: RawJSON, _ method: Method) throws(MCPError) -> Result {
+        let type: ResultType?
         do {
-            return try payload.decode(Result.self)
+            let result = try payload.decode(Result.self)
+            type = result.resultType
+            if type == nil || type == .complete { return result }
         } catch {
-            if let required = try? payload.decode(InputRequiredResult.self), required.resultType == .inputRequired {
-                throw MCPError(
-                    .notSupported,
-                    "\(method.rawValue): the server wants input that this host does not offer"
-                )
+            type = (try? payload.decode(ResultHead.self))?.resultType
+            if type != .inputRequired {
+                throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
             }
-            throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
         }
+        if type == .inputRequired {
+            throw MCPError(.notSupported, "\(method.rawValue): the server wants input that this host does not offer")
+        }
+        throw MCPError(.badResponse, "the result of \(method.rawValue) is of an unknown kind: \(type?.rawValue ?? "")")
     }
 
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
-    private func walk<Page: JSONDecodable, Item>(
+    private func walk<Page: ResultObject, Item>(
         _ method: Method,
         _ options: RequestOptions,
         _ page: Page.Type,

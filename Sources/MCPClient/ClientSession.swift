@@ -364,7 +364,9 @@ extension ClientSession: TransportReceiver {
     }
 
     /// Requests of a legacy server. Sampling, elicitation and roots are not offered, so asking for them is an error of the server.
+    /// A modern one must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
     private func reply(to id: RequestID, _ method: String) {
+        if self.server?.revision.isModern == true { return }
         let answer = method == Method.ping.rawValue ? Wire.emptyResult(id) : Wire.methodNotFound(id, method)
         do throws(MCPError) {
             try self.transport.send(answer)

@@ -8,7 +8,7 @@ public import JSON
     import Musl
 #endif
 
-/// Cuts a stream of bytes into messages, one a line (`STDIO-07`).
+/// Cuts a stream of bytes into messages, one a line (`STDIO-01`).
 ///
 /// Splits on byte 0x0A and nothing else (C12, C13), looks at every byte once (C7), copies every message once, and never holds more
 /// than one message of at most `limit` bytes (C8).

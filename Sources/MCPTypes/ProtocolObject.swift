@@ -14,6 +14,12 @@ extension ProtocolObject {
     public func encode(to writer: inout JSONWriter) { self.encode(to: &writer, for: nil) }
 }
 
+/// A result, which since 2026-07-28 says what it is.
+public protocol ResultObject: ProtocolObject {
+    /// Absent means ``ResultType/complete`` (`RPC-22`).
+    var resultType: ResultType? { get }
+}
+
 /// A word from an open set: unknown ones are kept.
 public protocol OpenString: RawRepresentable, JSONDecodable, JSONEncodable, Sendable, Hashable
 where RawValue == String {

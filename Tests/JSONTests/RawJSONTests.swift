@@ -34,7 +34,7 @@ struct RawJSONTests {
         #expect(try slice() == RawJSON(copying: #"{"a":[],"b":1.1}"#))
     }
 
-    @Test("STDIO-07 a message stays on one line even where a slice had line breaks")
+    @Test("STDIO-01 a message stays on one line even where a slice had line breaks")
     func oneLine() throws {
         let pretty = RawJSON(copying: "{\n  \"a\": \"x\\ny\",\r\n  \"b\": [1,\n2]\n}")
         let written = RawJSON(encoding: [pretty])

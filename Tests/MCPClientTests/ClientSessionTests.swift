@@ -42,7 +42,7 @@ struct ClientSessionTests {
         }
     }
 
-    @Test("F8 cancelling and timing out tell the server once, with the id")
+    @Test("F8 CAN-03 CAN-18 CAN-19 STDIO-09 cancelling and timing out tell the server once, with the id")
     func cancelled() async throws {
         let clock = ManualTimekeeper()
         let transport = self.server { _, _, _, _ in }
@@ -123,7 +123,43 @@ struct ClientSessionTests {
         #expect(transport.sent.contains { $0["id"] == 7 && $0["error"]?["code"] == -32601 })
     }
 
-    @Test("C20 a batch, which 2025-03-26 allows, is taken element by element; an empty one hurts nobody")
+    @Test("F20 RPC-36 STDIO-06 a modern server's request is not answered, and hangs nothing")
+    func modernServerRequests() async throws {
+        let transport = ScriptedTransport { transport, id, method, _ in
+            if ScriptedTransport.shakeHands(transport, id, method, isModern: true) { return }
+            transport.deliver(#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#)
+            transport.reply(id, result: #"{"content":[]}"#)
+        }
+        try await withSession(transport) { session in _ = try await session.callTool("t") }
+        #expect(!transport.sent.contains { $0["id"] == "a" })
+    }
+
+    @Test("RPC-22 RPC-23 a result without a kind is complete, one of an unknown kind is refused")
+    func resultTypes() async throws {
+        let transport = self.server { transport, id, _, params in
+            let type = params["name"]?.string ?? ""
+            transport.reply(
+                id,
+                result: type == "none" ? #"{"content":[]}"# : #"{"content":[],"resultType":"\#(type)"}"#
+            )
+        }
+        try await withSession(transport) { session in
+            _ = try await session.callTool("none")
+            _ = try await session.callTool("complete")
+            await #expect { try await session.callTool("surprise") } throws: { ($0 as? MCPError)?.code == .badResponse }
+        }
+    }
+
+    @Test("RPC-04 RPC-06 RPC-07 PROG-01 PROG-02 ids and progress tokens are numbers that never come twice")
+    func identifiers() async throws {
+        let transport = self.server { transport, id, _, _ in transport.reply(id, result: #"{"content":[]}"#) }
+        try await withSession(transport) { session in for _ in 0..<50 { _ = try await session.callTool("t") } }
+        let calls = transport.sent.filter { $0["method"] == "tools/call" }
+        #expect(Set(calls.compactMap { $0["id"]?.int64 }).count == 50)
+        #expect(Set(calls.compactMap { $0["params"]?["_meta"]?["progressToken"]?.int64 }).count == 50)
+    }
+
+    @Test("C20 RPC-19 a batch, which 2025-03-26 allows, is taken element by element; an empty one hurts nobody")
     func batch() async throws {
         let transport = self.server { transport, id, _, _ in
             transport.deliver("[]")
@@ -137,7 +173,9 @@ struct ClientSessionTests {
         }
     }
 
-    @Test("J1 J2 lists are walked to the end, never in circles, and within bounds; an empty cursor counts")
+    @Test(
+        "J1 J2 PAG-01 PAG-03 PAG-04 PAG-05 lists are walked to the end, never in circles, and within bounds; an empty cursor counts"
+    )
     func lists() async throws {
         let transport = self.server { transport, id, method, params in
             let cursor = params["cursor"]?.string

@@ -25,7 +25,7 @@ struct HandshakeTests {
     }
 
     @Test(
-        "B12 whatever is not a modern answer means legacy, and no code is special",
+        "B12 STDIO-20 whatever is not a modern answer means legacy, and no code is special",
         arguments: [-32601, -32602, -32000, -32603, -32700, 1, -32002]
     )
     func fallback(code: Int) async throws {
@@ -43,7 +43,7 @@ struct HandshakeTests {
         #expect(try outcome.get().revision == .v2025_06_18)
     }
 
-    @Test("a modern server is spoken to in its era; every request carries what 1.2 demands")
+    @Test("STDIO-18 VER-05 a modern server is spoken to in its era; every request carries what 1.2 demands")
     func modern() async throws {
         let transport = ScriptedTransport { transport, id, method, _ in
             if !ScriptedTransport.shakeHands(transport, id, method, isModern: true) {
@@ -66,7 +66,7 @@ struct HandshakeTests {
     }
 
     @Test(
-        "-32022 with a list: a modern revision of it is tried once, a legacy one means legacy, nothing in common is told"
+        "VER-03 -32022 with a list: a modern revision of it is tried once, a legacy one means legacy, nothing in common is told"
     )
     func unsupported() async throws {
         let (legacy, _) = try await self.outcome {
@@ -86,7 +86,7 @@ struct HandshakeTests {
         #expect(tries == ["server/discover", "server/discover"])
     }
 
-    @Test("-32020 and -32021 are modern answers: no initialize")
+    @Test("STDIO-19 -32020 and -32021 are modern answers: no initialize")
     func recognised() async throws {
         for code in [-32020, -32021] {
             let (result, methods) = try await self.outcome { $0.refuse($1, code: code) }
@@ -95,7 +95,9 @@ struct HandshakeTests {
         }
     }
 
-    @Test("B9 B11 silence means legacy within the probe's time, a late answer changes nothing, and there is one budget")
+    @Test(
+        "B9 B11 LIFE-16 silence means legacy within the probe's time, a late answer changes nothing, and there is one budget"
+    )
     func silence() async throws {
         let clock = ManualTimekeeper()
         let probe = Locked<RequestID?>(nil)
@@ -136,7 +138,7 @@ struct HandshakeTests {
     }
 
     @Test(
-        "B14 a bad answer to initialize is refused with its reason",
+        "B14 LIFE-12 a bad answer to initialize is refused with its reason",
         arguments: [
             #"{"capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
             #"{"protocolVersion":"1999-01-01","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
@@ -158,7 +160,9 @@ struct HandshakeTests {
         #expect([.handshakeFailed, .unsupportedRevision].contains(end.handshakeError?.code))
     }
 
-    @Test("B13 notifications, pings and log lines before the answer to initialize do not disturb")
+    @Test(
+        "B13 LIFE-01 LIFE-02 LIFE-04 notifications, pings and log lines before the answer to initialize do not disturb"
+    )
     func early() async throws {
         let transport = ScriptedTransport { transport, id, method, _ in
             if method == "initialize" {

@@ -20,7 +20,7 @@ struct SessionStateMachineTests {
         return id
     }
 
-    @Test("F1 F2 F7 an answer counts once; unknown, late and doubled ones find nobody")
+    @Test("F1 F2 F7 RPC-08 an answer counts once; unknown, late and doubled ones find nobody")
     func answers() {
         var machine = self.machine()
         let id = self.start(&machine)
@@ -66,7 +66,7 @@ struct SessionStateMachineTests {
         #expect(machine.nextToSend() == nil)
     }
 
-    @Test("F11 F12 F13 F14 progress restarts the idle limit of its own request, never the hard one")
+    @Test("F11 F12 F13 F14 PROG-03 PROG-05 progress restarts the idle limit of its own request, never the hard one")
     func time() {
         var machine = self.machine()
         let (a, b) = (self.start(&machine), self.start(&machine))

@@ -49,7 +49,7 @@ struct StdioTransportTests {
         #expect(end.helpersEnded.count == 1 && end.processesLeft.isEmpty)
     }
 
-    @Test("E1 a polite server gets no signal")
+    @Test("E1 STDIO-12 STDIO-13 a polite server gets no signal")
     func polite() async throws {
         let (end, _) = try await self.run(
             "trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2"
@@ -59,7 +59,7 @@ struct StdioTransportTests {
         #expect(end.rung == .endOfInput && end.exitStatus == .exited(0) && end.stderrTail == "bye")
     }
 
-    @Test("E2 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
+    @Test("E2 STDIO-12 STDIO-13 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
     func stubborn() async throws {
         let (term, _) = try await self.run("sleep 60 & wait", options: self.quick) { transport, _ in
             transport.close(.orderly)
@@ -155,7 +155,9 @@ struct StdioTransportTests {
         #expect(await recorder.broken.wait().message.contains("closed its input"))
     }
 
-    @Test("D5 D6 fifty large messages from as many tasks arrive whole, though the server writes before it reads")
+    @Test(
+        "D5 D6 STDIO-03 fifty large messages from as many tasks arrive whole, though the server writes before it reads"
+    )
     func largeWrites() async throws {
         let script = "head -c 900000 /dev/zero | tr '\\0' ' '; echo; cat"
         let (_, recorder) = try await self.run(script, expecting: 50) { transport, recorder in

@@ -239,7 +239,7 @@ extension InitializeRequestParams {
 }
 
 /// How a legacy server answers. Revisions up to 2025-11-25.
-public struct InitializeResult: ProtocolObject {
+public struct InitializeResult: ResultObject {
     /// The revision that will be spoken.
     public var protocolVersion: String
     /// What it offers.
@@ -330,7 +330,7 @@ extension InitializeResult {
 }
 
 /// What a modern server offers. Revision 2026-07-28.
-public struct DiscoverResult: ProtocolObject {
+public struct DiscoverResult: ResultObject {
     /// Revisions that it speaks, legacy ones too.
     public var supportedVersions: [String]
     /// What it offers.
@@ -472,7 +472,7 @@ extension EmptyParams {
 }
 
 /// A result that says no more than that it is done.
-public struct EmptyResult: ProtocolObject {
+public struct EmptyResult: ResultObject {
     /// Whether this is the result; absent means so. Revision 2026-07-28 only.
     public var resultType: ResultType?
     /// What belongs to the message and not to its content.
@@ -520,7 +520,7 @@ extension EmptyResult {
 }
 
 /// What every result has, whatever else is in it.
-public struct ResultHead: ProtocolObject {
+public struct ResultHead: ResultObject {
     /// Whether this is the result; absent means so. Revision 2026-07-28 only.
     public var resultType: ResultType?
     /// What belongs to the message and not to its content.

@@ -3,7 +3,7 @@
 public import JSON
 
 /// A server needs something before it can answer. Revision 2026-07-28.
-public struct InputRequiredResult: ProtocolObject {
+public struct InputRequiredResult: ResultObject {
     /// What it needs, by a key of its own.
     public var inputRequests: InputRequests?
     /// To be given back unchanged with the answers. Secret.

@@ -197,7 +197,7 @@ extension PromptMessage {
 }
 
 /// One page of prompts.
-public struct ListPromptsResult: ProtocolObject {
+public struct ListPromptsResult: ResultObject {
     /// The prompts of this page.
     public var prompts: [Prompt]
     /// How to ask for the next page; nil when this is the last. An empty one counts.
@@ -373,7 +373,7 @@ extension GetPromptRequestParams {
 }
 
 /// A prompt, filled in.
-public struct GetPromptResult: ProtocolObject {
+public struct GetPromptResult: ResultObject {
     /// What it is for.
     public var description: String?
     /// The messages.
@@ -737,7 +737,7 @@ extension Completion {
 }
 
 /// Proposals for an argument.
-public struct CompleteResult: ProtocolObject {
+public struct CompleteResult: ResultObject {
     /// The proposals.
     public var completion: Completion
     /// Whether this is the result; absent means so. Revision 2026-07-28 only.

@@ -400,7 +400,7 @@ extension BlobResourceContents {
 }
 
 /// One page of resources.
-public struct ListResourcesResult: ProtocolObject {
+public struct ListResourcesResult: ResultObject {
     /// The resources of this page.
     public var resources: [Resource]
     /// How to ask for the next page; nil when this is the last. An empty one counts.
@@ -495,7 +495,7 @@ extension ListResourcesResult {
 }
 
 /// One page of resource templates.
-public struct ListResourceTemplatesResult: ProtocolObject {
+public struct ListResourceTemplatesResult: ResultObject {
     /// The templates of this page.
     public var resourceTemplates: [ResourceTemplate]
     /// How to ask for the next page; nil when this is the last. An empty one counts.
@@ -665,7 +665,7 @@ extension ReadResourceRequestParams {
 }
 
 /// What a resource contains.
-public struct ReadResourceResult: ProtocolObject {
+public struct ReadResourceResult: ResultObject {
     /// One or more parts.
     public var contents: [ResourceContents]
     /// How long it stays valid, in milliseconds. Revision 2026-07-28 only.

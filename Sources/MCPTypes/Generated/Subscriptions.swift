@@ -163,7 +163,7 @@ extension SubscriptionsAcknowledgedNotificationParams {
 }
 
 /// A subscription has ended in good order. Revision 2026-07-28.
-public struct SubscriptionsListenResult: ProtocolObject {
+public struct SubscriptionsListenResult: ResultObject {
     /// Whether this is the result; absent means so. Revision 2026-07-28 only.
     public var resultType: ResultType?
     /// What belongs to the message and not to its content.

@@ -240,7 +240,7 @@ extension TaskRequestParams {
 }
 
 /// A request has become a task. Revision 2025-11-25 only.
-public struct CreateTaskResult: ProtocolObject {
+public struct CreateTaskResult: ResultObject {
     /// The task.
     public var task: TaskDescription
     /// Whether this is the result; absent means so. Revision 2026-07-28 only.
@@ -300,7 +300,7 @@ extension CreateTaskResult {
 }
 
 /// One page of tasks. Revision 2025-11-25 only.
-public struct ListTasksResult: ProtocolObject {
+public struct ListTasksResult: ResultObject {
     /// The tasks of this page.
     public var tasks: [TaskDescription]
     /// How to ask for the next page; nil when this is the last. An empty one counts.

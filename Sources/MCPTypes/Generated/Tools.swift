@@ -247,7 +247,7 @@ public struct TaskSupport: OpenString {
 }
 
 /// One page of tools.
-public struct ListToolsResult: ProtocolObject {
+public struct ListToolsResult: ResultObject {
     /// The tools of this page.
     public var tools: [Tool]
     /// How to ask for the next page; nil when this is the last. An empty one counts.
@@ -433,7 +433,7 @@ extension CallToolRequestParams {
 }
 
 /// What a tool answered.
-public struct CallToolResult: ProtocolObject {
+public struct CallToolResult: ResultObject {
     /// For the model and people.
     public var content: [ContentBlock]
     /// For programs: an object before 2026-07-28, any value since. Revisions 2025-06-18 and later.
