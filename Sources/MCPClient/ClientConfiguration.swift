@@ -23,6 +23,8 @@ public struct ClientConfiguration: Sendable {
     public var era: EraPreference = .automatic
     /// From start to ready, all attempts together (B1, B9). Default 30 s.
     public var connectTimeout: Duration = .seconds(30)
+    /// How much of it earlier attempts have taken.
+    package var connectTimeSpent: Duration = .zero
     /// How much of it the era probe may take. Default 5 s.
     public var probeTimeout: Duration = .seconds(5)
     /// How long a request may go without a sign of life. Default 60 s.

@@ -35,7 +35,10 @@ struct Handshake {
         return try await self.initialize(mayProbe: true)
     }
 
-    private var remaining: Duration { self.start + self.configuration.connectTimeout - self.session.timekeeper.now }
+    private var remaining: Duration {
+        self.configuration.connectTimeout - self.configuration.connectTimeSpent
+            - (self.session.timekeeper.now - self.start)
+    }
 
     // MARK: Modern
 

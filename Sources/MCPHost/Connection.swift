@@ -89,14 +89,19 @@ public final class Connection: Sendable {
     func run() async {
         var action = self.state.withLock { $0.machine.start() }
         var report = self.emptyReport
+        let start = self.context.timekeeper.now
         loop: while true {
             switch action {
             case .finish: break loop
             case .connect(let generation, let legacyOnly):
-                let end = await self.converse(generation, legacyOnly: legacyOnly, &report)
+                let end = await self.converse(generation, legacyOnly: legacyOnly, since: start, &report)
                 let next = self.state.withLock { state in
+                    let wasAsked = state.machine.state == .closing
+                    let next = state.machine.ended(generation, duringProbe: end.endedDuringProbe)
                     state.session = nil
-                    return state.machine.ended(generation, duringProbe: end.endedDuringProbe)
+                    // Asked for, an end is no failure; neither is one that is followed by another try.
+                    if next == .finish, !wasAsked { state.failure = self.explain(end) }
+                    return next
                 }
                 switch next {
                 case .finish: action = .finish
@@ -109,14 +114,17 @@ public final class Connection: Sendable {
         self.finish(report)
     }
 
-    private func converse(_ generation: Int, legacyOnly: Bool, _ report: inout TeardownReport.Server) async
-        -> ClientSession.End
-    {
+    private func converse(
+        _ generation: Int,
+        legacyOnly: Bool,
+        since start: Duration,
+        _ report: inout TeardownReport.Server
+    ) async -> ClientSession.End {
         self.note("opening", generation, self.configuration.endpointDescription)
-        let session = self.makeSession(legacyOnly: legacyOnly)
-        let manner: CloseManner? = self.state.withLock { state in
+        let session = self.makeSession(legacyOnly: legacyOnly, since: start)
+        let manner = self.state.withLock { state in
             state.session = session
-            return state.machine.state == .closing ? .orderly : nil  // asked between the machine's yes and now
+            return state.machine.requestedClose  // between the machine's yes and now
         }
         if let manner { session.close(manner) }
         let end = await withTaskGroup(of: Void.self) { group in
@@ -142,10 +150,6 @@ public final class Connection: Sendable {
             generation,
             error?.message ?? end.transport.exitStatus?.description ?? end.transport.rung.rawValue
         )
-        self.state.withLock { state in
-            // Asked for, its end is no failure.
-            if state.machine.state != .closing { state.failure = error }
-        }
         return end
     }
 
@@ -164,9 +168,11 @@ public final class Connection: Sendable {
         return MCPError(.connectionLost, "the server went away", server: self.name)
     }
 
-    private func makeSession(legacyOnly: Bool) -> ClientSession {
+    /// All attempts together have one budget (B9).
+    private func makeSession(legacyOnly: Bool, since start: Duration) -> ClientSession {
         var client = self.configuration.client
         if legacyOnly { client.era = .legacyOnly }
+        client.connectTimeSpent = self.context.timekeeper.now - start
         let transport: any Transport
         switch self.configuration.endpoint.kind {
         case .custom(_, let make): transport = make()

@@ -17,6 +17,8 @@ struct ConnectionStateMachine {
     private(set) var state: State = .idle
     private(set) var generation = 0
     private var manner: CloseManner?
+    /// How it is to be closed, while it is closing.
+    var requestedClose: CloseManner? { self.state == .closing ? self.manner : nil }
     private var legacyOnly = false
 
     enum StartAction: Equatable {

@@ -23,6 +23,9 @@ final class HostRoot: Sendable {
         var waiting: [ObjectIdentifier: Connection] = [:]
     }
 
+    /// A host that opens and closes servers for months keeps the newest ends only.
+    private static let reportsKept = 1000
+
     let configuration: HostConfiguration
     let context: HostContext
     let registry = ToolRegistry()
@@ -79,6 +82,7 @@ final class HostRoot: Sendable {
         guard let report = connection.gone.value else { return }
         self.state.withLock { state in
             state.ended.append(report)
+            if state.ended.count > Self.reportsKept { state.ended.removeFirst() }
             // A failed one stays visible, with its reason, until it is removed.
             if state.connections[connection.name] === connection, connection.status != .failed {
                 state.connections[connection.name] = nil
@@ -213,6 +217,12 @@ final class HostRoot: Sendable {
         }
         self.arrival.finish()
         for connection in connections { connection.close(manner, cause: cause) }
+        // A host that was never run has nobody to wait for.
+        let isFirst = self.state.withLock { state in
+            defer { state.isRunning = true }
+            return !state.isRunning
+        }
+        if isFirst { self.finish() }
     }
 
     /// What the shutdown has come to so far.

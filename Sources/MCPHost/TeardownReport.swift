@@ -29,7 +29,7 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         public var stderrTail: String
     }
 
-    /// Every connection that the host had, in the order of their ends.
+    /// The connections that the host had, in the order of their ends; the newest 1000 if there were more.
     public var servers: [Server]
     /// What the host still has open: all zero, or there is a bug.
     public var open: ResourceAccounts.Snapshot

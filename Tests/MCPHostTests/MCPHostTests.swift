@@ -41,7 +41,7 @@ struct MCPHostTests {
             HostConfiguration(servers: [ScriptedServer.configuration("rude", ["--exit-on-probe", "--era", "legacy"])])
         )
         let connection = try host.connection("rude")
-        #expect(connection.server?.revision == .v2025_11_25)
+        #expect(connection.server?.revision == .v2025_11_25 && connection.failure == nil && connection.status == .ready)
         #expect(host.journal.entries(for: "rude").contains { $0.event == "restarting" })
         expectClean(await host.shutdown(), servers: 1)
     }
@@ -98,6 +98,16 @@ struct MCPHostTests {
         expectClean(await host.shutdown(), servers: 3)
         let two = HostConfiguration(servers: [ScriptedServer.configuration("a"), ScriptedServer.configuration("a")])
         await #expect { try await MCPHost.start(two) } throws: { ($0 as? MCPError)?.code == .invalidConfiguration }
+    }
+
+    @Test("a host that was never run shuts down at once, and opens nothing afterwards")
+    func neverRun() async throws {
+        let host = MCPHost(HostConfiguration(servers: [ScriptedServer.configuration("a")]))
+        let report = await host.shutdown()
+        expectClean(report, servers: 1)
+        #expect(report.servers.first?.processID == nil)
+        try await host.run()
+        await #expect(throws: MCPError.self) { try await host.addServer(ScriptedServer.configuration("b")) }
     }
 
     @Test("a host is a service: graceful shutdown closes it")

@@ -34,6 +34,13 @@ struct StdioTransportTests {
         return options
     }
 
+    /// Short for what is ignored, patient with what is not, however busy the machine is.
+    private var quickEnd: StdioTransport.Options {
+        var options = StdioTransport.Options()
+        options.endOfInputGrace = .milliseconds(100)
+        return options
+    }
+
     @Test("E9 what a server wrote just before it exited arrives", arguments: 0..<20)
     func lastWords(round: Int) async throws {
         let (end, recorder) = try await self.run("printf '{\"a\":1}\\n{\"b\":2}'; exit 5")
@@ -61,7 +68,7 @@ struct StdioTransportTests {
 
     @Test("E2 STDIO-12 STDIO-13 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
     func stubborn() async throws {
-        let (term, _) = try await self.run("sleep 60 & wait", options: self.quick) { transport, _ in
+        let (term, _) = try await self.run("sleep 60 & wait", options: self.quickEnd) { transport, _ in
             transport.close(.orderly)
         }
         #expect(term.rung == .terminate && term.exitStatus == .signalled(15))

@@ -21,11 +21,11 @@ public enum ScriptedServer {
         ServerLaunch(command: Self.path, arguments: arguments)
     }
 
-    /// A host's entry for it, with short times so that the tests of stubborn servers are quick.
+    /// A host's entry for it. Where the arguments make it ignore something, the time for that is short, so that its tests are quick.
     public static func configuration(_ name: String, _ arguments: [String] = []) -> ServerConfiguration {
         var configuration = ServerConfiguration(name: name, endpoint: .stdio(Self.launch(arguments)))
-        configuration.stdio.endOfInputGrace = .milliseconds(150)
-        configuration.stdio.terminateGrace = .milliseconds(150)
+        if arguments.contains("--ignore-eof") { configuration.stdio.endOfInputGrace = .milliseconds(150) }
+        if arguments.contains("--ignore-term") { configuration.stdio.terminateGrace = .milliseconds(150) }
         return configuration
     }
 
