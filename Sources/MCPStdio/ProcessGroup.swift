@@ -26,11 +26,22 @@ enum ProcessGroup {
         #endif
     }
 
+    /// Whether a process is on its way out: its descriptors may be closed already, its exit status is not there yet.
+    static func isEnding(_ pid: Int32) -> Bool {
+        #if os(Linux)
+            guard let entry = self.status(of: pid) else { return false }
+            return entry.flags & 0x4 != 0 || entry.state == UInt8(ascii: "Z")  // PF_EXITING
+        #else
+            return false
+        #endif
+    }
+
     #if os(Linux)
         private struct Entry {
             var state: UInt8
             var group: Int32
             var session: Int32
+            var flags: UInt32
         }
 
         private static func scan(_ isWanted: (Entry) -> Bool) -> [Int32] {
@@ -56,10 +67,11 @@ enum ProcessGroup {
             let count = read(descriptor, &buffer, buffer.count)
             guard count > 0, let bracket = buffer[..<count].lastIndex(of: UInt8(ascii: ")")) else { return nil }
             let fields = String(decoding: buffer[(bracket + 1)..<count], as: UTF8.self).split(separator: " ")
-            guard fields.count > 3, let state = fields[0].utf8.first, let group = Int32(fields[2]),
-                let session = Int32(fields[3])
+            guard fields.count > 6, let state = fields[0].utf8.first, let group = Int32(fields[2]),
+                let session = Int32(fields[3]),
+                let flags = UInt32(fields[6])
             else { return nil }
-            return Entry(state: state, group: group, session: session)
+            return Entry(state: state, group: group, session: session, flags: flags)
         }
     #endif
 }

@@ -36,6 +36,8 @@ final class ProcessLife: @unchecked Sendable {
     private var isBroken = false
     /// Input or output has ended; the end of the process is expected any moment and would be the better explanation than this.
     private var awaitingExit: String?
+    /// The process was seen on its way out.
+    private var isExitNear = false
     private var hasMessages = false
     private var strayBytes = 0
     private var strayLines = 0
@@ -288,6 +290,11 @@ final class ProcessLife: @unchecked Sendable {
         guard let deadline = self.deadline, self.timekeeper.now >= deadline else { return }
         self.deadline = nil
         if let reason = self.awaitingExit {
+            // On a busy machine a dying process may take longer. If it is dying, its end is worth waiting for once more.
+            if !self.isExitNear, ProcessGroup.isEnding(self.process.pid) {
+                self.isExitNear = true
+                return self.arm(self.options.endOfInputGrace)
+            }
             self.awaitingExit = nil
             return self.fail(MCPError(.connectionLost, reason))
         }

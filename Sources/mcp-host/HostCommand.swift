@@ -105,14 +105,16 @@ struct HostCommand {
         _ host: MCPHost,
         _ work: @escaping @Sendable () async -> (JSONObject, ExitCode?)
     ) async -> (JSONObject, ExitCode?) {
-        await withTaskGroup(of: (JSONObject, ExitCode?)?.self) { group in
+        // Before anything else happens: from here on no signal ends the program on the spot.
+        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+        return await withTaskGroup(of: (JSONObject, ExitCode?)?.self) { group in
             group.addTask(name: "host") {
                 try? await host.run()
                 return nil
             }
             group.addTask(name: "signals") {
                 var isFirst = true
-                for await _ in await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup) {
+                for await _ in signals {
                     host.beginShutdown(isFirst ? .orderly : .force, cause: isFirst ? "a signal" : "a second signal")
                     isFirst = false
                 }
