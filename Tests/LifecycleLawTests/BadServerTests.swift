@@ -94,6 +94,20 @@ struct LifecycleLawBadServerTests {
         expectClean(await host.shutdown(), servers: 1)
     }
 
+    @Test("A7 two users of one connection: the first one leaves, the server dies, the second one is told once")
+    func sharedConnection() async throws {
+        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
+        let first = Task { try await host.callTool(server: "one", name: "hang") }
+        let second = Task { try await host.callTool(server: "one", name: "hang") }
+        while host.openResources.requests < 2 { await Task.yield() }
+        first.cancel()
+        await #expect { try await first.value } throws: { ($0 as? MCPError)?.code == .cancelled }
+        try await useAll(host)
+        _ = try? await host.callTool(server: "one", name: "exit", arguments: ["n": 1])
+        await #expect { try await second.value } throws: { ($0 as? MCPError)?.code == .connectionLost }
+        expectClean(await host.shutdown(), servers: 1)
+    }
+
     private static func status(of name: String, in host: MCPHost) async -> Connection.Status? {
         _ = await (try? host.connection(name))?.waitUntilGone()
         return (try? host.connection(name))?.status

@@ -30,7 +30,7 @@ struct LifecycleLawCancellationTests {
         }
     }
 
-    @Test("A7 initialize() cancelled: nothing is left, and it may be tried again")
+    @Test("0b initialize() cancelled: nothing is left, and it may be tried again")
     func cancelInitialize() async throws {
         let manager = try threeServers()
         let task = Task { try await manager.initialize() }

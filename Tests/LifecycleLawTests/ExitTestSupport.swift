@@ -16,3 +16,15 @@ func useAllReady(_ host: MCPHost) async throws {
 func writeError(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 
 func exitProcess(_ code: Int32) -> Never { exit(code) }
+
+/// What this process computes while it has nothing to do.
+func processorTime(during rest: Duration) async -> Duration {
+    let timekeeper = SystemTimekeeper()
+    let over = Completion<Void>()
+    let timer = timekeeper.makeTimer { over.complete(()) }
+    let before = clock()
+    timer.set(timekeeper.now + rest)
+    await over.wait()
+    timer.cancel()
+    return .microseconds(Int(clock() - before) * 1_000_000 / Int(CLOCKS_PER_SEC))
+}

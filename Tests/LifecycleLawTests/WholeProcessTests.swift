@@ -28,6 +28,23 @@ struct LifecycleLawWholeProcessTests {
         }
     }
 
+    @Test("A11 after servers that closed their pipes, died and were closed, nothing turns in circles")
+    func idle() async {
+        await #expect(processExitsWith: .success) {
+            let host = try await MCPHost.start(
+                HostConfiguration(servers: ["a", "b", "c"].map { ScriptedServer.configuration($0, ["--ignore-eof"]) })
+            )
+            _ = try? await host.callTool(server: "a", name: "close-output")
+            _ = try? await host.callTool(server: "b", name: "exit", arguments: ["n": 1])
+            await host.removeServer("c")
+            try await host.addServer(ScriptedServer.configuration("d"))
+            // The time that passes here is what is measured, not waited for.
+            let spent = await processorTime(during: .milliseconds(500))
+            precondition(spent < .milliseconds(50), "\(spent) of processor time in half a second of rest")
+            await host.shutdown()
+        }
+    }
+
     @Test("0b a program that ends without closing exits, and its servers with it")
     func endsWithoutClosing() async {
         let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
