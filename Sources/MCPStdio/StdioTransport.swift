@@ -15,6 +15,9 @@ public import MCPTransport
 ///
 /// All of its life happens on the I/O thread, one event at a time: start, bytes, end of output, end of process, timers, requests to
 /// close. Other threads only queue messages. ``run(_:)`` returns when process and descriptors are gone.
+///
+/// The first transport makes this process ignore SIGPIPE, if it has its default: writing to a dead server must be an error of that
+/// call, and pipes know no other way (D8). Servers start with the default again.
 public final class StdioTransport: Transport {
     /// Bounds and times.
     public struct Options: Sendable, Hashable {
