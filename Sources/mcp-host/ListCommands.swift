@@ -18,10 +18,12 @@ struct Servers: AsyncParsableCommand {
                 let server = connection.server
                 let info = server?.serverInfo.map { "\($0.name) \($0.version)" } ?? ""
                 let note = connection.failure?.message ?? server?.instructions ?? ""
+                let firstLine = String(note.prefix { !$0.isNewline })
                 rows.append(
-                    [connection.name, connection.status.description, server?.revision.rawValue ?? "-", info, note].map {
-                        VisibleText.line($0)
-                    }
+                    [connection.name, connection.status.description, server?.revision.rawValue ?? "-", info, firstLine]
+                        .map {
+                            VisibleText.line($0)
+                        }
                 )
                 documents.append([
                     "name": .string(connection.name), "status": .string(connection.status.description),
@@ -31,8 +33,9 @@ struct Servers: AsyncParsableCommand {
                 ])
             }
             if !json { Terminal.table(["server", "status", "revision", "is", "note"], rows) }
-            let failed = host.connections.contains { $0.failure != nil }
-            return (["servers": .array(documents)], failed ? ExitCodes.serverUnreachable : nil)
+            let failures = host.connections.compactMap { connection in connection.failure.map { (connection.name, $0) }
+            }
+            return (["servers": .array(documents)], HostCommand.tell(failures).1)
         }
     }
 }
