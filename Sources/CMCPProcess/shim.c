@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
@@ -74,27 +73,6 @@ int mcp_pidfd_open(pid_t pid) {
     errno = ENOSYS;
     return -1;
 #endif
-}
-
-int mcp_pidfd_send_signal(int pidfd, int signal) {
-#if defined(__linux__)
-    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0) == 0 ? 0 : errno;
-#else
-    (void)pidfd;
-    (void)signal;
-    return ENOSYS;
-#endif
-}
-
-int mcp_peek_exit(pid_t pid, int *exited, int *status) {
-    siginfo_t info;
-    memset(&info, 0, sizeof info);
-    int result;
-    do { result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT); } while (result < 0 && errno == EINTR);
-    if (result < 0 || info.si_pid == 0) return 0;
-    *exited = info.si_code == CLD_EXITED;
-    *status = info.si_status;
-    return 1;
 }
 
 void mcp_ignore_sigpipe(void) {

@@ -44,7 +44,7 @@ public final class HostManager: Sendable {
     ///   `initialize()` may be tried again. `cancelled` if the calling task is.
     public func initialize() async throws(MCPError) {
         let host = try self.hostToWaitFor()
-        let settled = await host.settle()
+        let settled = await host.ready()
         let isLast = self.state.withLock { state in
             state.waiting -= 1
             return state.waiting == 0

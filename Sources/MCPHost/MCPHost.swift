@@ -62,7 +62,7 @@ public final class MCPHost: Sendable {
         let host = MCPHost(configuration, logger: logger)
         host.root.context.journal.note("opened", cause: "start() with \(configuration.servers.count) servers")
         host.root.launch()
-        guard await host.settle() else {
+        guard await host.ready() else {
             host.beginShutdown(.orderly, cause: "the starting task was cancelled")
             throw MCPError(.cancelled, "starting the host was cancelled; what was open is being closed")
         }
@@ -89,9 +89,9 @@ public final class MCPHost: Sendable {
     /// Starts a host that was made with `init`, in a task of its own; ``run()`` does the same in the calling task.
     public func launch() { self.root.launch() }
 
-    /// Waits until every server is ready or has failed.
+    /// Waits until every server is ready or has failed; ``start(_:logger:)`` does so by itself.
     /// - Returns: false if the calling task was cancelled first.
-    func settle() async -> Bool {
+    public func ready() async -> Bool {
         for connection in self.root.connections {
             if await connection.ready.waitUnlessCancelled() == nil { return false }
         }
@@ -128,10 +128,6 @@ public final class MCPHost: Sendable {
         self.shutdownAsked.withLock { $0 = true }
         self.root.beginShutdown(manner, cause: cause)
     }
-
-    /// Waits until every server is ready or has failed; for a host whose ``run()`` is called elsewhere.
-    /// - Returns: false if the calling task was cancelled first.
-    public func ready() async -> Bool { await self.settle() }
 
     /// Waits until somebody asks for the end, or the calling task is cancelled.
     public func closing() async { await self.root.waitForClosing() }

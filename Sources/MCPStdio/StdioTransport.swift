@@ -181,8 +181,6 @@ struct Outgoing {
         self.token = nil
     }
 
-    mutating func watch(with token: UInt64) { self.token = token }
-
     /// `onWritable` is set by the owner; nil until the process is there.
     var onWritable: IOThread.Handler?
 

@@ -23,12 +23,6 @@ int mcp_set_nonblocking(int fd);
 /// A descriptor that becomes readable when the process ends, or -1 (errno) where the system has none.
 int mcp_pidfd_open(pid_t pid);
 
-/// Sends a signal to the process behind a pidfd. Returns 0 or an errno.
-int mcp_pidfd_send_signal(int pidfd, int signal);
-
-/// How the child `pid` ended, without reaping it: 1 and `*exited`, `*status` (exit code or signal) when it has, 0 when it has not.
-int mcp_peek_exit(pid_t pid, int *exited, int *status);
-
 /// Ignores SIGPIPE for this process if nobody has said otherwise: a write to a dead server must be an error, not the end.
 void mcp_ignore_sigpipe(void);
 
