@@ -6,12 +6,13 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
 #endif
 
-int mcp_spawn(const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out, int err, pid_t *pid) {
+int mcp_spawn(const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out, int err, int control, pid_t *pid) {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     int failure = posix_spawn_file_actions_init(&actions);
@@ -37,9 +38,10 @@ int mcp_spawn(const char *path, char *const argv[], char *const envp[], const ch
     if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, in, 0);
     if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, out, 1);
     if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, err, 2);
+    if (!failure && control >= 0) failure = posix_spawn_file_actions_adddup2(&actions, control, 3);
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
     // Also descriptors that somebody else in this process opened without O_CLOEXEC (D15).
-    if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, control >= 0 ? 4 : 3);
 #endif
     if (!failure) failure = posix_spawn(pid, path, &actions, &attributes, argv, envp);
     posix_spawnattr_destroy(&attributes);
@@ -56,6 +58,28 @@ int mcp_pipe(int ends[2]) {
     fcntl(ends[0], F_SETFD, FD_CLOEXEC);
     fcntl(ends[1], F_SETFD, FD_CLOEXEC);
     return 0;
+#endif
+}
+
+int mcp_socket_pair(int ends[2]) {
+#if defined(__linux__)
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
+#else
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
+    for (int i = 0; i < 2; i++) {
+        int yes = 1;
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        setsockopt(ends[i], SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof yes);
+    }
+    return 0;
+#endif
+}
+
+ssize_t mcp_send(int socket, const void *bytes, size_t count) {
+#if defined(__linux__)
+    return send(socket, bytes, count, MSG_NOSIGNAL);
+#else
+    return send(socket, bytes, count, 0);
 #endif
 }
 

@@ -80,12 +80,31 @@ struct LaunchedProcess {
     var stdin: Int32
     var stdout: Int32
     var stderr: Int32
+    /// Names the launch, in the journal and in the environment of all that it starts.
+    var mark: String
+    /// The mcp-guard between this process and that one, if there is one.
+    var keeper: Keeper?
+
+    /// A running mcp-guard.
+    struct Keeper {
+        var pid: Int32
+        /// Our end of the socket to it.
+        var control: Int32
+    }
 }
 
 extension ServerLaunch {
-    /// Starts the process. Blocks for the time of a `vfork` and `exec`, about half a millisecond: not for the cooperative pool.
+    /// How a process is looked after.
+    struct Care {
+        /// The mcp-guard to put in between; nil for none.
+        var guardProgram: String?
+        /// What has left the server's session stays when the server has ended (E6).
+        var keepsDaemons = false
+    }
+
+    /// Starts the process. Blocks for the time of two `vfork` and `exec`, about a millisecond: not for the cooperative pool.
     /// - Throws: `launchFailed`, telling a missing program (B4) from a missing directory (B5), interpreter (B6) or permission (B7).
-    func start() throws(MCPError) -> LaunchedProcess {
+    func start(_ care: Care) throws(MCPError) -> LaunchedProcess {
         if let failure = self.directoryProblem() { throw failure }
         let path = try self.resolvedCommand()
         if let failure = self.programProblem(path) { throw failure }
@@ -104,21 +123,72 @@ extension ServerLaunch {
         let (inRead, inWrite, outRead, outWrite, errRead, errWrite) = (
             pipes[0], pipes[1], pipes[2], pipes[3], pipes[4], pipes[5]
         )
+        var control: [Int32] = [-1, -1]
+        if care.guardProgram != nil {
+            let failure = mcp_socket_pair(&control)
+            guard failure == 0 else {
+                closeAll()
+                throw self.failure("no socket could be made: \(Self.explain(failure))")
+            }
+            pipes += control
+        }
+        let mark = LaunchMark.make()
         var pid: pid_t = 0
-        let words = [self.command] + self.arguments
-        let variables = self.environment.map { "\($0.key)=\($0.value)" }
+        var program = path
+        var words = [self.command] + self.arguments
+        ProcessJournal.shared.launching(mark, command: words)
+        if let keeper = care.guardProgram {
+            words = [keeper, String(getpid()), care.keepsDaemons ? "keep-daemons" : "all", path] + words
+            program = keeper
+        }
+        let variables = self.environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchMark.variable)=\(mark)"]
         let failure = Self.withCStrings(words) { argv in
             Self.withCStrings(variables) { envp in
-                mcp_spawn(path, argv, envp, self.workingDirectory, inRead, outWrite, errWrite, &pid)
+                mcp_spawn(program, argv, envp, self.workingDirectory, inRead, outWrite, errWrite, control[1], &pid)
             }
         }
         guard failure == 0 else {
             closeAll()
-            throw self.failure("cannot start \(path): \(Self.explain(failure))")
+            ProcessJournal.shared.ended(mark)
+            throw self.failure("cannot start \(program): \(Self.explain(failure))")
         }
-        for childEnd in [inRead, outWrite, errWrite] { _ = close(childEnd) }
+        for childEnd in [inRead, outWrite, errWrite, control[1]] where childEnd >= 0 { _ = close(childEnd) }
         for ownEnd in [inWrite, outRead, errRead] { _ = mcp_set_nonblocking(ownEnd) }
-        return LaunchedProcess(pid: pid, stdin: inWrite, stdout: outRead, stderr: errRead)
+        var process = LaunchedProcess(pid: pid, stdin: inWrite, stdout: outRead, stderr: errRead, mark: mark)
+        if care.guardProgram != nil {
+            process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0])
+            if let problem = Self.begin(&process) {
+                for ownEnd in [inWrite, outRead, errRead, control[0]] { _ = close(ownEnd) }
+                ProcessJournal.shared.ended(mark)
+                throw self.failure("cannot start \(path): \(problem)")
+            }
+        }
+        if let identity = ProcessIdentity(of: process.pid) {
+            ProcessJournal.shared.started(mark, identity, isGuard: false)
+        }
+        return process
+    }
+
+    /// Lets a guard start its server.
+    /// - Returns: what went wrong; the guard is gone then.
+    private static func begin(_ process: inout LaunchedProcess) -> String? {
+        guard let keeper = process.keeper else { return nil }
+        if let identity = ProcessIdentity(of: keeper.pid) {
+            ProcessJournal.shared.started(process.mark, identity, isGuard: true)
+        }
+        var go = UInt8(MCP_GUARD_GO)
+        _ = mcp_send(keeper.control, &go, 1)
+        var event = mcp_guard_event()
+        var count: Int
+        repeat { count = read(keeper.control, &event, MemoryLayout.size(ofValue: event)) } while count < 0 && errno == EINTR
+        if count == MemoryLayout.size(ofValue: event), event.kind == Int32(MCP_GUARD_STARTED) {
+            process.pid = event.value
+            _ = mcp_set_nonblocking(keeper.control)
+            return nil
+        }
+        var status: Int32 = 0
+        while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
+        return count == MemoryLayout.size(ofValue: event) ? self.explain(event.value) : "mcp-guard ended before its server was there"
     }
 
     private func failure(_ message: String) -> MCPError { MCPError(.launchFailed, message) }

@@ -9,41 +9,51 @@ import MCPTransport
     import Musl
 #endif
 
-/// The process groups that are alive now, for the one moment in which nobody is left to close them: the program returns from `main`
+/// The servers that are alive now, for the one moment in which nobody is left to close them: the program returns from `main`
 /// or calls `exit` without having shut its host down (E14).
 final class LiveGroups: Sendable {
     static let shared = LiveGroups()
 
     private struct State {
-        var groups: Set<Int32> = []
+        /// By the number of the server's process; a descriptor to its guard, or nil.
+        var servers: [Int32: Int32?] = [:]
         var isRegistered = false
     }
 
     private let state = Locked(State())
 
-    func insert(_ group: Int32) {
+    func insert(_ process: LaunchedProcess) {
         let isFirst = self.state.withLock { state in
-            state.groups.insert(group)
+            state.servers[process.pid] = .some(process.keeper?.control)
             defer { state.isRegistered = true }
             return !state.isRegistered
         }
         if isFirst { atexit { LiveGroups.shared.endAll() } }
     }
 
-    func remove(_ group: Int32) { self.state.withLock { _ = $0.groups.remove(group) } }
+    func remove(_ process: LaunchedProcess) { self.state.withLock { _ = $0.servers.removeValue(forKey: process.pid) } }
 
     /// SIGTERM to all, half a second, SIGKILL.
     private func endAll() {
-        let groups = self.state.withLock { $0.groups }
-        guard !groups.isEmpty else { return }
-        let text = "mcp-host: fault: the program ends with \(groups.count) server(s) not shut down; ending them now\n"
+        let servers = self.state.withLock { $0.servers }
+        guard !servers.isEmpty else { return }
+        let text = "mcp-host: fault: the program ends with \(servers.count) server(s) not shut down; ending them now\n"
         _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
-        let watches = groups.compactMap { group -> pollfd? in
-            ProcessGroup.signal(group, SIGTERM)
-            let descriptor = mcp_pidfd_open(group)
-            return descriptor < 0 ? nil : pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        let living = servers.keys.compactMap { ProcessIdentity(of: $0) }
+        self.signal(servers, SIGTERM)
+        _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
+        self.signal(servers, SIGKILL)
+        _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
+    }
+
+    private func signal(_ servers: [Int32: Int32?], _ signal: Int32) {
+        for (pid, control) in servers {
+            if let control {
+                var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
+                _ = mcp_send(control, &command, 1)
+            } else {
+                ProcessGroup.signal(pid, signal)
+            }
         }
-        for var watch in watches { _ = poll(&watch, 1, Int32(500 / watches.count)) }
-        for group in groups { ProcessGroup.signal(group, SIGKILL) }
     }
 }

@@ -30,8 +30,15 @@ final class ProcessLife: @unchecked Sendable {
     private var deadline: Duration?
     private var stdoutToken: UInt64?
     private var stderrToken: UInt64?
+    private var controlToken: UInt64?
+    /// Of our child: the server, or the guard in between.
     private var exitWatch: IOThread.ExitWatch?
-    private var others: [Int32: IOThread.ExitWatch] = [:]
+    /// Who the server is, for the case that its guard is killed.
+    private let server: ProcessIdentity?
+    /// The guard, until it has been reaped.
+    private var keeper: LaunchedProcess.Keeper?
+    /// What the server left and nobody guards.
+    private var others: [ProcessIdentity: IOThread.ExitWatch] = [:]
     private var isReceiving = true
     private var isBroken = false
     /// Input or output has ended; the end of the process is expected any moment and would be the better explanation than this.
@@ -58,6 +65,8 @@ final class ProcessLife: @unchecked Sendable {
         receiver: any TransportReceiver
     ) {
         self.process = process
+        self.server = ProcessIdentity(of: process.pid)
+        self.keeper = process.keeper
         self.options = options
         self.outgoing = outgoing
         self.accounts = accounts
@@ -86,11 +95,19 @@ final class ProcessLife: @unchecked Sendable {
         }
         self.stdoutToken = self.io.watch(self.process.stdout) { [weak self] _, scratch in self?.readOutput(scratch) }
         self.stderrToken = self.io.watch(self.process.stderr) { [weak self] _, scratch in self?.readErrors(scratch) }
-        self.exitWatch = self.io.watchExit(of: self.process.pid) { [weak self] in self?.processEnded($0) }
+        if let keeper = self.keeper {
+            self.accounts.add(1, \.descriptors)
+            self.controlToken = self.io.watch(keeper.control) { [weak self] _, scratch in self?.readControl(scratch) }
+            self.exitWatch = self.io.watchExit(of: keeper.pid) { [weak self] in self?.keeperEnded($0) }
+        } else {
+            self.exitWatch = self.io.watchExit(of: self.process.pid) { [weak self] in self?.processEnded($0) }
+        }
         if self.exitWatch == nil {
             // No descriptor left to watch it with: it cannot be looked after, so it must not run.
-            ProcessGroup.signal(self.process.pid, SIGKILL)
-            self.io.execute { scratch in self.processEnded(scratch, mayWait: true) }
+            self.signalAll(SIGKILL)
+            self.io.execute { scratch in
+                if self.keeper == nil { self.processEnded(scratch, mayWait: true) } else { self.keeperEnded(scratch, mayWait: true) }
+            }
             return
         }
         if (self.exitWatch?.descriptor ?? -1) >= 0 { self.accounts.add(1, \.descriptors) }
@@ -214,28 +231,97 @@ final class ProcessLife: @unchecked Sendable {
         self.receiver.transportDidBreak(error)
     }
 
+    /// Our child was the server itself, and has ended.
     private func processEnded(_ scratch: UnsafeMutableRawBufferPointer, mayWait: Bool = false) {
         guard self.end.exitStatus == nil, !self.machine.isEnded else { return }
+        guard let status = Self.reap(self.process.pid, mayWait: mayWait) else { return }
+        self.leaveExitWatch()
+        self.ended(status, scratch, wasWatched: !mayWait)
+        let others = ProcessGroup.remainder(of: self.process, keepsDaemons: self.options.keepsDaemons)
+        self.perform(self.machine.leaderEnded(remainder: others.isEmpty ? .nobody : .helpers))
+        if !self.machine.isEnded { self.watchOthers(others) }
+    }
+
+    /// - Returns: the wait status; nil if it has not ended.
+    private static func reap(_ pid: Int32, mayWait: Bool) -> Int32? {
         var status: Int32 = 0
         var result: pid_t
-        repeat { result = waitpid(self.process.pid, &status, mayWait ? 0 : WNOHANG) } while result < 0 && errno == EINTR
-        guard result == self.process.pid else { return }
-        let signal = status & 0x7F
-        let exit: ExitStatus = signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
-        self.end.exitStatus = exit
-        if let watch = self.exitWatch { self.unwatch(watch) }
-        self.exitWatch = nil
+        repeat { result = waitpid(pid, &status, mayWait ? 0 : WNOHANG) } while result < 0 && errno == EINTR
+        return result == pid ? status : nil
+    }
+
+    /// The server has ended: what it wrote is read, and everybody who waits is told.
+    private func ended(_ status: Int32?, _ scratch: UnsafeMutableRawBufferPointer, wasWatched: Bool = true) {
+        if let status {
+            let signal = status & 0x7F
+            self.end.exitStatus = signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
+        }
         self.drain(scratch)
         let wasAsked = !self.machine.isOpen
         self.awaitingExit = nil
+        let how = self.end.exitStatus.map { "ended with \($0)" } ?? "is lost: somebody killed its mcp-guard"
         self.breakOff(
-            mayWait
-                ? MCPError(.launchFailed, "too many open files: the process could not be watched (raise `ulimit -n`)")
-                : MCPError(wasAsked ? .hostClosed : .connectionLost, "the server's process ended with \(exit)")
+            wasWatched
+                ? MCPError(wasAsked ? .hostClosed : .connectionLost, "the server's process \(how)")
+                : MCPError(.launchFailed, "too many open files: the process could not be watched (raise `ulimit -n`)")
         )
-        let others = ProcessGroup.members(of: self.process.pid)
-        self.perform(self.machine.leaderEnded(othersLeft: !others.isEmpty))
-        if !self.machine.isEnded { self.watchOthers(others) }
+    }
+
+    private func leaveExitWatch() {
+        if let watch = self.exitWatch { self.unwatch(watch) }
+        self.exitWatch = nil
+    }
+
+    // MARK: The guard
+
+    private func readControl(_ scratch: UnsafeMutableRawBufferPointer, wasWatched: Bool = true) {
+        guard let keeper = self.keeper else { return }
+        var event = mcp_guard_event()
+        while read(keeper.control, &event, MemoryLayout.size(ofValue: event)) == MemoryLayout.size(ofValue: event) {
+            switch event.kind {
+            case Int32(MCP_GUARD_DESCENDANT): self.end.helpersEnded.append(event.value)
+            case Int32(MCP_GUARD_ENDED):
+                self.ended(event.value, scratch, wasWatched: wasWatched)
+                self.perform(self.machine.leaderEnded(remainder: self.end.helpersEnded.isEmpty ? .keeper : .helpers))
+            default: break
+            }
+        }
+    }
+
+    /// The guard ends when nothing of its server is left; before that only if somebody kills it.
+    private func keeperEnded(_ scratch: UnsafeMutableRawBufferPointer, mayWait: Bool = false) {
+        self.readControl(scratch, wasWatched: !mayWait)
+        guard let keeper = self.keeper, Self.reap(keeper.pid, mayWait: mayWait) != nil else { return }
+        self.releaseKeeper()
+        if self.end.exitStatus != nil { return self.perform(self.machine.othersEnded()) }
+        // Nobody to ask any more: what is left is found by descent and by its mark, and ended at once.
+        self.ended(nil, scratch)
+        var left = Set(LaunchMark.bearers(of: [self.process.mark]))
+        if let server = self.server, server.isAlive { left.formUnion([server] + server.descendants) }
+        self.perform(self.machine.leaderEnded(remainder: left.isEmpty ? .nobody : .helpers))
+        if !self.machine.isEnded {
+            self.watchOthers(Array(left))
+            self.perform(self.machine.close(.force, hasUnsent: false))
+        }
+    }
+
+    private func releaseKeeper() {
+        guard let keeper = self.keeper else { return }
+        self.leaveExitWatch()
+        self.stopReading(keeper.control, &self.controlToken)
+        _ = Self.closeDescriptor(keeper.control)
+        self.accounts.add(-1, \.descriptors)
+        self.keeper = nil
+    }
+
+    private func signalAll(_ signal: Int32) {
+        if let keeper = self.keeper {
+            var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
+            _ = mcp_send(keeper.control, &command, 1)
+        } else if self.process.keeper == nil, self.end.exitStatus == nil {
+            ProcessGroup.signal(self.process.pid, signal)
+        }
+        for other in self.others.keys { other.signal(signal) }
     }
 
     /// What the process wrote before it ended is still in the pipes (E9). A pipe holds at most a mebibyte; somebody else who still
@@ -258,25 +344,29 @@ final class ProcessLife: @unchecked Sendable {
         }
     }
 
-    private func watchOthers(_ pids: [Int32]) {
-        self.end.helpersEnded += pids
-        for pid in pids {
-            guard let watch = self.io.watchExit(of: pid, { [weak self] _ in self?.otherEnded(pid) }) else { continue }
+    private func watchOthers(_ processes: [ProcessIdentity]) {
+        self.end.helpersEnded += processes.map(\.pid)
+        for process in processes {
+            guard let watch = self.io.watchExit(of: process.pid, { [weak self] _ in self?.otherEnded(process) }) else {
+                continue
+            }
             if watch.descriptor >= 0 { self.accounts.add(1, \.descriptors) }
-            self.others[pid] = watch
+            self.others[process] = watch
+            process.signal(self.machine.isKilling ? SIGKILL : SIGTERM)
         }
         if self.others.isEmpty { self.sweep() }
     }
 
-    private func otherEnded(_ pid: Int32) {
-        if let watch = self.others.removeValue(forKey: pid) { self.unwatch(watch) }
+    private func otherEnded(_ process: ProcessIdentity) {
+        if let watch = self.others.removeValue(forKey: process) { self.unwatch(watch) }
         if self.others.isEmpty { self.sweep() }
     }
 
     /// All that were seen are gone; look once more, they may have had children.
     private func sweep() {
         guard !self.machine.isEnded else { return }
-        let more = ProcessGroup.members(of: self.process.pid).filter { !self.end.helpersEnded.contains($0) }
+        let more = ProcessGroup.remainder(of: self.process, keepsDaemons: self.options.keepsDaemons)
+            .filter { !self.end.helpersEnded.contains($0.pid) }
         if more.isEmpty { self.perform(self.machine.othersEnded()) } else { self.watchOthers(more) }
     }
 
@@ -317,7 +407,7 @@ final class ProcessLife: @unchecked Sendable {
         for action in actions {
             switch action {
             case .closeInput: self.closeInput()
-            case .signalGroup(let signal): ProcessGroup.signal(self.process.pid, signal == .kill ? SIGKILL : SIGTERM)
+            case .signalGroup(let signal): self.signalAll(signal == .kill ? SIGKILL : SIGTERM)
             case .arm(let delay):
                 self.awaitingExit = nil
                 self.noteRung()
@@ -363,10 +453,14 @@ final class ProcessLife: @unchecked Sendable {
         _ = Self.closeDescriptor(self.process.stdout)
         _ = Self.closeDescriptor(self.process.stderr)
         self.accounts.add(-2, \.descriptors)
-        if let watch = self.exitWatch { self.unwatch(watch) }
-        self.exitWatch = nil
-        self.end.processesLeft = self.machine.isAbandoned ? Array(self.others.keys) : []
-        if self.end.exitStatus == nil { self.end.processesLeft.append(self.process.pid) }
+        self.end.processesLeft = self.machine.isAbandoned ? self.others.keys.map(\.pid) : []
+        if let keeper = self.keeper, let identity = ProcessIdentity(of: keeper.pid) {
+            self.end.processesLeft += [keeper.pid] + identity.descendants.map(\.pid)
+        } else if self.end.exitStatus == nil, self.process.keeper == nil {
+            self.end.processesLeft.append(self.process.pid)
+        }
+        self.releaseKeeper()
+        self.leaveExitWatch()
         for watch in self.others.values { self.unwatch(watch) }
         self.others = [:]
         if let timer = self.timer {

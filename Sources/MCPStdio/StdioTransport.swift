@@ -36,6 +36,13 @@ public final class StdioTransport: Transport {
         /// How long the system may take to end it after SIGKILL. Default 2 s.
         public var reapGrace: Duration = .seconds(2)
 
+        /// Processes that have left the server's session on purpose (daemons) stay when the server has ended, also when the host was
+        /// killed (E6). By default everything that a server started ends with it.
+        public var keepsDaemons = false
+        /// Put an mcp-guard between this process and the server, if ``GuardProgram`` finds one: it ends all of the server when this
+        /// process is killed (E15), and costs about 0.5 ms at the start. Default true.
+        public var isGuarded = true
+
         /// The defaults of ARCHITECTURE section 10.
         public init() {}
     }
@@ -85,8 +92,13 @@ public final class StdioTransport: Transport {
         let launched = await withCheckedContinuation { continuation in
             Self.spawning.async {
                 do throws(MCPError) {
-                    let process = try self.launch.start()
-                    LiveGroups.shared.insert(process.pid)
+                    let process = try self.launch.start(
+                        ServerLaunch.Care(
+                            guardProgram: self.options.isGuarded ? GuardProgram.path : nil,
+                            keepsDaemons: self.options.keepsDaemons
+                        )
+                    )
+                    LiveGroups.shared.insert(process)
                     continuation.resume(returning: Result<LaunchedProcess, MCPError>.success(process))
                 } catch {
                     continuation.resume(returning: .failure(error))
@@ -113,7 +125,8 @@ public final class StdioTransport: Transport {
                 }
             }
             self.life.withLock { $0 = nil }
-            LiveGroups.shared.remove(process.pid)
+            LiveGroups.shared.remove(process)
+            if end.processesLeft.isEmpty { ProcessJournal.shared.ended(process.mark) }
             self.accounts.add(-1, \.processes)
             return end
         }

@@ -3,7 +3,7 @@ import MCPTransport
 /// Decides how a server process ends: which rung follows when. Pure: no clock, no process.
 ///
 /// `open -> flushing -> inputClosed -> terminated -> killed`, and from each of them, when the process has ended,
-/// `sweeping -> sweepingHard` for what is left of its group, and `ended`.
+/// `sweeping -> sweepingHard` for what it has left, or `releasing` when only its guard is left, and `ended`.
 struct TeardownStateMachine {
     /// Times of the rungs.
     struct Graces: Sendable, Hashable {
@@ -25,16 +25,27 @@ struct TeardownStateMachine {
 
     enum Signal: Equatable { case terminate, kill }
 
+    /// What is there when the server has ended.
+    enum Remainder: Equatable {
+        case nobody
+        /// Its guard, which ends by itself.
+        case keeper
+        /// Processes that it started.
+        case helpers
+    }
+
     private enum State: Equatable {
         case open
         case flushing
         case inputClosed
         case terminated
         case killed
-        /// The leader is gone, others of its group had SIGTERM.
+        /// The server is gone, what it left had SIGTERM.
         case sweeping
         /// They had SIGKILL.
         case sweepingHard
+        /// Nobody is left but the guard, which is ending.
+        case releasing
         case ended
     }
 
@@ -50,11 +61,13 @@ struct TeardownStateMachine {
 
     var isOpen: Bool { self.state == .open }
     var isEnded: Bool { self.state == .ended }
+    /// SIGKILL is what is sent now.
+    var isKilling: Bool { self.state == .killed || self.state == .sweepingHard }
 
     /// The rung that time is being spent on.
     var currentRung: TeardownRung {
         switch self.state {
-        case .open, .ended: .none
+        case .open, .releasing, .ended: .none
         case .flushing: .flush
         case .inputClosed: .endOfInput
         case .terminated, .sweeping: .terminate
@@ -77,7 +90,7 @@ struct TeardownStateMachine {
         case (.sweeping, .force): return self.sweepHard()
         case (.flushing, .orderly), (.inputClosed, .orderly), (.terminated, .orderly), (.killed, _),
             (.sweeping, .orderly),
-            (.sweepingHard, _), (.ended, _):
+            (.sweepingHard, _), (.releasing, _), (.ended, _):
             return []
         }
     }
@@ -86,7 +99,7 @@ struct TeardownStateMachine {
     mutating func flushed() -> [Action] {
         switch self.state {
         case .flushing: self.closeInput()
-        case .open, .inputClosed, .terminated, .killed, .sweeping, .sweepingHard, .ended: []
+        case .open, .inputClosed, .terminated, .killed, .sweeping, .sweepingHard, .releasing, .ended: []
         }
     }
 
@@ -99,7 +112,7 @@ struct TeardownStateMachine {
             return [.signalGroup(.terminate), .arm(self.graces.terminate)]
         case .terminated: return self.kill()
         case .sweeping: return self.sweepHard()
-        case .killed, .sweepingHard:
+        case .killed, .sweepingHard, .releasing:
             self.isAbandoned = true
             if self.state == .killed { self.rung = .abandoned }
             self.state = .ended
@@ -109,8 +122,8 @@ struct TeardownStateMachine {
     }
 
     /// The process has ended; it is not reaped yet, so its number and its group's still belong to it.
-    /// - Parameter othersLeft: whether other members of its group live.
-    mutating func leaderEnded(othersLeft: Bool) -> [Action] {
+    /// - Parameter remainder: who of it is still there.
+    mutating func leaderEnded(remainder: Remainder) -> [Action] {
         let input: [Action]
         switch self.state {
         case .open:
@@ -122,21 +135,26 @@ struct TeardownStateMachine {
         case .inputClosed, .terminated, .killed:
             self.rung = self.currentRung
             input = []
-        case .sweeping, .sweepingHard, .ended: return []
+        case .sweeping, .sweepingHard, .releasing, .ended: return []
         }
-        if !othersLeft {
+        switch remainder {
+        case .nobody:
             self.state = .ended
             return input + [.disarm, .finish]
+        case .keeper:
+            self.state = .releasing
+            return input + [.arm(self.graces.reap)]
+        case .helpers: break
         }
         if self.force { return input + self.sweepHard() }
         self.state = .sweeping
         return input + [.signalGroup(.terminate), .arm(self.graces.terminate)]
     }
 
-    /// The last other member of the group has ended.
+    /// The last other process has ended.
     mutating func othersEnded() -> [Action] {
         switch self.state {
-        case .sweeping, .sweepingHard:
+        case .sweeping, .sweepingHard, .releasing:
             self.state = .ended
             return [.disarm, .finish]
         case .open, .flushing, .inputClosed, .terminated, .killed, .ended: return []

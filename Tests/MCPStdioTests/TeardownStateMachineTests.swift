@@ -28,7 +28,7 @@ struct TeardownStateMachineTests {
         var machine = TeardownStateMachine(graces: Self.graces)
         #expect(machine.close(.orderly, hasUnsent: false) == [.closeInput, .arm(.seconds(2))])
         #expect(machine.close(.orderly, hasUnsent: false) == [])
-        #expect(machine.leaderEnded(othersLeft: false) == [.disarm, .finish])
+        #expect(machine.leaderEnded(remainder: .nobody) == [.disarm, .finish])
         #expect(machine.rung == .endOfInput)
         #expect(machine.timeout() == [] && machine.close(.force, hasUnsent: true) == [])
     }
@@ -36,7 +36,7 @@ struct TeardownStateMachineTests {
     @Test("A leader that leaves others behind: they get SIGTERM, then SIGKILL")
     func others() {
         var machine = TeardownStateMachine(graces: Self.graces)
-        #expect(machine.leaderEnded(othersLeft: true) == [.closeInput, .signalGroup(.terminate), .arm(.seconds(3))])
+        #expect(machine.leaderEnded(remainder: .helpers) == [.closeInput, .signalGroup(.terminate), .arm(.seconds(3))])
         #expect(machine.rung == .alreadyGone)
         #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(4))])
         #expect(machine.othersEnded() == [.disarm, .finish])
@@ -50,7 +50,7 @@ struct TeardownStateMachineTests {
             if steps > 0 { _ = machine.close(.orderly, hasUnsent: false) }
             if steps > 1 { _ = machine.timeout() }
             #expect(machine.close(.force, hasUnsent: false).contains(.signalGroup(.kill)))
-            #expect(machine.leaderEnded(othersLeft: true) == [.signalGroup(.kill), .arm(.seconds(4))])
+            #expect(machine.leaderEnded(remainder: .helpers) == [.signalGroup(.kill), .arm(.seconds(4))])
         }
     }
 
@@ -71,7 +71,7 @@ struct TeardownStateMachineTests {
                 case 1: machine.close(.force, hasUnsent: next(2) == 0)
                 case 2: machine.flushed()
                 case 3: machine.timeout()
-                case 4: machine.leaderEnded(othersLeft: next(2) == 0)
+                case 4: machine.leaderEnded(remainder: [.nobody, .keeper, .helpers][Int(next(3))])
                 default: machine.othersEnded()
                 }
             finishes += actions.count { $0 == .finish }

@@ -10,10 +10,10 @@ public enum ScriptedServer {
         for bundle in Bundle.allBundles where bundle.bundlePath.hasSuffix(".xctest") {
             directory = bundle.bundleURL.deletingLastPathComponent()
         }
-        let beside = directory.appendingPathComponent("scripted-server")
+        let beside = directory.appendingPathComponent("mcp-zoo")
         if FileManager.default.isExecutableFile(atPath: beside.path) { return beside.path }
         return URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-            .appendingPathComponent("scripted-server").path
+            .appendingPathComponent("mcp-zoo").path
     }()
 
     /// How to launch it.

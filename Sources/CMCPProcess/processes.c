@@ -1,0 +1,145 @@
+#define _GNU_SOURCE
+#include "CMCPProcess.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#if defined(__linux__)
+#include <dirent.h>
+#include <sys/syscall.h>
+#else
+#include <libproc.h>
+#endif
+
+#if defined(__linux__)
+
+/// `/proc/PID/stat`: the name in brackets may contain anything, so the fields are counted from its last bracket.
+int mcp_process_read(pid_t pid, struct mcp_process *process) {
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ESRCH;
+    ssize_t count = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (count <= 0) return ESRCH;
+    text[count] = 0;
+    char *fields = strrchr(text, ')');
+    int parent, group, session;
+    unsigned flags;
+    unsigned long long start;
+    char state;
+    // 3 state, 4 ppid, 5 pgrp, 6 session, 9 flags, 22 start time
+    if (!fields || sscanf(fields + 1, " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &parent, &group,
+                          &session, &flags, &start) != 6)
+        return ESRCH;
+    const unsigned exiting = 0x4;  // PF_EXITING
+    *process = (struct mcp_process){pid, parent, group, session, state, (flags & exiting) != 0, start};
+    return 0;
+}
+
+ssize_t mcp_process_list(struct mcp_process **list) {
+    DIR *directory = opendir("/proc");
+    if (!directory) return -1;
+    size_t count = 0, room = 256;
+    struct mcp_process *found = malloc(room * sizeof *found);
+    for (struct dirent *entry; found && (entry = readdir(directory));) {
+        pid_t pid = atoi(entry->d_name);
+        if (pid <= 0) continue;
+        if (count == room) {
+            struct mcp_process *more = realloc(found, (room *= 2) * sizeof *found);
+            if (!more) free(found);
+            found = more;
+            if (!found) break;
+        }
+        if (mcp_process_read(pid, &found[count]) == 0) count++;
+    }
+    closedir(directory);
+    *list = found;
+    return found ? (ssize_t)count : -1;
+}
+
+int mcp_process_signal(const struct mcp_process *process, int signal) {
+    int fd = mcp_pidfd_open(process->pid);
+    if (fd < 0) return errno;
+    // From here on the descriptor names one process. It is the right one if it started when ours did.
+    struct mcp_process now;
+    int failure = mcp_process_read(process->pid, &now);
+    if (!failure && now.start != process->start) failure = ESRCH;
+    if (!failure && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) != 0) failure = errno;
+    close(fd);
+    return failure;
+}
+
+#else
+
+int mcp_process_read(pid_t pid, struct mcp_process *process) {
+    struct proc_bsdinfo info;
+    if (proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, &info, sizeof info) != (int)sizeof info) return ESRCH;
+    *process = (struct mcp_process){
+        .pid = pid,
+        .parent = (pid_t)info.pbi_ppid,
+        .group = (pid_t)info.pbi_pgid,
+        .session = getsid(pid),
+        .state = info.pbi_status == SZOMB ? 'Z' : 'R',
+        .is_exiting = (info.pbi_flags & PROC_FLAG_INEXIT) != 0,
+        .start = info.pbi_start_tvsec * 1000000ull + info.pbi_start_tvusec,
+    };
+    return 0;
+}
+
+ssize_t mcp_process_list(struct mcp_process **list) {
+    int room = proc_listallpids(NULL, 0);
+    if (room <= 0) return -1;
+    room += 64;
+    pid_t *pids = malloc((size_t)room * sizeof *pids);
+    struct mcp_process *found = malloc((size_t)room * sizeof *found);
+    if (!pids || !found) {
+        free(pids);
+        free(found);
+        return -1;
+    }
+    int seen = proc_listallpids(pids, room * (int)sizeof *pids);
+    size_t count = 0;
+    for (int i = 0; i < seen; i++)
+        if (mcp_process_read(pids[i], &found[count]) == 0) count++;
+    free(pids);
+    *list = found;
+    return (ssize_t)count;
+}
+
+int mcp_process_signal(const struct mcp_process *process, int signal) {
+    // No descriptor names a process here: between the two calls its number could pass on, if it ended and all numbers were used up.
+    struct mcp_process now;
+    if (mcp_process_read(process->pid, &now) != 0 || now.start != process->start) return ESRCH;
+    return kill(process->pid, signal) == 0 ? 0 : errno;
+}
+
+#endif
+
+ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list) {
+    struct mcp_process *all;
+    ssize_t count = mcp_process_list(&all);
+    if (count < 0) return -1;
+    // Descendants are moved to the front, until a pass over the rest finds no more.
+    ssize_t found = 0;
+    for (ssize_t before = -1; before != found;) {
+        before = found;
+        for (ssize_t i = found; i < count; i++) {
+            int is_child = all[i].parent == root && all[i].pid != root;
+            for (ssize_t j = 0; j < found && !is_child; j++) is_child = all[i].parent == all[j].pid;
+            if (!is_child) continue;
+            struct mcp_process child = all[i];
+            all[i] = all[found];
+            all[found++] = child;
+        }
+    }
+    ssize_t living = 0;
+    for (ssize_t i = 0; i < found; i++)
+        if (all[i].state != 'Z' && all[i].state != 'X') all[living++] = all[i];
+    *list = all;
+    return living;
+}
