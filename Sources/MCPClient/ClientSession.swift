@@ -12,6 +12,8 @@ public final class ClientSession: Sendable {
         var continuation: CheckedContinuation<Reply, Never>
         var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
         var isInitialize = false
+        /// The server does something for it that cannot be undone.
+        var isCall = false
     }
 
     /// How a request ended.
@@ -40,6 +42,8 @@ public final class ClientSession: Sendable {
     let state: Locked<SessionStateMachine<Waiter>>
     let opened = Completion<Bool>()
     package let ready = Completion<Result<ServerDescription, MCPError>>()
+    /// Why nothing will come any more.
+    package let broken = Completion<MCPError>()
     /// What every modern request carries, encoded once.
     private let encodedInfo: RawJSON
     private let encodedCapabilities: RawJSON
@@ -205,7 +209,8 @@ public final class ClientSession: Sendable {
                 let waiter = Waiter(
                     continuation: continuation,
                     onProgress: options.onProgress,
-                    isInitialize: isInitialize
+                    isInitialize: isInitialize,
+                    isCall: method == .toolsCall
                 )
                 self.start(id, waiter, frame, patience, isProbe)
             }
@@ -297,7 +302,15 @@ public final class ClientSession: Sendable {
     private func fail(_ error: MCPError) {
         let endings = self.state.withLock { $0.broke(error) }
         self.failedCount.withLock { $0 += endings.count }
-        for ending in endings { ending.waiter.continuation.resume(returning: .failure(error)) }
+        for ending in endings {
+            var error = error
+            if error.code == .connectionLost, ending.waiter.isCall, ending.wasSent {
+                error.code = .outcomeUnknown
+                error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
+            }
+            ending.waiter.continuation.resume(returning: .failure(error))
+        }
+        self.broken.complete(error)
     }
 
     // MARK: Time

@@ -9,17 +9,19 @@ import MCPTypes
 public final class Connection: Sendable {
     /// Where a connection stands.
     public struct Status: Sendable, Hashable, CustomStringConvertible {
-        private enum Kind: String, Sendable, Hashable { case starting, ready, closing, closed, failed }
+        private enum Kind: String, Sendable, Hashable { case starting, ready, restarting, closing, closed, failed }
         private let kind: Kind
         /// Being opened.
         public static let starting = Self(kind: .starting)
         /// Can be used.
         public static let ready = Self(kind: .ready)
+        /// Lost, and about to be started again; ``Connection/failure`` says why it was lost.
+        public static let restarting = Self(kind: .restarting)
         /// Being closed.
         public static let closing = Self(kind: .closing)
         /// Closed because somebody asked.
         public static let closed = Self(kind: .closed)
-        /// Could not be opened, or ended by itself; ``Connection/failure`` says why.
+        /// Could not be opened, or ended by itself too often; ``Connection/failure`` says why.
         public static let failed = Self(kind: .failed)
         /// One word.
         public var description: String { self.kind.rawValue }
@@ -30,22 +32,33 @@ public final class Connection: Sendable {
     /// How it is reached.
     public let configuration: ServerConfiguration
 
+    private typealias Attempt = MCPTransport.Completion<Result<ServerDescription, MCPError>>
+
     private struct State {
         var machine = ConnectionStateMachine()
+        var restarts: RestartStateMachine
         var session: ClientSession?
+        /// What a caller has to wait for who needs a session now.
+        var attempt = Attempt()
+        var wasReady = false
+        var readySince: Duration?
         var failure: MCPError?
         var closeCause = ""
         var closeTask = ""
+        /// Ends the waiting for a restart.
+        var alarm: MCPTransport.Completion<Void>?
     }
 
-    private let state = Locked(State())
+    private let state: Locked<State>
     private let context: HostContext
+    /// The outcome of the first attempt.
     let ready = Completion<Result<ServerDescription, MCPError>>()
     let gone = Completion<TeardownReport.Server>()
 
     init(_ configuration: ServerConfiguration, context: HostContext) {
         self.configuration = configuration
         self.context = context
+        self.state = Locked(State(restarts: RestartStateMachine(configuration.restart)))
     }
 
     // MARK: For everybody
@@ -54,8 +67,10 @@ public final class Connection: Sendable {
     public var status: Status {
         self.state.withLock { state in
             switch state.machine.state {
-            case .idle, .starting: .starting
+            case .idle: .starting
+            case .starting: state.wasReady || state.machine.generation > 2 ? .restarting : .starting
             case .ready: .ready
+            case .ending, .waiting: .restarting
             case .closing: .closing
             case .closed: state.failure == nil ? .closed : .failed
             }
@@ -66,18 +81,33 @@ public final class Connection: Sendable {
     public var failure: MCPError? { self.state.withLock { $0.failure } }
 
     /// What the server said about itself, once it is ready.
-    public var server: ServerDescription? { try? self.ready.value?.get() }
+    public var server: ServerDescription? { try? self.state.withLock { $0.attempt }.value?.get() }
 
     /// Waits until the server can be used, and gives its conversation.
-    /// - Throws: why it cannot; `cancelled` if the calling task is, while the opening goes on.
+    ///
+    /// When the server had been in use and is being restarted, this waits for the outcome of the next start. One that has never been
+    /// of use is not waited for again after its first failure.
+    /// - Throws: why it cannot be used; `cancelled` if the calling task is, while the opening goes on.
     public func session() async throws(MCPError) -> ClientSession {
-        guard let result = await self.ready.waitUnlessCancelled() else {
+        let (attempt, isHopeless, failure) = self.state.withLock { state in
+            (state.attempt, state.machine.state == .waiting && !state.wasReady, state.failure)
+        }
+        if isHopeless, let failure { throw failure }
+        guard let result = await attempt.waitUnlessCancelled() else {
             throw MCPError(.cancelled, "waiting for the server was cancelled", server: self.name)
         }
         _ = try result.get()
-        let (session, state, failure) = self.state.withLock { ($0.session, $0.machine.state, $0.failure) }
+        let (session, state, later) = self.state.withLock { ($0.session, $0.machine.state, $0.failure) }
         if let session, state == .ready || state == .closing { return session }
-        throw failure ?? MCPError(.hostClosed, "the connection is closed", server: self.name)
+        throw later ?? MCPError(.hostClosed, "the connection is closed", server: self.name)
+    }
+
+    /// Waits until the loss of a session is known here too.
+    /// - Returns: whether another one will follow.
+    func waitForLoss(of session: ClientSession) async -> Bool {
+        guard self.configuration.restart.isEnabled, await session.broken.waitUnlessCancelled() != nil else { return false }
+        self.lose(session)
+        return true
     }
 
     /// Waits until nothing is left of the connection; does not ask for its end.
@@ -85,33 +115,85 @@ public final class Connection: Sendable {
 
     // MARK: For the root
 
-    /// Opens, serves, closes. The only place where this connection's transport is entered and left.
+    /// Opens, serves, starts again, closes. The only place where this connection's transport is entered and left.
     func run() async {
         var action = self.state.withLock { $0.machine.start() }
         var report = self.emptyReport
-        let start = self.context.timekeeper.now
-        loop: while true {
-            switch action {
-            case .finish: break loop
+        var start = self.context.timekeeper.now
+        while case .connect(let generation, let legacyOnly) = action {
+            let now = self.context.timekeeper.now
+            self.state.withLock { $0.restarts.started(now: now) }
+            let end = await self.converse(generation, legacyOnly: legacyOnly, since: start, &report)
+            let next = self.state.withLock { state in
+                state.session = nil
+                return state.machine.ended(generation, duringProbe: end.endedDuringProbe)
+            }
+            switch next {
             case .connect(let generation, let legacyOnly):
-                let end = await self.converse(generation, legacyOnly: legacyOnly, since: start, &report)
-                let next = self.state.withLock { state in
-                    let wasAsked = state.machine.state == .closing
-                    let next = state.machine.ended(generation, duringProbe: end.endedDuringProbe)
-                    state.session = nil
-                    // Asked for, an end is no failure; neither is one that is followed by another try.
-                    if next == .finish, !wasAsked { state.failure = self.explain(end) }
-                    return next
-                }
-                switch next {
-                case .finish: action = .finish
-                case .connect(let generation, let legacyOnly):
-                    self.note("restarting", generation, "the server ended when asked which revision it speaks")
-                    action = .connect(generation: generation, legacyOnly: legacyOnly)
-                }
+                self.note("restarting", generation, "the server ended when asked which revision it speaks")
+                action = .connect(generation: generation, legacyOnly: legacyOnly)
+            case .decide:
+                action = await self.comeBack(after: self.explain(end), generation)
+                start = self.context.timekeeper.now
+            case .finish: action = .finish
             }
         }
         self.finish(report)
+    }
+
+    /// The server ended by itself: waits for the time of its restart, if there is to be one.
+    private func comeBack(after error: MCPError, _ generation: Int) async -> ConnectionStateMachine.StartAction {
+        let now = self.context.timekeeper.now
+        let decision: RestartStateMachine.Action = self.state.withLock { state in
+            // What was wrong from the start will be wrong again; what has worked before, or was only unlucky, may work again.
+            guard state.readySince != nil || error.code == .connectionLost else { return .stayDown }
+            let readyFor = state.readySince.map { now - $0 }
+            return state.restarts.died(now: now, readyFor: readyFor, random: .random(in: 0..<1))
+        }
+        switch decision {
+        case .stayDown: self.giveUp(error)
+        case .giveUp(let starts):
+            let period = self.configuration.restart.period
+            var error = error
+            error.code = .crashLoop
+            error.message =
+                "crash loop: \(starts) starts within \(period), no more will follow; restart it by hand when the cause is mended."
+                + " The last end: \(error.message)"
+            self.giveUp(error)
+        case .restart(let delay):
+            let alarm = Completion<Void>()
+            let (waits, failed) = self.state.withLock { state in
+                state.failure = error
+                // Who asks after the loss of a session waits for this very restart; who waited for a start is told that it failed.
+                let failed = state.readySince == nil ? state.attempt : nil
+                if failed != nil { state.attempt = Attempt() }
+                state.readySince = nil
+                state.alarm = alarm
+                return (state.machine.wait(), failed)
+            }
+            self.ready.complete(.failure(error))
+            failed?.complete(.failure(error))
+            guard waits else { return self.state.withLock { $0.machine.start() } }
+            self.note("restarting", generation, "in \(delay), because \(error.message)")
+            let timer = self.context.timekeeper.makeTimer { alarm.complete(()) }
+            self.context.accounts.add(1, \.timers)
+            timer.set(self.context.timekeeper.now + delay)
+            await alarm.wait()
+            timer.cancel()
+            self.context.accounts.add(-1, \.timers)
+            return self.state.withLock { state in
+                state.alarm = nil
+                return state.machine.start()
+            }
+        }
+        return .finish
+    }
+
+    private func giveUp(_ error: MCPError) {
+        self.state.withLock { state in
+            if state.machine.state != .closing { state.failure = error }
+            state.machine.giveUp()
+        }
     }
 
     private func converse(
@@ -129,7 +211,7 @@ public final class Connection: Sendable {
         if let manner { session.close(manner) }
         let end = await withTaskGroup(of: Void.self) { group in
             self.context.accounts.add(1, \.tasks)
-            group.addTask(name: "MCP readiness") { await self.watchReadiness(of: session, generation) }
+            group.addTask(name: "MCP readiness") { await self.watch(session, generation) }
             let end = await session.run()
             await group.waitForAll()
             self.context.accounts.add(-1, \.tasks)
@@ -144,16 +226,11 @@ public final class Connection: Sendable {
         report.processesLeft += end.transport.processesLeft
         report.callsFailed += end.requestsFailed
         report.stderrTail = end.transport.stderrTail
-        let error = self.explain(end)
-        self.note(
-            "ended",
-            generation,
-            error?.message ?? end.transport.exitStatus?.description ?? end.transport.rung.rawValue
-        )
+        self.note("ended", generation, self.explain(end).message)
         return end
     }
 
-    private func explain(_ end: ClientSession.End) -> MCPError? {
+    private func explain(_ end: ClientSession.End) -> MCPError {
         if var error = end.transport.launchError ?? end.handshakeError {
             if error.code == .connectionLost, let status = end.transport.exitStatus,
                 !error.message.contains("\(status)")
@@ -192,11 +269,35 @@ public final class Connection: Sendable {
         )
     }
 
-    private func watchReadiness(of session: ClientSession, _ generation: Int) async {
+    /// Follows a session from its handshake to its loss.
+    private func watch(_ session: ClientSession, _ generation: Int) async {
         guard case .success(let description) = await session.ready.wait() else { return }
-        guard self.state.withLock({ $0.machine.becameReady(generation) }) else { return }
+        let now = self.context.timekeeper.now
+        let attempt = self.state.withLock { state -> Attempt? in
+            guard state.machine.becameReady(generation) else { return nil }
+            state.wasReady = true
+            state.readySince = now
+            state.failure = nil
+            return state.attempt
+        }
+        guard let attempt else { return }
         self.note("ready", generation, "revision \(description.revision.rawValue)")
         self.ready.complete(.success(description))
+        attempt.complete(.success(description))
+        _ = await session.broken.wait()
+        self.lose(session)
+    }
+
+    /// Whoever sees first that a session is lost says so, and all that come later wait for the next one.
+    private func lose(_ session: ClientSession) {
+        guard let error = session.broken.value else { return }
+        let generation: Int? = self.state.withLock { state in
+            guard state.session === session, state.machine.broke(state.machine.generation) else { return nil }
+            state.failure = error.naming(self.name)
+            state.attempt = Attempt()
+            return state.machine.generation
+        }
+        if let generation { self.note("lost", generation, error.message) }
     }
 
     private var emptyReport: TeardownReport.Server {
@@ -228,7 +329,12 @@ public final class Connection: Sendable {
         var report = report
         let (failure, cause, task) = self.state.withLock { ($0.failure, $0.closeCause, $0.closeTask) }
         report.failure = failure?.message
-        self.ready.complete(.failure(failure ?? MCPError(.hostClosed, "the connection was closed", server: self.name)))
+        let last = failure ?? MCPError(.hostClosed, "the connection was closed", server: self.name)
+        self.ready.complete(.failure(last))
+        self.state.withLock { state in
+            if state.attempt.value != nil { state.attempt = Attempt() }
+            return state.attempt
+        }.complete(.failure(last))
         if cause.isEmpty {
             self.note("closed", report.generation, failure?.message ?? "ended by itself")
         } else {
@@ -240,13 +346,16 @@ public final class Connection: Sendable {
     /// Asks for the end. From any task, at any moment, any number of times.
     func close(_ manner: CloseManner, cause: String) {
         let task = TaskIdentity.current
-        let (action, session, generation) = self.state.withLock { state in
+        let (action, session, generation, alarm) = self.state.withLock { state in
             let action = state.machine.close(manner)
             if action != .nothing, state.closeCause.isEmpty { (state.closeCause, state.closeTask) = (cause, task) }
-            return (action, state.session, state.machine.generation)
+            return (action, state.session, state.machine.generation, state.alarm)
         }
         switch action {
         case .nothing: return
+        case .wake:
+            self.note("closing", generation, cause, task: task)
+            alarm?.complete(())
         case .wait: self.note("closing", generation, cause, task: task)
         case .closeSession(let manner):
             self.note("closing", generation, cause, task: task)

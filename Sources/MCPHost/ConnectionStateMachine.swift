@@ -2,14 +2,19 @@ import MCPTransport
 
 /// Where a connection stands. Pure: told what happened, says what to do.
 ///
-/// `idle -> starting -> ready -> closing -> closed`; `starting` and `ready` may also end in `closed` by themselves. Events carry the
-/// generation that they belong to, and those of an older one change nothing.
+/// `idle -> starting -> ready -> closing -> closed`. A session that is lost goes to `ending` until nothing of it is left, then to
+/// `waiting` and `starting` again, or to `closed`. Events carry the generation that they belong to, and those of an older one change
+/// nothing.
 struct ConnectionStateMachine {
     /// What the world may know.
     enum State: Equatable {
         case idle
         case starting
         case ready
+        /// The session is lost; its process is being ended.
+        case ending
+        /// For the time of the restart.
+        case waiting
         case closing
         case closed
     }
@@ -27,17 +32,17 @@ struct ConnectionStateMachine {
         case finish
     }
 
-    /// The root enters the connection.
+    /// The root enters the connection, or its time of waiting is over.
     mutating func start() -> StartAction {
         switch self.state {
-        case .idle:
+        case .idle, .waiting:
             self.state = .starting
             self.generation += 1
             return .connect(generation: self.generation, legacyOnly: self.legacyOnly)
         case .closing:
             self.state = .closed
             return .finish
-        case .starting, .ready, .closed: preconditionFailure("a connection is run once")
+        case .starting, .ready, .ending, .closed: preconditionFailure("a connection is run once")
         }
     }
 
@@ -49,21 +54,32 @@ struct ConnectionStateMachine {
         return true
     }
 
+    /// The session of a generation is lost, and nobody had asked for that.
+    /// - Returns: whether it was in use.
+    mutating func broke(_ generation: Int) -> Bool {
+        guard generation == self.generation, self.state == .ready else { return false }
+        self.state = .ending
+        return true
+    }
+
     enum CloseAction: Equatable {
         /// It is not started: the root will see it.
         case wait
         case closeSession(CloseManner)
+        /// It waits for its restart: wake it, there will be none.
+        case wake
         case nothing
     }
 
     /// Somebody wants the end.
     mutating func close(_ manner: CloseManner) -> CloseAction {
         switch self.state {
-        case .idle:
+        case .idle, .waiting:
+            let action: CloseAction = self.state == .idle ? .wait : .wake
             self.state = .closing
             self.manner = manner
-            return .wait
-        case .starting, .ready:
+            return action
+        case .starting, .ready, .ending:
             self.state = .closing
             self.manner = manner
             return .closeSession(manner)
@@ -78,6 +94,8 @@ struct ConnectionStateMachine {
     enum EndAction: Equatable {
         /// Ask again, in the older way.
         case connect(generation: Int, legacyOnly: Bool)
+        /// It ended by itself: decide about a restart, and tell with ``wait()`` or ``giveUp()``.
+        case decide
         case finish
     }
 
@@ -89,7 +107,22 @@ struct ConnectionStateMachine {
             self.generation += 1
             return .connect(generation: self.generation, legacyOnly: true)
         }
+        if self.state != .closing {
+            self.state = .ending
+            return .decide
+        }
         self.state = .closed
         return .finish
     }
+
+    /// It is to be started again after a while.
+    /// - Returns: false if somebody has closed it meanwhile: ``start()`` says so then.
+    mutating func wait() -> Bool {
+        guard self.state == .ending else { return false }
+        self.state = .waiting
+        return true
+    }
+
+    /// It is not to be started again.
+    mutating func giveUp() { self.state = .closed }
 }

@@ -77,13 +77,17 @@ extension MCPHost {
     }
 
     /// Calls a server's tool.
+    ///
+    /// A call is made at most once: when the connection is lost after it was sent, it ends with `outcomeUnknown`
+    /// (``ServerConfiguration/repeatsHarmlessCalls`` is the exception). A call that was not sent yet waits for the restarted server.
     public func callTool(
         server: String,
         name: String,
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        try await self.ask(server) { session throws(MCPError) in
+        let mayRepeat = self.root.registry.isHarmless(name, of: server)
+        return try await self.ask(server, mayRepeat: mayRepeat) { session throws(MCPError) in
             try await session.callTool(name, arguments: arguments, options: options)
         }
     }
@@ -112,15 +116,35 @@ extension MCPHost {
     /// One call to one server, counted so that a shutdown can wait for it.
     private func ask<R: Sendable>(
         _ server: String,
+        mayRepeat: Bool = false,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
         try self.root.beginCall()
         defer { self.root.endCall() }
         do throws(MCPError) {
-            return try await body(try await self.connection(server).session())
+            return try await Self.ask(try self.connection(server), mayRepeat: mayRepeat, body)
         } catch {
             throw error.naming(server)
         }
+    }
+
+    /// Asks, and once more when the connection was lost and nothing can have been done twice.
+    private static func ask<R: Sendable>(
+        _ connection: Connection,
+        mayRepeat: Bool = false,
+        _ body: (ClientSession) async throws(MCPError) -> R
+    ) async throws(MCPError) -> R {
+        let session = try await connection.session()
+        let loss: MCPError
+        do throws(MCPError) {
+            return try await body(session)
+        } catch {
+            let mayRepeat = mayRepeat && connection.configuration.repeatsHarmlessCalls
+            guard error.code == .connectionLost || (error.code == .outcomeUnknown && mayRepeat) else { throw error }
+            loss = error
+        }
+        guard await connection.waitForLoss(of: session), let next = try? await connection.session() else { throw loss }
+        return try await body(next)
     }
 
     /// Asks all servers that offer something, in parallel.
@@ -135,11 +159,11 @@ extension MCPHost {
             for (place, connection) in connections.enumerated() {
                 group.addTask {
                     do throws(MCPError) {
-                        let session = try await connection.session()
-                        guard let server = session.server, offers(server.capabilities) else {
-                            return (place, .success([]))
+                        let items = try await Self.ask(connection) { session throws(MCPError) -> [Item] in
+                            guard let server = session.server, offers(server.capabilities) else { return [] }
+                            return try await list(session)
                         }
-                        return (place, .success(try await list(session)))
+                        return (place, .success(items))
                     } catch {
                         return (place, .failure(error.naming(connection.name)))
                     }

@@ -170,6 +170,17 @@ public final class MCPHost: Sendable {
         return await connection.gone.waitUnlessCancelled()
     }
 
+    /// Closes one server and opens it anew, with a clean past: also after a crash loop.
+    /// - Throws: why it cannot be opened; it keeps being supervised then.
+    @discardableResult
+    public func restartServer(_ name: String) async throws(MCPError) -> Connection {
+        let configuration = try self.connection(name).configuration
+        if let old = self.root.remove(name, cause: "restartServer()") { _ = await old.gone.waitUnlessCancelled() }
+        let connection = try self.root.add(configuration)
+        _ = try await connection.session()
+        return connection
+    }
+
     /// Every change of state, with its cause and the task that asked.
     public var journal: LifecycleJournal { self.root.context.journal }
 

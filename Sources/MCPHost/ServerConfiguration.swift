@@ -32,6 +32,11 @@ public struct ServerConfiguration: Sendable {
     public var client: ClientConfiguration
     /// Bounds of the subprocess and of its end.
     public var stdio: StdioTransport.Options
+    /// When it is started again after it died.
+    public var restart = RestartPolicy()
+    /// Whether a call whose answer was lost with the connection may be made once more, if the tool calls itself read-only or idempotent.
+    /// Otherwise such a call ends with `outcomeUnknown` (F15). Default false.
+    public var repeatsHarmlessCalls = false
 
     /// Describes a server.
     public init(

@@ -16,10 +16,12 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         public static let handshakeFailed = Self("handshakeFailed")
         /// Client and server have no protocol revision in common.
         public static let unsupportedRevision = Self("unsupportedRevision")
-        /// The connection ended while the call was waiting.
+        /// The connection ended while the call was waiting. It was not executed, or does no harm when it is made again.
         public static let connectionLost = Self("connectionLost")
         /// The request was on its way when the connection ended: it may have been executed (F15).
         public static let outcomeUnknown = Self("outcomeUnknown")
+        /// The server died too often in too short a time, and is not started again (G10).
+        public static let crashLoop = Self("crashLoop")
         /// A time limit passed; the message names which and how long it was.
         public static let timeout = Self("timeout")
         /// The calling task was cancelled.

@@ -23,7 +23,7 @@ struct ConnectionStateMachineTests {
         _ = machine.start()
         #expect(machine.ended(1, duringProbe: true) == .connect(generation: 2, legacyOnly: true))
         #expect(machine.becameReady(1) == false, "an event of an older generation changes nothing")
-        #expect(machine.ended(2, duringProbe: true) == .finish)
+        #expect(machine.ended(2, duringProbe: true) == .decide)
     }
 
     @Test("B17 closed before or while it starts, it never becomes ready")
