@@ -1,3 +1,4 @@
+import MCPStdio
 import MCPTransport
 
 /// The owner of everything that a host opens. It makes the one task from which all connections are run; this file is the only one
@@ -39,7 +40,7 @@ final class HostRoot: Sendable {
         self.configuration = configuration
         self.context = HostContext(
             accounts: ResourceAccounts(),
-            journal: LifecycleJournal(capacity: configuration.journalCapacity, timekeeper: configuration.timekeeper),
+            journal: LifecycleJournal(capacity: configuration.journalCapacity, timekeeper: configuration.timekeeper, log: configuration.lifecycleLog),
             timekeeper: configuration.timekeeper
         )
         (self.arrivals, self.arrival) = AsyncStream.makeStream()
@@ -59,6 +60,13 @@ final class HostRoot: Sendable {
         guard isFirst else {
             _ = await self.report.wait()
             return
+        }
+        if self.configuration.reapsLeftovers {
+            Leftovers.reapOnce { [journal = self.context.journal] found in
+                for process in found where process.isGone {
+                    journal.note("reaped", cause: "process \(process.processID), left by the killed host \(process.host)")
+                }
+            }
         }
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in

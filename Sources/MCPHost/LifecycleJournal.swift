@@ -47,8 +47,10 @@ public final class LifecycleJournal: Sendable {
     private let capacity: Int
     private let timekeeper: any Timekeeper
     private let start: Duration
+    private let log: LifecycleLog?
 
-    init(capacity: Int, timekeeper: any Timekeeper) {
+    init(capacity: Int, timekeeper: any Timekeeper, log: LifecycleLog? = nil) {
+        self.log = log
         self.capacity = max(1, capacity)
         self.timekeeper = timekeeper
         self.start = timekeeper.now
@@ -74,7 +76,7 @@ public final class LifecycleJournal: Sendable {
         task: String = TaskIdentity.current
     ) {
         let time = self.timekeeper.now - self.start
-        self.state.withLock { state in
+        let entry = self.state.withLock { state in
             state.count += 1
             let entry = Entry(
                 number: state.count,
@@ -90,7 +92,9 @@ public final class LifecycleJournal: Sendable {
             } else {
                 state.entries[(state.count - 1) % self.capacity] = entry
             }
+            return entry
         }
+        self.log?.append(entry)
     }
 }
 

@@ -1,4 +1,5 @@
 public import Logging
+import MCPStdio
 public import MCPTransport
 public import ServiceLifecycle
 
@@ -25,7 +26,18 @@ public final class MCPHost: Sendable {
         self.root = HostRoot(configuration)
         self.logger = logger
         for server in configuration.servers { self.addAtStart(server) }
+        if configuration.servers.contains(where: \.isSubprocess), GuardProgram.path == nil, Self.firstUnguarded.complete(()) {
+            logger.warning(
+                """
+                mcp-guard was not found beside this program: servers would survive if the host were killed, until the next host \
+                starts. Install it next to the program, or name it in MCP_GUARD.
+                """
+            )
+        }
     }
+
+    /// Said once in the life of the program.
+    private static let firstUnguarded = Completion<Void>()
 
     private func addAtStart(_ server: ServerConfiguration) {
         do throws(MCPError) {

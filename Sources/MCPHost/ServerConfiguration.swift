@@ -74,6 +74,8 @@ public struct ServerConfiguration: Sendable {
         self.init(name: name, endpoint: .stdio(launch))
     }
 
+    var isSubprocess: Bool { if case .stdio = self.endpoint.kind { true } else { false } }
+
     /// What to call the way to it in messages for people. Arguments behind words like `--token` are not shown (S23).
     public var endpointDescription: String {
         switch self.endpoint.kind {
@@ -112,6 +114,10 @@ public struct HostConfiguration: Sendable {
     public var drainTimeout: Duration = .seconds(5)
     /// Entries that the journal keeps. Default 4096.
     public var journalCapacity = 4096
+    /// Where entries of the journal are written to as well; nil, the default, for nowhere. The command line writes them.
+    public var lifecycleLog: LifecycleLog?
+    /// Whether the start ends what earlier hosts of this user left when they were killed (`Leftovers`). Default true.
+    public var reapsLeftovers = true
     /// Where time comes from.
     public var timekeeper: any Timekeeper = SystemTimekeeper()
 

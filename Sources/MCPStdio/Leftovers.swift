@@ -1,3 +1,4 @@
+import Dispatch
 import JSON
 import MCPTransport
 
@@ -54,6 +55,19 @@ public enum Leftovers {
             found += processes.map { Process(processID: $0.pid, host: journal.host.pid, isGone: !left.contains($0)) }
         }
         return found
+    }
+
+    private static let background = DispatchQueue(label: "mcp.leftovers")
+    private static let hasRun = Locked(false)
+
+    /// The same, beside everything else, the first time it is asked for in this program.
+    /// - Parameter told: called with what was found, on a thread of its own.
+    package static func reapOnce(told: @escaping @Sendable ([Process]) -> Void) {
+        let isFirst = self.hasRun.withLock { hasRun in
+            defer { hasRun = true }
+            return !hasRun
+        }
+        if isFirst { self.background.async { told(self.reap()) } }
     }
 
     private static func survivors(of journal: Journal, isDryRun: Bool) -> [ProcessIdentity] {

@@ -55,7 +55,7 @@ public enum StateDirectory {
     }
 
     /// A file of at most 4 MiB that belongs to this user and is no link.
-    static func contents(of path: String) -> [UInt8]? {
+    package static func contents(of path: String) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else { return nil }
         defer { _ = close(descriptor) }

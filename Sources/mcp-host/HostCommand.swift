@@ -67,6 +67,7 @@ struct HostCommand {
     /// - Parameter body: what to do; returns the JSON document and the exit code.
     func run(_ body: @escaping @Sendable (MCPHost) async throws -> (JSONObject, ExitCode?)) async throws {
         var configuration = try self.options.load()
+        configuration.lifecycleLog = LifecycleLog()
         if let only = self.only {
             guard configuration.servers.contains(where: { $0.name == only }) else {
                 let names = configuration.servers.map(\.name).joined(separator: ", ")

@@ -9,7 +9,7 @@ struct MCPHostCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Servers.self, Tools.self, Resources.self, Prompts.self, Call.self, Read.self, GetPrompt.self, Run.self,
-            DemoServer.self,
+            Why.self, Reap.self, DemoServer.self,
         ]
     )
 }

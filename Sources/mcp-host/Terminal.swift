@@ -4,8 +4,19 @@ import MCPTransport
 
 /// What goes to standard output and standard error.
 enum Terminal {
-    static func out(_ text: String) { FileHandle.standardOutput.write(Data((text + "\n").utf8)) }
-    static func error(_ text: String) { FileHandle.standardError.write(Data((text + "\n").utf8)) }
+    static func out(_ text: String) { self.write(text, to: 1) }
+    static func error(_ text: String) { self.write(text, to: 2) }
+
+    /// A reader that has gone is no reason to try again, or to crash (M5).
+    private static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array((text + "\n").utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
 
     /// A JSON document, nothing else.
     static func out(_ value: JSONValue) { self.out(RawJSON(encoding: value).description) }
