@@ -103,6 +103,14 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        .testTarget(
+            name: "FaultTests",
+            dependencies: [
+                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "mcp-zoo",
+                "mcp-host",
+            ],
+            swiftSettings: settings
+        ),
         .testTarget(name: "InteropTests", dependencies: ["MCPHost", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "LifecycleLawTests",

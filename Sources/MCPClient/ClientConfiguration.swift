@@ -68,7 +68,7 @@ public struct RequestOptions: Sendable {
     public var idleTimeout: Duration?
     /// How long it may take in all, progress or not.
     public var hardTimeout: Duration?
-    /// Told of progress, on the thread that reads the server's output: it must not block.
+    /// Told of progress, one report at a time and before the call returns its result; it may block.
     public var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
 
     /// The defaults of the connection.

@@ -1,3 +1,4 @@
+import Dispatch
 public import JSON
 public import MCPTransport
 import MCPTypes
@@ -10,10 +11,22 @@ public final class ClientSession: Sendable {
     /// Who waits for an answer.
     struct Waiter: Sendable {
         var continuation: CheckedContinuation<Reply, Never>
-        var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
+        var progress: ProgressHandler?
         var isInitialize = false
         /// The server does something for it that cannot be undone.
         var isCall = false
+    }
+
+    /// Somebody who wants to know about progress: told on a queue of his own, so that he may take his time (L9), and before his call
+    /// returns.
+    struct ProgressHandler: Sendable {
+        private let queue = DispatchQueue(label: "mcp.progress")
+        let handle: @Sendable (ProgressNotificationParams) -> Void
+
+        init(_ handle: @escaping @Sendable (ProgressNotificationParams) -> Void) { self.handle = handle }
+
+        func tell(_ progress: ProgressNotificationParams) { self.queue.async { self.handle(progress) } }
+        func whenTold(_ next: @escaping @Sendable () -> Void) { self.queue.async(execute: next) }
     }
 
     /// How a request ended.
@@ -208,7 +221,7 @@ public final class ClientSession: Sendable {
             await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
                 let waiter = Waiter(
                     continuation: continuation,
-                    onProgress: options.onProgress,
+                    progress: options.onProgress.map(ProgressHandler.init),
                     isInitialize: isInitialize,
                     isCall: method == .toolsCall
                 )
@@ -372,7 +385,12 @@ extension ClientSession: TransportReceiver {
 
     private func answer(_ id: RequestID, _ reply: Reply) {
         guard let ending = self.state.withLock({ $0.answered(id) }) else { return }
-        ending.waiter.continuation.resume(returning: reply)
+        let continuation = ending.waiter.continuation
+        if let progress = ending.waiter.progress {
+            progress.whenTold { continuation.resume(returning: reply) }
+        } else {
+            continuation.resume(returning: reply)
+        }
         self.sendNext()
     }
 
@@ -396,7 +414,7 @@ extension ClientSession: TransportReceiver {
             else { return }
             let now = self.timekeeper.now
             let waiter = self.state.withLock { $0.progressed(token, progress.progress, now: now) }
-            waiter?.onProgress?(progress)
+            waiter?.progress?.tell(progress)
             return
         }
         if case .dropped = self.notificationSink.yield(ServerNotification(method: method, params: params)) {

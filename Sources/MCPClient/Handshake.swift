@@ -142,6 +142,7 @@ struct Handshake {
             )
         } catch {
             if error.code == .timeout { throw self.tooLate("initialize") }
+            if error.code == .badResponse { throw MCPError(.handshakeFailed, "initialize: \(error.message)") }
             guard error.code == .serverError else { throw error }
             if mayProbe, error.rpcError?.code == .unsupportedProtocolVersion, let modern = try await self.discover() {
                 return modern  // a slow server that had meanwhile made up its mind

@@ -231,12 +231,14 @@ public final class Connection: Sendable {
     }
 
     private func explain(_ end: ClientSession.End) -> MCPError {
-        if var error = end.transport.launchError ?? end.handshakeError {
+        if let error = end.transport.launchError { return error.naming(self.name) }
+        if var error = end.handshakeError {
             if error.code == .connectionLost, let status = end.transport.exitStatus,
                 !error.message.contains("\(status)")
             {
                 error.message += "; then its process ended with \(status)"
             }
+            if let surroundings = self.configuration.surroundings { error.message += "\n" + surroundings }
             return error.naming(self.name)
         }
         if let status = end.transport.exitStatus {

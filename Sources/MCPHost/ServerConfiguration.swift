@@ -84,6 +84,13 @@ public struct ServerConfiguration: Sendable {
         }
     }
 
+    /// How it was started, for errors at the start (B3).
+    var surroundings: String? {
+        guard case .stdio(let launch) = self.endpoint.kind else { return nil }
+        let directory = launch.workingDirectory ?? "the host's directory"
+        return "started as: \(self.endpointDescription)\nin: \(directory), with PATH=\(launch.environment["PATH"] ?? "")"
+    }
+
     private static func masked(_ arguments: [String]) -> [String] {
         let secretive = ["token", "key", "secret", "password", "auth"]
         func isSecretive(_ word: Substring) -> Bool { secretive.contains { word.lowercased().contains($0) } }

@@ -137,6 +137,12 @@ final class ProcessLife: @unchecked Sendable {
         }
     }
 
+    /// What was written without a newline before the end of output: whole (C16), or cut off by the end, and then no message (C22).
+    private func deliverLast(_ frame: LineFramer.Frame) {
+        if case .message(let message) = frame, (try? message.decode(JSONValue.self)) == nil { return }
+        self.deliver(frame)
+    }
+
     private func deliver(_ frame: LineFramer.Frame) {
         guard !self.isBroken else { return }
         switch frame {
@@ -173,7 +179,7 @@ final class ProcessLife: @unchecked Sendable {
 
     private func outputEnded() {
         self.stopReading(self.process.stdout, &self.stdoutToken)
-        self.framer.end { self.deliver($0) }
+        self.framer.end { self.deliverLast($0) }
         guard !self.isBroken, !self.machine.isEnded else { return }
         self.awaitExit("the server closed its output, but its process still runs")
     }
@@ -334,7 +340,7 @@ final class ProcessLife: @unchecked Sendable {
             self.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
             rounds -= 1
         }
-        self.framer.end { self.deliver($0) }
+        self.framer.end { self.deliverLast($0) }
         rounds = 64
         while rounds > 0, self.stderrToken != nil {
             let count = read(self.process.stderr, scratch.baseAddress, scratch.count)

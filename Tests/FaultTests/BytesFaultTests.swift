@@ -1,0 +1,133 @@
+import JSON
+import MCPClient
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+/// FAULTS C: bytes, lines and JSON, against real processes.
+@Suite("Faults C: bytes, lines, JSON")
+struct BytesFaultTests {
+    private static let mixed = "aé漢🦓\u{2028}\u{85}\"\\\n" + String(repeating: "漢字🦓", count: 3000)
+
+    @Test(
+        "C1 C3 C9 C13 C14 C15 C20 however it is written, the same text arrives",
+        arguments: [
+            ["--banner"], ["--junk-lines", "3"], ["--one-byte"], ["--split-utf8"], ["--crlf"], ["--bom"], ["--blank"], ["--batch"],
+            ["--bom", "--crlf", "--blank", "--junk-lines", "1"],
+        ]
+    )
+    func shapes(switches: [String]) async throws {
+        try await withZoo { zoo in
+            let server = ServerConfiguration(
+                name: "odd",
+                command: ScriptedServer.path,
+                arguments: zoo.arguments("odd", ["--era", "legacy"] + switches)
+            )
+            let host = try await zoo.host(server)
+            let back = try await text(host, "odd", "echo", ["text": .string(Self.mixed)])
+            #expect(back == Self.mixed)
+        }
+    }
+
+    @Test("C2 L2 a mebibyte of junk and no message: it says that standard output is not MCP")
+    func junk() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("junk", "--junk", "4000000"))
+            #expect(try #require(host.connections.first?.failure).message.contains("standard output is not MCP"))
+        }
+    }
+
+    @Test("C6 C8 L1 a message without an end stays bounded in memory, and the connection goes on")
+    func endless() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                let before = residentKilobytes()
+                let host = try await zoo.host(zoo.server("endless", "--endless", "268435456"))
+                #expect(try await text(host, "endless", "echo", ["text": "x"]) == "x")
+                precondition(residentKilobytes() - before < 48 << 10, "256 MiB without a newline took memory")
+            }
+        }
+    }
+
+    @Test("C10 invalid UTF-8 in a result: the call ends, the connection lives")
+    func invalidUTF8() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("odd", "--bad-utf8"))
+            #expect(try await text(host, "odd", "echo", ["text": "x"]) == "\u{FFFD}\u{FFFD}x")
+            #expect(try await text(host, "odd", "echo", ["text": "y"]).hasSuffix("y"))
+        }
+    }
+
+    @Test("C11 C12 a lone surrogate becomes U+FFFD; separators inside a string are characters")
+    func odd() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("odd"))
+            #expect(try await text(host, "odd", "surrogate") == "a\u{FFFD}b")
+            #expect(try await text(host, "odd", "separators") == "a\u{85}\u{2028}\u{2029}\u{0B}\u{0C}b")
+        }
+    }
+
+    @Test("C16 an answer without a newline before the end of output is delivered")
+    func noNewline() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("odd", "--no-newline"))
+            let result = try await host.callTool(server: "odd", name: "echo")
+            #expect(result.content.isEmpty)
+        }
+    }
+
+    @Test("C17 a hundred thousand brackets: that call fails, the next one works")
+    func deep() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("deep", "--deep", "100000"))
+            let error = await failure { try await host.callTool(server: "deep", name: "echo") }
+            #expect(error?.code == .badResponse)
+            #expect(try await host.connection("deep").session().listTools().count == 1)
+        }
+    }
+
+    @Test("C18 numbers beyond the precision of a Double survive")
+    func numbers() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("odd"))
+            let result = try await host.callTool(server: "odd", name: "numbers")
+            let content = try JSONValue(parsing: Array("\(RawJSON(encoding: result))".utf8))["structuredContent"]
+            #expect(content?["a"]?.int64 == 9_007_199_254_740_993 && content?["e"]?.int64 == Int64.max)
+        }
+    }
+
+    @Test("C19 F21 doubled keys and twenty malformed shapes: each call ends at once, the connection lives")
+    func malformed() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("odd"))
+            let doubled = await failure { try await host.callTool(server: "odd", name: "duplicate-key", options: .init(idleTimeout: .milliseconds(100))) }
+            #expect(doubled?.code == .timeout, "a message with two ids is nobody's answer")
+            for kind in 0..<20 {
+                let error = await failure {
+                    try await host.callTool(server: "odd", name: "malformed", arguments: ["n": .number(JSONNumber(Int64(kind)))], options: .init(idleTimeout: .seconds(5)))
+                }
+                #expect(error?.code != .timeout, "kind \(kind)")
+            }
+            #expect(try await text(host, "odd", "echo", ["text": "x"]) == "x")
+            #expect(try host.connection("odd").status == .ready)
+        }
+    }
+
+    @Test("C22 half a message, then the end: the call fails with the reason of the end")
+    func halfFrame() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("half", "--half-frame"))
+            let error = await failure { try await host.callTool(server: "half", name: "echo") }
+            #expect(error?.code == .outcomeUnknown && error?.message.contains("exit status 0") == true)
+        }
+    }
+
+    @Test("C23 LSP framing is called by its name")
+    func lsp() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("lsp", "--lsp"))
+            #expect(try #require(host.connections.first?.failure).message.contains("LSP framing"))
+        }
+    }
+}

@@ -1,0 +1,196 @@
+import Foundation
+import JSON
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+/// FAULTS B: start and handshake, against real processes.
+@Suite("Faults B: start and handshake")
+struct StartFaultTests {
+    @Test("B1 B9 a server that never answers: one error when the budget is over, not two budgets", arguments: ["dual", "legacy"])
+    func mute(era: String) async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("mute", "--mute", "--era", era)
+            server.client.connectTimeout = .milliseconds(300)
+            server.client.probeTimeout = .milliseconds(200)
+            let clock = ContinuousClock()
+            let start = clock.now
+            let host = try await zoo.host(server)
+            #expect(clock.now - start < .seconds(2))
+            let error = try #require(host.connections.first?.failure)
+            #expect(error.code == .timeout && error.message.contains("0.3 seconds") && error.message.contains("initialize"))
+            #expect(zoo.count("start", "mute") == 1, "a mute server is not started again by itself")
+        }
+    }
+
+    @Test("B2 B3 exit before the answer: status, last words, command with its secrets masked, directory, PATH")
+    func exits() async throws {
+        try await withZoo { zoo in
+            var server = ServerConfiguration(
+                name: "bad",
+                command: "/bin/sh",
+                arguments: ["-c", "exec '\(ScriptedServer.path)' --exit 7", "--token", "hunter2"],
+                workingDirectory: "/tmp"
+            )
+            server.restart = .never
+            let host = try await zoo.host(server)
+            let message = try #require(host.connections.first?.failure).message
+            for part in ["exit status 7", "first line", "third line", "started as: ", "--token ***", "in: /tmp", "PATH="] {
+                #expect(message.contains(part), "\(part) is missing in: \(message)")
+            }
+            #expect(!message.contains("hunter2"), "S23")
+        }
+    }
+
+    @Test("B8 a slow start is waited for; a limit that passes is named")
+    func slow() async throws {
+        try await withZoo { zoo in
+            let patient = zoo.server("patient", "--slow-start", "300")
+            var hasty = zoo.server("hasty", "--slow-start", "2000")
+            hasty.client.connectTimeout = .milliseconds(200)
+            hasty.client.probeTimeout = .milliseconds(100)
+            let host = try await zoo.host(patient, hasty)
+            #expect(try host.connection("patient").status == .ready)
+            #expect(try #require(host.connection("hasty").failure).message.contains("0.2 seconds"))
+        }
+    }
+
+    @Test(
+        "B10 B12 whatever a legacy server does with the probe, it is ready",
+        arguments: [
+            ["--silent-probe"], ["--garble-probe"], ["--refuse-probe", "-32602"], ["--refuse-probe", "-32601"],
+            ["--refuse-probe", "-32000"], ["--probe-stderr", "200000"], ["--exit-on-probe"],
+        ]
+    )
+    func probe(switches: [String]) async throws {
+        try await withZoo { zoo in
+            var server = ServerConfiguration(
+                name: "old",
+                command: ScriptedServer.path,
+                arguments: zoo.arguments("old", ["--era", "legacy"] + switches)
+            )
+            server.client.probeTimeout = .milliseconds(200)
+            let host = try await zoo.host(server)
+            #expect(try host.connection("old").server?.revision == .v2025_11_25)
+            #expect(try await text(host, "old", "echo", ["text": "x"]) == "x")
+        }
+    }
+
+    @Test("B11 the late answer to the probe is nobody's")
+    func lateProbe() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("late", "--late-probe")
+            server.client.probeTimeout = .milliseconds(100)
+            let host = try await zoo.host(server)
+            #expect(try host.connection("late").server?.revision == .v2025_11_25)
+            #expect(try await text(host, "late", "echo", ["text": "x"]) == "x")
+        }
+    }
+
+    @Test("B13 notifications and a ping before the first answer")
+    func early() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("early", "--early", "--era", "legacy"))
+            #expect(try host.connection("early").status == .ready)
+            #expect(zoo.events("early").contains { $0.event == "frame" && $0.detail.contains("\"id\":\"early\"") }, "the ping was answered")
+        }
+    }
+
+    @Test("B14 a nonsensical answer to initialize is an error that says so", arguments: 1...9)
+    func nonsense(kind: Int) async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("odd", "--era", "legacy", "--bad-result", "\(kind)")
+            server.client.connectTimeout = .seconds(5)
+            let host = try await zoo.host(server)
+            let error = try #require(host.connections.first?.failure)
+            #expect([.handshakeFailed, .unsupportedRevision].contains(error.code), "\(error.code): \(error)")
+        }
+    }
+
+    @Test("B16 answered and exited: not ready for long, and never handed out afterwards")
+    func exitsAfterInit() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("brief", "--era", "legacy", "--exit-after-init")
+            server.restart = .never
+            let host = try await zoo.host(server)
+            let connection = try host.connection("brief")
+            _ = await connection.waitUntilGone()
+            #expect(connection.status == .failed && connection.failure?.message.contains("exit status 0") == true)
+            let error = await failure { try await connection.session() }
+            #expect(error?.code == .connectionLost)
+        }
+    }
+
+    @Test("B17 removed while it starts: it never becomes ready, and nothing of it stays")
+    func removedWhileStarting() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host()
+            let server = zoo.server("slow", "--slow-start", "400")
+            async let added = failure { try await host.addServer(server) }
+            while zoo.count("start", "slow") == 0 { await Task.yield() }
+            let report = await host.removeServer("slow")
+            #expect(report?.processesLeft.isEmpty == true)
+            let error = await added
+            #expect(error != nil)
+            #expect(host.journal.entries(for: "slow").allSatisfy { $0.event != "ready" })
+        }
+    }
+
+    @Test("B18 B22 a server that can only start later becomes ready by itself")
+    func startsLater() async throws {
+        try await withZoo { zoo in
+            let permit = zoo.folder + "/permit"
+            let arguments = zoo.arguments("late", []).map { "'\($0)'" }.joined(separator: " ")
+            var server = ServerConfiguration(
+                name: "late",
+                command: "/bin/sh",
+                arguments: ["-c", "test -e \(permit) || exit 1; exec '\(ScriptedServer.path)' \(arguments)"]
+            )
+            server.restart.initialDelay = .milliseconds(20)
+            server.restart.intensity = 1000
+            let host = try await zoo.host(server)
+            let connection = try host.connection("late")
+            #expect(connection.failure?.message.contains("exit status 1") == true)
+            try "".write(toFile: permit, atomically: true, encoding: .utf8)
+            while connection.status != .ready { await Task.yield() }
+            #expect(try await text(host, "late", "echo", ["text": "x"]) == "x")
+        }
+    }
+
+    @Test("B19 nine good servers are ready while the tenth hangs")
+    func parallel() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host()
+            var hanging = zoo.server("hanging", "--mute")
+            hanging.client.connectTimeout = .seconds(20)
+            let entry = hanging
+            async let hangs = failure { try await host.addServer(entry) }
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for i in 0..<9 {
+                    let server = zoo.server("good\(i)")
+                    group.addTask { try await host.addServer(server) }
+                }
+                try await group.waitForAll()
+            }
+            #expect(host.connections.count { $0.status == .ready } == 9)
+            while (try? host.connection("hanging")) == nil { await Task.yield() }
+            #expect(try host.connection("hanging").status == .starting)
+            await host.removeServer("hanging")
+            let error = await hangs
+            #expect(error != nil)
+        }
+    }
+
+    @Test("B21 output that is never flushed: the error tells of it; Python is told not to buffer")
+    func buffered() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("buffered", "--buffered")
+            server.client.connectTimeout = .milliseconds(300)
+            server.client.probeTimeout = .milliseconds(100)
+            let host = try await zoo.host(server, zoo.server("other"))
+            #expect(try #require(host.connection("buffered").failure).message.contains("flush"))
+            #expect(try await text(host, "other", "environment").contains("PYTHONUNBUFFERED"))
+        }
+    }
+}

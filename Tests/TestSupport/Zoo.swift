@@ -1,0 +1,163 @@
+import Foundation
+public import JSON
+public import MCPHost
+import MCPTransport
+public import Testing
+
+/// The rig of one test: servers that write their own log, hosts, and the proof at the end that nothing of them is left.
+///
+/// Every server and all that it forks hold a connection to a socket of this rig. The kernel closes it when the last of them has died, so
+/// the proof needs no process numbers (N5).
+public final class Zoo: Sendable {
+    /// One line of a server's event log.
+    public struct Event: Sendable {
+        /// The process that wrote it.
+        public var pid: Int32
+        /// `start`, `frame`, `eof`, `signal`, `child`, `executed`, `exit`.
+        public var event: String
+        /// How long what it saw was.
+        public var bytes: Int
+        /// Its beginning.
+        public var detail: String
+    }
+
+    /// A folder of its own, short enough for the name of a socket.
+    public let folder: String
+    private let listener: Int32
+    private let hosts = Locked<[MCPHost]>([])
+
+    fileprivate init() {
+        self.folder = "/tmp/zoo-\(UInt64.random(in: 0...UInt64.max))"
+        mkdir(self.folder, 0o700)
+        self.listener = Self.listen(at: self.folder + "/alive")
+    }
+
+    private static func listen(at path: String) -> Int32 {
+        #if os(Linux)
+            let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        #else
+            let descriptor = socket(AF_UNIX, SOCK_STREAM, 0)
+        #endif
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let failure = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        precondition(failure == 0 && Foundation.listen(descriptor, 4096) == 0, "no socket at \(path)")
+        return descriptor
+    }
+
+    /// The arguments of a server that is watched.
+    public func arguments(_ name: String, _ switches: [String]) -> [String] {
+        ["--log", self.log(name), "--alive", self.folder + "/alive"] + switches
+    }
+
+    /// A host's entry for a server with these habits. Where it ignores something, the time for that is short.
+    public func server(_ name: String, _ switches: String...) -> ServerConfiguration {
+        var configuration = ServerConfiguration(
+            name: name,
+            command: ScriptedServer.path,
+            arguments: self.arguments(name, switches)
+        )
+        configuration.stdio.endOfInputGrace = .milliseconds(switches.contains("--ignore-eof") ? 150 : 2000)
+        configuration.stdio.terminateGrace = .milliseconds(150)
+        return configuration
+    }
+
+    /// Starts a host that is closed, and proved clean, when the test is over.
+    public func host(_ servers: ServerConfiguration...) async throws -> MCPHost { try await self.host(servers) }
+
+    /// Starts a host that is closed, and proved clean, when the test is over.
+    public func host(_ servers: [ServerConfiguration]) async throws -> MCPHost {
+        let host = try await MCPHost.start(HostConfiguration(servers: servers))
+        self.hosts.withLock { $0.append(host) }
+        return host
+    }
+
+    /// Where a server's log is.
+    public func log(_ name: String) -> String { "\(self.folder)/\(name).log" }
+
+    /// What a server saw.
+    public func events(_ name: String) -> [Event] {
+        let text = (try? String(contentsOfFile: self.log(name), encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").compactMap { line in
+            guard let value = try? JSONValue(parsing: Array(line.utf8)), let event = value["event"]?.string else { return nil }
+            return Event(
+                pid: Int32(value["pid"]?.int64 ?? 0),
+                event: event,
+                bytes: Int(value["bytes"]?.int64 ?? 0),
+                detail: value["detail"]?.string ?? ""
+            )
+        }
+    }
+
+    /// How often something was seen.
+    public func count(_ event: String, _ name: String) -> Int { self.events(name).count { $0.event == event } }
+
+    /// Waits until everything that was started is dead, at most so long.
+    /// - Returns: whether it is.
+    public func waitUntilExtinct(milliseconds: Int = 3000) async -> Bool {
+        await withCheckedContinuation { continuation in
+            DispatchQueue.global().async { continuation.resume(returning: self.isExtinct(milliseconds)) }
+        }
+    }
+
+    private func isExtinct(_ milliseconds: Int) -> Bool {
+        _ = fcntl(self.listener, F_SETFL, O_NONBLOCK)
+        let deadline = Date(timeIntervalSinceNow: Double(milliseconds) / 1000)
+        var isExtinct = true
+        while true {
+            let descriptor = accept(self.listener, nil, nil)
+            guard descriptor >= 0 else { return isExtinct }
+            defer { close(descriptor) }
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            let left = max(0, Int32(deadline.timeIntervalSinceNow * 1000))
+            var byte: UInt8 = 0
+            if poll(&entry, 1, left) <= 0 || read(descriptor, &byte, 1) != 0 { isExtinct = false }
+        }
+    }
+
+    fileprivate func end(_ sourceLocation: SourceLocation) async {
+        for host in self.hosts.withLock({ $0 }) {
+            expectClean(await host.shutdown(), sourceLocation: sourceLocation)
+            #expect(host.openResources.isEmpty, "still open: \(host.openResources)", sourceLocation: sourceLocation)
+        }
+        let isExtinct = await self.waitUntilExtinct()
+        #expect(isExtinct, "a process of a server still lives", sourceLocation: sourceLocation)
+        close(self.listener)
+        try? FileManager.default.removeItem(atPath: self.folder)
+    }
+}
+
+/// Runs a test with a rig; afterwards all its hosts are closed and nothing of their servers may be alive.
+public func withZoo(
+    sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (Zoo) async throws -> Void
+) async throws {
+    let zoo = Zoo()
+    do {
+        try await body(zoo)
+        await zoo.end(sourceLocation)
+    } catch {
+        await zoo.end(sourceLocation)
+        throw error
+    }
+}
+
+/// The first text of a tool's result.
+public func text(_ host: MCPHost, _ server: String, _ tool: String, _ arguments: JSONObject = [:]) async throws -> String {
+    try await host.callTool(server: server, name: tool, arguments: RawJSON(encoding: arguments)).content.first?.text ?? ""
+}
+
+/// The error with which something ends; nil if it succeeds.
+public func failure<R: Sendable>(_ body: () async throws -> R) async -> MCPError? {
+    do {
+        _ = try await body()
+        return nil
+    } catch {
+        return error as? MCPError
+    }
+}
