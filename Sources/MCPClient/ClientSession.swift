@@ -315,6 +315,7 @@ public final class ClientSession: Sendable {
     private func fail(_ error: MCPError) {
         let endings = self.state.withLock { $0.broke(error) }
         self.failedCount.withLock { $0 += endings.count }
+        self.broken.complete(error)
         for ending in endings {
             var error = error
             if error.code == .connectionLost, ending.waiter.isCall, ending.wasSent {
@@ -323,7 +324,6 @@ public final class ClientSession: Sendable {
             }
             ending.waiter.continuation.resume(returning: .failure(error))
         }
-        self.broken.complete(error)
     }
 
     // MARK: Time

@@ -69,7 +69,8 @@ public final class Connection: Sendable {
             switch state.machine.state {
             case .idle: .starting
             case .starting: state.wasReady || state.machine.generation > 2 ? .restarting : .starting
-            case .ready: .ready
+            // Lost, and nobody has come to say so yet (G9).
+            case .ready: state.session?.broken.value == nil ? .ready : .restarting
             case .ending, .waiting: .restarting
             case .closing: .closing
             case .closed: state.failure == nil ? .closed : .failed
@@ -98,6 +99,7 @@ public final class Connection: Sendable {
         }
         _ = try result.get()
         let (session, state, later) = self.state.withLock { ($0.session, $0.machine.state, $0.failure) }
+        if let session, state == .ready, session.broken.value != nil, self.lose(session) { return try await self.session() }
         if let session, state == .ready || state == .closing { return session }
         throw later ?? MCPError(.hostClosed, "the connection is closed", server: self.name)
     }
@@ -291,8 +293,10 @@ public final class Connection: Sendable {
     }
 
     /// Whoever sees first that a session is lost says so, and all that come later wait for the next one.
-    private func lose(_ session: ClientSession) {
-        guard let error = session.broken.value else { return }
+    /// - Returns: whether this was the first to see it.
+    @discardableResult
+    private func lose(_ session: ClientSession) -> Bool {
+        guard let error = session.broken.value else { return false }
         let generation: Int? = self.state.withLock { state in
             guard state.session === session, state.machine.broke(state.machine.generation) else { return nil }
             state.failure = error.naming(self.name)
@@ -300,6 +304,7 @@ public final class Connection: Sendable {
             return state.machine.generation
         }
         if let generation { self.note("lost", generation, error.message) }
+        return generation != nil
     }
 
     private var emptyReport: TeardownReport.Server {

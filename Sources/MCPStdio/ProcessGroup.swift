@@ -29,10 +29,10 @@ enum ProcessGroup {
         return found.filter { $0.pid != process.pid }.sorted { $0.pid < $1.pid }
     }
 
-    /// Whether a process is on its way out: its descriptors may be closed already, its exit status is not there yet.
+    /// Whether a process is on its way out, or gone: its descriptors may be closed already, its exit status has not come here yet.
     static func isEnding(_ pid: Int32) -> Bool {
         var process = mcp_process()
-        guard mcp_process_read(pid, &process) == 0 else { return false }
+        guard mcp_process_read(pid, &process) == 0 else { return true }
         return process.is_exiting != 0 || process.state == CChar(bitPattern: UInt8(ascii: "Z"))
     }
 }

@@ -6,52 +6,9 @@ import Testing
 /// The command line as a user runs it: what it prints, and how it ends.
 @Suite("mcp-host")
 struct CommandLineTests {
-    private struct Outcome {
-        var status: Int32
-        var out: String
-        var error: String
-    }
-
-    private static let path = URL(fileURLWithPath: ScriptedServer.path).deletingLastPathComponent()
-        .appendingPathComponent("mcp-host").path
-
-    private func run(_ arguments: [String], signalWhenReady signal: Int32? = nil) async throws -> Outcome {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Self.path)
-        process.arguments = arguments
-        process.currentDirectoryURL = FileManager.default.temporaryDirectory
-        let (out, error) = (Pipe(), Pipe())
-        process.standardOutput = out
-        process.standardError = error
-        return try await withCheckedThrowingContinuation { continuation in
-            DispatchQueue.global().async {
-                do {
-                    try process.run()
-                    var text = Data()
-                    if let signal {
-                        while !String(decoding: text, as: UTF8.self).contains("ready") {
-                            text += out.fileHandleForReading.availableData
-                        }
-                        kill(process.processIdentifier, signal)
-                    }
-                    text += out.fileHandleForReading.readDataToEndOfFile()
-                    let errors = error.fileHandleForReading.readDataToEndOfFile()
-                    process.waitUntilExit()
-                    continuation.resume(
-                        returning: Outcome(
-                            status: process.terminationStatus,
-                            out: String(decoding: text, as: UTF8.self),
-                            error: String(decoding: errors, as: UTF8.self)
-                        )
-                    )
-                } catch { continuation.resume(throwing: error) }
-            }
-        }
-    }
-
     @Test("tools on a fresh machine: the demo server's tools, and nothing left")
     func tools() async throws {
-        let outcome = try await self.run(["tools"])
+        let outcome = try await HostProgram.run(["tools"])
         #expect(outcome.status == 0 && outcome.error == "")
         #expect(outcome.out.contains("demo__echo") && outcome.out.hasSuffix("1 server closed, 0 processes left\n"))
     }
@@ -62,7 +19,7 @@ struct CommandLineTests {
             ["servers"], ["tools"], ["resources"], ["prompts"], ["call", "demo", "add", "a=1", "b=2"],
             ["read", "demo", "demo://about"], ["prompt", "demo", "summarise", "text=x"],
         ] {
-            let outcome = try await self.run(command + ["--json", "--report"])
+            let outcome = try await HostProgram.run(command + ["--json", "--report"])
             let document = try JSONValue(parsing: outcome.out)
             #expect(outcome.status == 0 && document["teardown"]?["clean"] == true, "\(command): \(outcome.error)")
         }
@@ -70,22 +27,22 @@ struct CommandLineTests {
 
     @Test("exit codes: 5 the tool failed, 4 a server cannot be reached, 64 usage")
     func exitCodes() async throws {
-        #expect(try await self.run(["call", "demo", "add", "a=x", "b=1"]).status == 5)
-        #expect(try await self.run(["call", "demo", "nothing"]).status == 4)
-        #expect(try await self.run(["read", "demo", "demo://nothing"]).status == 4)
-        #expect(try await self.run(["call", "nobody", "echo"]).status == 64)
-        #expect(try await self.run(["call", "demo", "echo", "novalue"]).status == 64)
-        #expect(try await self.run(["tools", "--config", "/no/such/file"]).status == 64)
-        #expect(try await self.run(["frobnicate"]).status == 64)
+        #expect(try await HostProgram.run(["call", "demo", "add", "a=x", "b=1"]).status == 5)
+        #expect(try await HostProgram.run(["call", "demo", "nothing"]).status == 4)
+        #expect(try await HostProgram.run(["read", "demo", "demo://nothing"]).status == 4)
+        #expect(try await HostProgram.run(["call", "nobody", "echo"]).status == 64)
+        #expect(try await HostProgram.run(["call", "demo", "echo", "novalue"]).status == 64)
+        #expect(try await HostProgram.run(["tools", "--config", "/no/such/file"]).status == 64)
+        #expect(try await HostProgram.run(["frobnicate"]).status == 64)
         let file = try ScriptedServer.file([("good", []), ("bad", ["--exit", "7"])])
-        let outcome = try await self.run(["tools", "--config", file])
+        let outcome = try await HostProgram.run(["tools", "--config", file])
         #expect(outcome.status == 4 && outcome.out.contains("good__echo") && outcome.error.contains("exit status 7"))
     }
 
     @Test("M1 run: one line when all are ready; SIGINT or SIGTERM closes everything", arguments: [SIGINT, SIGTERM])
     func runUntilSignal(signal: Int32) async throws {
         let file = try ScriptedServer.file([("a", []), ("b", ["--era", "legacy"])])
-        let outcome = try await self.run(["run", "--config", file], signalWhenReady: signal)
+        let outcome = try await HostProgram.run(["run", "--config", file], signalsWhenReady: [signal])
         #expect(outcome.status == 0)
         #expect(outcome.out == "2 of 2 servers ready\n2 servers closed, 0 processes left\n")
     }
@@ -93,7 +50,7 @@ struct CommandLineTests {
     @Test("S12 what could move the cursor is shown, not sent")
     func visible() async throws {
         let evil = #"\u001b[2J\u001b]0;owned\u0007\u202eabc\u0085"#
-        let outcome = try await self.run(["call", "demo", "echo", "--args", "{\"text\":\"\(evil)\"}"])
+        let outcome = try await HostProgram.run(["call", "demo", "echo", "--args", "{\"text\":\"\(evil)\"}"])
         #expect(outcome.out.hasPrefix(#"\u{1B}[2J\u{1B}]0;owned\u{7}\u{202E}abc\u{85}"#))
         #expect(!outcome.out.unicodeScalars.contains { $0 == "\u{1B}" || $0 == "\u{202E}" || $0 == "\u{85}" })
     }

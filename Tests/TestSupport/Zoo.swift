@@ -161,3 +161,16 @@ public func failure<R: Sendable>(_ body: () async throws -> R) async -> MCPError
         return error as? MCPError
     }
 }
+
+/// Lets others run until something is so; ten seconds without it are an issue of the test.
+public func until(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool) async {
+    let clock = ContinuousClock()
+    let deadline = clock.now + .seconds(10)
+    while !condition() {
+        guard clock.now < deadline else {
+            Issue.record("ten seconds have passed, and it is not so", sourceLocation: sourceLocation)
+            return
+        }
+        await Task.yield()
+    }
+}

@@ -1,0 +1,153 @@
+import Foundation
+import JSON
+import MCPClient
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+/// FAULTS D: pipes, back-pressure, standard error, against real processes.
+@Suite("Faults D: pipes")
+struct PipeFaultTests {
+    @Test("D1 L1 whatever is written to standard error before the first answer, nothing stalls", arguments: ["lines", "line", "cr"])
+    func standardError(shape: String) async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("loud", "--stderr", "3000000", "--stderr-shape", shape))
+            #expect(try await text(host, "loud", "echo", ["text": "x"]) == "x")
+            let report = await host.shutdown()
+            #expect(try #require(report.servers.first).stderrTail.utf8.count <= 4 << 10)
+        }
+    }
+
+    @Test("D2 nothing of a server reaches the host's own output")
+    func inherited() async throws {
+        try await withZoo { zoo in
+            let outcome = try await HostProgram.run(
+                ["tools"],
+                servers: [("loud", zoo.arguments("loud", ["--banner", "--stderr", "5000", "--junk-lines", "2"]))]
+            )
+            #expect(outcome.status == 0 && outcome.error == "")
+            #expect(!outcome.out.contains("eeee") && !outcome.out.contains("no message") && !outcome.out.contains("listening"))
+        }
+    }
+
+    @Test("D4 F10 a server that stops reading: its call times out by its own limit, the other server answers, closing is bounded")
+    func stopsReading() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("stuck", "--ignore-eof"), zoo.server("good"))
+            #expect(try await text(host, "stuck", "stop-reading") == "stopped")
+            let big: RawJSON = ["text": .string(String(repeating: "x", count: 10 << 20))]
+            let error = await failure {
+                try await host.callTool(server: "stuck", name: "echo", arguments: big, options: .init(idleTimeout: .milliseconds(200)))
+            }
+            #expect(error?.code == .timeout)
+            #expect(try await text(host, "good", "echo", ["text": "x"]) == "x")
+            let cancelled = Task { try await host.callTool(server: "stuck", name: "echo", arguments: ["text": "y"]) }
+            await until { host.openResources.requests > 0 }
+            cancelled.cancel()
+            let gone = await failure { try await cancelled.value }
+            #expect(gone?.code == .cancelled, "cancelling does not wait for the pipe")
+        }
+    }
+
+    @Test("D7 cancelled while it is half written: the message is completed, and the next one is whole")
+    func cancelledHalfWritten() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("slow"))
+            async let nap = text(host, "slow", "nap", ["n": 1000])
+            let big: RawJSON = ["text": .string(String(repeating: "x", count: 1 << 20))]
+            let call = Task { try await host.callTool(server: "slow", name: "echo", arguments: big) }
+            await until { host.openResources.requests >= 2 }
+            call.cancel()
+            let error = await failure { try await call.value }
+            #expect(error?.code == .cancelled)
+            #expect(try await nap == "awake")
+            #expect(try await text(host, "slow", "echo", ["text": "after"]) == "after")
+            let frames = zoo.events("slow").filter { $0.event == "frame" }
+            #expect(frames.allSatisfy { $0.detail.hasPrefix("{\"jsonrpc\":\"2.0\"") }, "every line is a whole message")
+            #expect(frames.count { $0.bytes > 1 << 20 } <= 1)
+            #expect(frames.contains { $0.detail.contains("notifications/cancelled") })
+        }
+    }
+
+    @Test("D8 D10 a server that closes its input: the next call fails at once, and the host lives")
+    func closesInput() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("half", "--ignore-eof")
+            server.restart = .never
+            let host = try await zoo.host(server)
+            #expect(try await text(host, "half", "close-input") == "closed")
+            let error = await failure { try await host.callTool(server: "half", name: "echo") }
+            #expect([.connectionLost, .outcomeUnknown].contains(error?.code), "\(error?.message ?? "")")
+        }
+    }
+
+    @Test("D9 a server that closes its output: the call ends at once with the reason, the process is ended")
+    func closesOutput() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("half", "--ignore-eof")
+            server.restart = .never
+            let host = try await zoo.host(server)
+            let error = await failure { try await host.callTool(server: "half", name: "close-output") }
+            #expect(error?.message.contains("closed its output") == true)
+            _ = try await host.connection("half").waitUntilGone()
+        }
+    }
+
+    @Test("D11 G14 a storm of list_changed: bounded, counted, and calls go on")
+    func storm() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("storm", "--storm", "50000", "--era", "legacy"))
+            #expect(try await text(host, "storm", "echo", ["text": "x"]) == "x")
+            let session = try await host.connection("storm").session()
+            #expect(session.droppedNotifications == 50000 - 1024)
+        }
+    }
+
+    @Test("D12 a flood of progress for one call does not hold up another server")
+    func flood() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("flood"), zoo.server("calm"))
+            let seen = Locked(0)
+            async let flooded = host.callTool(
+                server: "flood",
+                name: "flood",
+                arguments: ["n": 50000],
+                options: .init(onProgress: { _ in seen.withLock { $0 += 1 } })
+            )
+            for i in 0..<50 { #expect(try await text(host, "calm", "echo", ["text": .string("\(i)")]) == "\(i)") }
+            #expect(try await flooded.content.first?.text == "done")
+            #expect(seen.withLock { $0 } == 50000, "every report was delivered before the result")
+        }
+    }
+
+    @Test("D13 the host's own standard descriptors keep their flags")
+    func flags() async {
+        await #expect(processExitsWith: .success) {
+            let before = (0...2).map { fcntl($0, F_GETFL) }
+            try await withZoo { zoo in
+                let host = try await zoo.host(zoo.server("one"))
+                _ = try await text(host, "one", "echo")
+            }
+            precondition((0...2).map { fcntl($0, F_GETFL) } == before)
+        }
+    }
+
+    @Test("D14 D15 S22 S24 a server has descriptors 0, 1, 2 and the environment it was given, with siblings and open files around")
+    func inheritance() async throws {
+        try await withZoo { zoo in
+            let leaky = open("/dev/null", O_RDONLY)
+            defer { close(leaky) }
+            setenv("CANARY_SECRET", "do not pass on", 1)
+            defer { unsetenv("CANARY_SECRET") }
+            let host = try await zoo.host((0..<8).map { zoo.server("s\($0)") })
+            for i in 0..<8 {
+                // 3 and 4 are the zoo's own: its log and its socket.
+                #expect(try await text(host, "s\(i)", "descriptors") == "0 1 2 3 4 ")
+                #expect(try await !text(host, "s\(i)", "environment").contains("CANARY"))
+            }
+            let report = await host.removeServer("s0")
+            #expect(report?.rung == .endOfInput, "the end of its input reached it while the others live")
+        }
+    }
+}
