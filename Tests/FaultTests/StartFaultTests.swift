@@ -14,10 +14,7 @@ struct StartFaultTests {
             var server = zoo.server("mute", "--mute", "--era", era)
             server.client.connectTimeout = .milliseconds(300)
             server.client.probeTimeout = .milliseconds(200)
-            let clock = ContinuousClock()
-            let start = clock.now
             let host = try await zoo.host(server)
-            #expect(clock.now - start < .seconds(2))
             let error = try #require(host.connections.first?.failure)
             #expect(error.code == .timeout && error.message.contains("0.3 seconds") && error.message.contains("still waiting for the answer to"))
             #expect(zoo.count("start", "mute") == 1, "a mute server is not started again by itself")

@@ -23,19 +23,24 @@ public struct HostProgram: Sendable {
     ///   - servers: written to a configuration file that is passed with `--config`, if there are any.
     ///   - signals: sent when it has said that it is ready, one after the other.
     ///   - environment: added to this process's.
-    ///   - program: run instead, with `mcp-host`'s path as its first argument: a shell that sets limits, say.
+    ///   - program: run instead: its words, then `arguments`, then the path of `mcp-host`, then `trailing`; without `trailing` the path
+    ///     comes before `arguments`.
+    ///   - trailing: see `program`.
     public static func run(
         _ arguments: [String],
         servers: [(name: String, arguments: [String])] = [],
         signalsWhenReady signals: [Int32] = [],
         environment: [String: String] = [:],
-        under program: [String] = []
+        under program: [String] = [],
+        trailing: [String] = []
     ) async throws -> Outcome {
         var words = arguments
         if !servers.isEmpty { words += ["--config", try ScriptedServer.file(servers)] }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: program.first ?? Self.path)
-        process.arguments = program.isEmpty ? words : program.dropFirst() + [Self.path] + words
+        process.arguments =
+            program.isEmpty
+            ? words : program.dropFirst() + (trailing.isEmpty ? [Self.path] + words : words + [Self.path] + trailing)
         process.currentDirectoryURL = FileManager.default.temporaryDirectory
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         let (out, error) = (Pipe(), Pipe())

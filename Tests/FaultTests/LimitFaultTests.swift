@@ -1,0 +1,168 @@
+import Foundation
+import JSON
+import MCPClient
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+/// FAULTS L and M: leaks, limits, signals.
+@Suite("Faults L, M: limits and signals")
+struct LimitFaultTests {
+    @Test("L3 L7 N2 two hundred connections, restarts among them: descriptors, threads, children as before", .timeLimit(.minutes(2)))
+    func cycles() async {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                func round() async throws {
+                    let host = try await MCPHost.start(HostConfiguration(servers: [zoo.server("a"), zoo.server("b", "--era", "legacy")]))
+                    _ = await failure { try await text(host, "a", "kill") }
+                    _ = try await text(host, "b", "echo")
+                    await host.shutdown()
+                }
+                for _ in 0..<20 { try await round() }
+                let (before, threads) = (ProcessCounts.now(), threadCount())
+                for _ in 0..<80 { try await round() }
+                let after = ProcessCounts.now()
+                precondition(after.children == 0 && after.descriptors <= before.descriptors, "\(before) -> \(after)")
+                precondition(threadCount() <= threads + 2, "\(threads) threads -> \(threadCount())")
+            }
+        }
+    }
+
+    @Test("L8 twenty hanging calls on a pool of one thread: timers and other calls run")
+    func narrowPool() async {
+        setenv("LIBDISPATCH_COOPERATIVE_POOL_STRICT", "1", 1)
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                let host = try await zoo.host((0..<20).map { zoo.server("s\($0)") })
+                let hanging = (0..<20).map { i in
+                    Task {
+                        await failure {
+                            try await host.callTool(server: "s\(i)", name: "hang", options: .init(idleTimeout: .milliseconds(300)))
+                        }
+                    }
+                }
+                for i in 0..<20 {
+                    let answer = try await text(host, "s\(i)", "echo", ["text": "x"])
+                    precondition(answer == "x")
+                }
+                for task in hanging {
+                    let error = await task.value
+                    precondition(error?.code == .timeout)
+                }
+            }
+        }
+        unsetenv("LIBDISPATCH_COOPERATIVE_POOL_STRICT")
+    }
+
+    @Test("L9 a handler that blocks holds up neither the other servers nor its own")
+    func blockingHandler() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("a"), zoo.server("b"))
+            let release = DispatchSemaphore(value: 0)
+            async let blocked = host.callTool(
+                server: "a",
+                name: "progress",
+                options: .init(onProgress: { if $0.progress == 1 { release.wait() } })
+            )
+            for _ in 0..<10 {
+                #expect(try await text(host, "b", "echo", ["text": "x"]) == "x")
+                #expect(try await text(host, "a", "echo", ["text": "x"]) == "x")
+            }
+            release.signal()
+            #expect(try await blocked.content.first?.text == "done")
+        }
+    }
+
+    @Test("L11 forty servers with sixty-four descriptors: clear errors, the others live")
+    func descriptors() async throws {
+        let outcome = try await HostProgram.run(
+            ["servers"],
+            servers: (0..<40).map { ("s\($0)", []) },
+            under: ["/bin/sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]
+        )
+        #expect(outcome.status == 4)
+        #expect(outcome.out.contains("too many open files") || outcome.error.contains("too many open files"), "\(outcome)")
+        #expect(outcome.out.contains("ready") && outcome.out.hasSuffix("0 processes left\n"))
+    }
+
+    @Test("M1 six deaf servers and one SIGINT: all ended in parallel, within the bound", .timeLimit(.minutes(1)))
+    func deafServers() async throws {
+        try await withZoo { zoo in
+            let clock = ContinuousClock()
+            let start = clock.now
+            let outcome = try await HostProgram.run(
+                ["run"],
+                servers: (0..<6).map { ("s\($0)", zoo.arguments("s\($0)", ["--ignore-eof", "--ignore-term"])) },
+                signalsWhenReady: [SIGINT]
+            )
+            #expect(clock.now - start < .seconds(16), "one after the other would be 24 s")
+            #expect(outcome.out.contains("6 servers closed, 0 processes left"))
+        }
+    }
+
+    @Test("M2 a second signal kills at once", .timeLimit(.minutes(1)))
+    func secondSignal() async throws {
+        try await withZoo { zoo in
+            let clock = ContinuousClock()
+            let start = clock.now
+            let outcome = try await HostProgram.run(
+                ["run"],
+                servers: [("deaf", zoo.arguments("deaf", ["--ignore-eof", "--ignore-term"]))],
+                signalsWhenReady: [SIGTERM, SIGINT]
+            )
+            #expect(clock.now - start < .seconds(4), "step by step it takes four seconds and more")
+            #expect(outcome.out.contains("1 server closed, 0 processes left"))
+        }
+    }
+
+    @Test("M5 nobody reads the output: no crash, no circle, servers closed")
+    func brokenOutput() async throws {
+        try await withZoo { zoo in
+            let outcome = try await HostProgram.run(
+                ["tools"],
+                servers: [("one", zoo.arguments("one", []))],
+                under: ["/bin/bash", "-c", "\"$0\" \"$@\" | true; exit ${PIPESTATUS[0]}"]
+            )
+            #expect(outcome.status == 0, "\(outcome)")
+        }
+    }
+
+    @Test("M6 SIGTERM at any moment of starting twenty servers: nothing is left", arguments: 1...6)
+    func signalWhileStarting(round: Int) async throws {
+        try await withZoo { zoo in
+            let file = try ScriptedServer.file((0..<20).map { ("s\($0)", zoo.arguments("s\($0)", [])) })
+            _ = try await HostProgram.run(["-s", "TERM", "0.0\(round * 12)"], under: ["/usr/bin/timeout"], trailing: ["run", "--config", file])
+            #expect(await zoo.waitUntilExtinct())
+        }
+    }
+
+    @Test("--report tells each step of closing, as text and as JSON")
+    func report() async throws {
+        try await withZoo { zoo in
+            let servers = [("one", zoo.arguments("one", ["--helper", "session"]))]
+            let shown = try await HostProgram.run(["tools", "--report"], servers: servers)
+            for part in ["one: ended by endOfInput, exit status 0", "helpers ended: [", "open: processes 0"] {
+                #expect(shown.out.contains(part), "\(part) is missing in \(shown.out)")
+            }
+            let json = try await HostProgram.run(["tools", "--report", "--json"], servers: servers)
+            let teardown = try JSONValue(parsing: Array(json.out.utf8))["teardown"]
+            #expect(teardown?["clean"]?.bool == true && teardown?["servers"]?.array?.first?["helpersEnded"]?.array?.count == 1)
+        }
+    }
+
+    @Test("why tells the timeline of a server after its host is gone; reap finds nothing after a clean end")
+    func afterwards() async throws {
+        try await withZoo { zoo in
+            let state = ["MCP_HOST_STATE": zoo.folder + "/state"]
+            _ = try await HostProgram.run(["tools"], servers: [("bad", zoo.arguments("bad", ["--exit", "7"]))], environment: state)
+            let why = try await HostProgram.run(["why", "bad"], environment: state)
+            #expect(why.status == 0 && why.out.contains("opening") && why.out.contains("exit status 7") && why.out.contains("third line"))
+            let json = try await HostProgram.run(["why", "bad", "--json"], environment: state)
+            let events = try JSONValue(parsing: Array(json.out.utf8))["events"]?.array ?? []
+            #expect(events.contains { $0["event"]?.string == "closed" })
+            #expect(try await HostProgram.run(["why", "nobody"], environment: state).status == 4)
+            #expect(try await HostProgram.run(["reap"], environment: state).out == "0 ended, 0 left\n")
+        }
+    }
+}
