@@ -165,6 +165,7 @@ public final class ClientSession: Sendable {
                 throw self.state.withLock { $0.brokenBy } ?? MCPError(.connectionLost, "the connection did not open")
             }
             result = .success(try await Handshake(session: self).negotiate())
+            self.setProbing(false)
         } catch {
             result = .failure(error)
         }

@@ -19,6 +19,8 @@ struct Handshake {
     private enum Verdict {
         case modern(ServerDescription)
         case legacy
+        /// Nothing came within the probe's time: taken for legacy.
+        case silence
         /// A modern server that wants another revision.
         case retry(ProtocolRevision)
     }
@@ -44,10 +46,15 @@ struct Handshake {
 
     private func discover() async throws(MCPError) -> ServerDescription? {
         self.session.setProbing(true)
-        defer { self.session.setProbing(self.session.state.withLock { $0.isBroken }) }
+        var isSilent = false
+        // A server that has not answered the probe may still end because of it.
+        defer { self.session.setProbing(isSilent || self.session.state.withLock { $0.isBroken }) }
         switch try await self.probe(.latest) {
         case .modern(let description): return description
         case .legacy: return nil
+        case .silence:
+            isSilent = true
+            return nil
         case .retry(let revision):
             // Once: a server that refuses what it has just offered would keep us here for ever.
             if case .modern(let description) = try await self.probe(revision) { return description }
@@ -69,7 +76,8 @@ struct Handshake {
         } catch {
             switch error.code {
             case .serverError: return try self.verdict(on: error)
-            case .timeout where self.remaining > .zero, .badResponse, .messageTooLarge: return .legacy
+            case .timeout where self.remaining > .zero: return .silence
+            case .badResponse, .messageTooLarge: return .legacy
             case .timeout: throw self.tooLate("server/discover")
             default: throw error  // the connection is gone, or closing
             }
