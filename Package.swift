@@ -70,7 +70,9 @@ let package = Package(
         // Tests mirror Sources.
         .target(
             name: "TestSupport",
-            dependencies: ["JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost"],
+            dependencies: [
+                "CMCPProcess", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
+            ],
             path: "Tests/TestSupport",
             swiftSettings: settings
         ),

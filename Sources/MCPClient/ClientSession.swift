@@ -168,6 +168,8 @@ public final class ClientSession: Sendable {
             self.setProbing(false)
         } catch {
             result = .failure(error)
+            // An end that follows from our own verdict is no answer to the question.
+            if error.code != .connectionLost { self.setProbing(false) }
         }
         self.ready.complete(result)
         if case .failure = result { self.transport.close(.orderly) }

@@ -44,14 +44,19 @@ public enum Leftovers {
         var found: [Process] = []
         for name in StateDirectory.files(in: folder) where name.hasSuffix(".jsonl") {
             guard let journal = self.read("\(folder)/\(name)"), !journal.host.isAlive else { continue }
-            let processes = journal.isOfThisBoot ? self.survivors(of: journal, isDryRun: isDryRun) : []
-            var left: [ProcessIdentity] = []
-            if isDryRun {
-                left = processes
-            } else {
-                left = self.end(processes)
-                if left.isEmpty { unlink(journal.path) }
+            if !isDryRun {
+                // A guard that lives is cleaning up this very moment.
+                _ = ProcessIdentity.waitForEnds(journal.guards.filter(\.isAlive), milliseconds: 3000)
             }
+            var processes = self.survivors(of: journal)
+            var left = processes
+            // Who was being started at the first look is seen at the next.
+            for _ in 0..<4 where !isDryRun && !left.isEmpty {
+                _ = self.end(left)
+                left = self.survivors(of: journal)
+                processes += left.filter { !processes.contains($0) }
+            }
+            if !isDryRun, left.isEmpty { unlink(journal.path) }
             found += processes.map { Process(processID: $0.pid, host: journal.host.pid, isGone: !left.contains($0)) }
         }
         return found
@@ -70,14 +75,13 @@ public enum Leftovers {
         if isFirst { self.background.async { told(self.reap()) } }
     }
 
-    private static func survivors(of journal: Journal, isDryRun: Bool) -> [ProcessIdentity] {
-        // A guard that lives is cleaning up this very moment.
-        if !isDryRun { _ = ProcessIdentity.waitForEnds(journal.guards.filter(\.isAlive), milliseconds: 3000) }
+    private static func survivors(of journal: Journal) -> [ProcessIdentity] {
+        guard journal.isOfThisBoot else { return [] }
         let roots = (journal.guards + journal.servers).filter(\.isAlive)
         return Set(roots + roots.flatMap(\.descendants) + LaunchMark.bearers(of: journal.marks)).sorted { $0.pid < $1.pid }
     }
 
-    /// SIGTERM, a second, SIGKILL, and again for what came after the look.
+    /// SIGTERM, a second, SIGKILL.
     /// - Returns: what is still there.
     static func end(_ processes: [ProcessIdentity]) -> [ProcessIdentity] {
         guard !processes.isEmpty else { return [] }

@@ -135,19 +135,22 @@ struct PipeFaultTests {
 
     @Test("D14 D15 S22 S24 a server has descriptors 0, 1, 2 and the environment it was given, with siblings and open files around")
     func inheritance() async throws {
-        try await withZoo { zoo in
-            let leaky = open("/dev/null", O_RDONLY)
-            defer { close(leaky) }
+        await #expect(processExitsWith: .success) {
             setenv("CANARY_SECRET", "do not pass on", 1)
-            defer { unsetenv("CANARY_SECRET") }
-            let host = try await zoo.host((0..<8).map { zoo.server("s\($0)") })
-            for i in 0..<8 {
-                // 3 and 4 are the zoo's own: its log and its socket.
-                #expect(try await text(host, "s\(i)", "descriptors") == "0 1 2 3 4 ")
-                #expect(try await !text(host, "s\(i)", "environment").contains("CANARY"))
+            try await withZoo { zoo in
+                let leaky = open("/dev/null", O_RDONLY)
+                defer { close(leaky) }
+                let host = try await zoo.host((0..<8).map { zoo.server("s\($0)") })
+                for i in 0..<8 {
+                    // 3 and 4 are the zoo's own: its log and its socket.
+                    let descriptors = try await text(host, "s\(i)", "descriptors")
+                    precondition(descriptors == "0 1 2 3 4 ", descriptors)
+                    let names = try await text(host, "s\(i)", "environment")
+                    precondition(!names.contains("CANARY") && names.contains("PATH"), names)
+                }
+                let report = await host.removeServer("s0")
+                precondition(report?.rung == .endOfInput, "the end of its input reached it while the others live")
             }
-            let report = await host.removeServer("s0")
-            #expect(report?.rung == .endOfInput, "the end of its input reached it while the others live")
         }
     }
 }

@@ -185,10 +185,9 @@ struct ProcessEndFaultTests {
 
     @Test("E14 a program that calls exit with a host open: its servers are gone")
     func exitWithoutClosing() async throws {
-        try await withZoo { zoo in
-            setenv("ZOO_FOLDER", zoo.folder, 1)
+        try await withZoo(folder: "/tmp/zoo-exit-\(getpid())") { zoo in
             let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
-                let place = getenv("ZOO_FOLDER").map { String(cString: $0) } ?? ""
+                let place = "/tmp/zoo-exit-\(getppid())"
                 let host = try await MCPHost.start(
                     HostConfiguration(servers: [
                         ServerConfiguration(

@@ -26,8 +26,8 @@ public final class Zoo: Sendable {
     private let listener: Int32
     private let hosts = Locked<[MCPHost]>([])
 
-    fileprivate init() {
-        self.folder = "/tmp/zoo-\(UInt64.random(in: 0...UInt64.max))"
+    fileprivate init(_ folder: String?) {
+        self.folder = folder ?? "/tmp/zoo-\(UInt64.random(in: 0...UInt64.max))"
         mkdir(self.folder, 0o700)
         self.listener = Self.listen(at: self.folder + "/alive")
     }
@@ -133,11 +133,16 @@ public final class Zoo: Sendable {
 }
 
 /// Runs a test with a rig; afterwards all its hosts are closed and nothing of their servers may be alive.
+/// - Parameters:
+///   - folder: where the rig lives; by default a folder of its own.
+///   - sourceLocation: where the test says so.
+///   - body: the test.
 public func withZoo(
+    folder: String? = nil,
     sourceLocation: SourceLocation = #_sourceLocation,
     _ body: (Zoo) async throws -> Void
 ) async throws {
-    let zoo = Zoo()
+    let zoo = Zoo(folder)
     do {
         try await body(zoo)
         await zoo.end(sourceLocation)
