@@ -1,0 +1,424 @@
+import Foundation
+import JSON
+import Testing
+
+@testable import MCPClient
+@testable import MCPHost
+@testable import MCPStdio
+@testable import MCPTransport
+
+/// The machines of one connection, driven together in random order against a model: a million steps, no clock, no process.
+///
+/// Every request ends exactly once, every connection closes exactly once and within its bound, and nothing of an older generation
+/// reaches a newer one. A failure names its seed and prints the way there; `MCP_SEED=n swift test --filter Interleaving` walks it
+/// again.
+@Suite("Interleavings")
+struct InterleavingTests {
+    static let episodesPerCase = 250
+    static let stepsPerEpisode = 1000
+
+    @Test("F3 G1 G11 a million random steps: send, answer, cancel, time, crash, restart, close, reload", arguments: 0..<4)
+    func million(part: Int) {
+        if let seed = ProcessInfo.processInfo.environment["MCP_SEED"].flatMap({ UInt64($0) }) {
+            if part == 0 { _ = Self.walk(seed, isLoud: true) }
+            return
+        }
+        var (requests, generations) = (0, 0)
+        for episode in 0..<Self.episodesPerCase {
+            guard let world = Self.walk(UInt64(part * Self.episodesPerCase + episode)) else { return }
+            requests += world.ends.count
+            generations += world.starts
+        }
+        // So that a million steps are not a million times nothing.
+        #expect(requests > 50_000)
+        #expect(generations > 5000)
+    }
+
+    /// - Returns: where it came to; nil if the model did not hold.
+    private static func walk(_ seed: UInt64, isLoud: Bool = false) -> World? {
+        var world = World(seed: seed)
+        for _ in 0..<self.stepsPerEpisode where world.problem == nil { world.step() }
+        if world.problem == nil { world.finish() }
+        if isLoud { print(world.trace.joined(separator: "\n")) }
+        guard let problem = world.problem else { return world }
+        Issue.record("seed \(seed): \(problem)\n\(world.trace.suffix(60).joined(separator: "\n"))")
+        return nil
+    }
+}
+
+/// SplitMix64.
+private struct Seeded: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var z = self.state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
+
+/// One connection after the other, as the shell around the machines would run them.
+private struct World {
+    /// What a request is called outside: a number that is never used twice.
+    typealias Key = Int
+
+    struct OnWire {
+        var generation: Int
+        var id: Int64
+        var key: Key
+    }
+
+    var random: Seeded
+    var trace: [String] = []
+    var problem: String?
+
+    var now: Duration = .zero
+    var connection = ConnectionStateMachine()
+    var restarts = RestartStateMachine(RestartPolicy())
+    var session: SessionStateMachine<Key>?
+    var teardown: TeardownStateMachine?
+    var teardownDeadline: Duration?
+    var closeBegan: Duration?
+    var readySince: Duration?
+    var restartAt: Duration?
+    /// The process and what it left: nil without one.
+    var processLives = false
+    var helpersLive = false
+    var closings = 0
+    var starts = 0
+
+    var nextKey: Key = 1
+    var ends: [Key: Int] = [:]
+    var generations: [Key: Int] = [:]
+    /// What the server has been sent, ever: it may answer any of it, at any time.
+    var wire: [OnWire] = []
+
+    static let graces = TeardownStateMachine.Graces(
+        flush: .milliseconds(500),
+        endOfInput: .seconds(2),
+        terminate: .seconds(2),
+        reap: .seconds(2)
+    )
+
+    init(seed: UInt64) { self.random = Seeded(state: seed) }
+
+    private mutating func say(_ text: String) { self.trace.append("\(self.now) \(text)") }
+
+    private mutating func fail(_ text: String) { self.problem = self.problem ?? text }
+
+    // MARK: Steps
+
+    mutating func step() {
+        if self.connection.state == .closed { return self.reload() }
+        if self.session == nil, Bool.random(using: &self.random) {
+            self.pass(.seconds(1))
+            return self.start()
+        }
+        switch UInt.random(in: 0..<100, using: &self.random) {
+        case 0..<28: self.send()
+        case 28..<48: self.answer()
+        case 48..<54: self.answerAgain()
+        case 54..<60: self.cancel()
+        case 60..<66: self.progress()
+        case 66..<72: self.pass(.milliseconds(Int.random(in: 1...400, using: &self.random)))
+        case 72..<74: self.pass(.seconds(Int.random(in: 1...100, using: &self.random)))
+        case 74..<80: self.becomeReady()
+        case 80..<84: self.crash()
+        case 84..<86: self.busy()
+        case 86..<90: self.helpersEnd()
+        case 90..<92: self.outputBreaks()
+        case 92..<97: self.start()
+        case 97..<98: self.close(.orderly)
+        case 98..<99: self.close(.force)
+        default: self.reload()
+        }
+    }
+
+    private mutating func start() {
+        guard self.connection.state == .idle || (self.connection.state == .waiting && self.now >= self.restartAt ?? .zero)
+            || (self.connection.state == .closing && self.session == nil)
+        else { return }
+        self.apply(self.connection.start())
+    }
+
+    private mutating func apply(_ action: ConnectionStateMachine.StartAction) {
+        switch action {
+        case .connect(let generation, _):
+            self.say("start #\(generation)")
+            if !(self.session == nil && !self.processLives) { self.fail("a second process beside the first") }
+            self.restarts.started(now: self.now)
+            self.starts += 1
+            self.session = SessionStateMachine(limits: .init(inFlight: 4, waiting: 6))
+            self.teardown = TeardownStateMachine(graces: Self.graces)
+            self.teardownDeadline = nil
+            self.processLives = true
+            self.helpersLive = Bool.random(using: &self.random)
+            self.readySince = nil
+        case .finish:
+            self.say("closed")
+            self.closings += 1
+            if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
+        }
+    }
+
+    private mutating func becomeReady() {
+        guard self.session?.isBroken == false else { return }
+        // The handshake of some generation reports, perhaps one that is long over.
+        let generation = max(1, self.connection.generation - Int.random(in: 0...1, using: &self.random))
+        let before = self.connection.state
+        if self.connection.becameReady(generation) {
+            self.say("ready #\(generation)")
+            if !(generation == self.connection.generation) { self.fail("an older generation became ready") }
+            if !(before == .starting) { self.fail("ready while \(before)") }
+            self.readySince = self.now
+        }
+    }
+
+    private mutating func send() {
+        guard self.session != nil else { return }
+        let key = self.nextKey
+        self.nextKey += 1
+        self.ends[key] = 0
+        self.generations[key] = self.connection.generation
+        guard let id = self.session?.takeID() else { return }
+        if Int.random(in: 0..<40, using: &self.random) == 0, let ending = self.session?.cancelled(id) {
+            self.end(ending)  // cancelled between number and start: nothing may come of it here
+            self.fail("a request ended that had not begun")
+        }
+        let patience = SessionStateMachine<Key>.Patience(
+            idle: .milliseconds(Int.random(in: 1...60_000, using: &self.random)),
+            hard: .milliseconds(Int.random(in: 1...600_000, using: &self.random))
+        )
+        self.say("send \(id) for \(key)")
+        switch self.session?.start(id, key, "{}", patience: patience, now: self.now) {
+        case .send: self.wire.append(OnWire(generation: self.connection.generation, id: id, key: key))
+        case .wait, nil: self.waiting[id] = key
+        case .refuse(let key, _): self.ends[key, default: 0] += 1
+        }
+    }
+
+    /// Numbers of requests that have not left yet.
+    private var waiting: [Int64: Key] = [:]
+
+    private mutating func sendNext() {
+        while let (id, _) = self.session?.nextToSend() {
+            guard let key = self.waiting.removeValue(forKey: id) else {
+                return self.fail("\(id) was sent, but does not wait")
+            }
+            self.say("send on \(id)")
+            self.wire.append(OnWire(generation: self.connection.generation, id: id, key: key))
+        }
+    }
+
+    private mutating func answer() {
+        guard !self.wire.isEmpty, self.processLives else { return }
+        let current = self.wire.indices.suffix(8).randomElement(using: &self.random) ?? 0
+        let entry = self.wire[current]
+        // What an older process was sent comes from nowhere: its numbers mean somebody else now, so it cannot be told apart on the
+        // wire. The shell never delivers it, because a transport belongs to one generation.
+        guard entry.generation == self.connection.generation else { return }
+        self.say("answer \(entry.id)")
+        if let ending = self.session?.answered(.integer(entry.id)) {
+            if !(ending.waiter == entry.key) { self.fail("the answer to \(entry.key) went to \(ending.waiter)") }
+            self.end(ending)
+        }
+        self.sendNext()
+    }
+
+    private mutating func answerAgain() {
+        guard self.processLives else { return }
+        let id = Int64.random(in: -2...Int64(self.nextKey + 2), using: &self.random)
+        let known = self.wire.last { $0.generation == self.connection.generation && $0.id == id }
+        if let ending = self.session?.answered(.string("\(id)")) {
+            self.say("stray answer \(id)")
+            if !(known?.key == ending.waiter) { self.fail("a stray answer \(id) ended \(ending.waiter)") }
+            self.end(ending)
+        }
+        self.sendNext()
+    }
+
+    private mutating func cancel() {
+        guard let entry = self.wire.suffix(12).randomElement(using: &self.random),
+            entry.generation == self.connection.generation
+        else { return }
+        self.say("cancel \(entry.id)")
+        if let ending = self.session?.cancelled(entry.id) { self.end(ending) }
+        self.session?.forget(entry.id)
+        self.sendNext()
+    }
+
+    private mutating func progress() {
+        guard let entry = self.wire.suffix(12).randomElement(using: &self.random) else { return }
+        let value = Double.random(in: 0..<100, using: &self.random)
+        if let key = self.session?.progressed(entry.id, value, now: self.now), entry.generation == self.connection.generation {
+            if !(key == entry.key) { self.fail("progress of \(entry.key) was told to \(key)") }
+        }
+    }
+
+    private mutating func busy() {
+        guard let entry = self.wire.last, entry.generation == self.connection.generation, self.session?.isBroken == false else {
+            return
+        }
+        if Bool.random(using: &self.random), self.ends[entry.key] == 0 {
+            self.say("busy \(entry.id)")
+            self.session?.sendRefused(entry.id, "{}")
+            self.waiting[entry.id] = entry.key
+            self.wire.removeLast()
+        } else {
+            self.session?.drained()
+            self.sendNext()
+        }
+    }
+
+    private mutating func end(_ ending: SessionStateMachine<Key>.Ending) {
+        self.ends[ending.waiter, default: 0] += 1
+        if !(self.ends[ending.waiter] == 1) { self.fail("request \(ending.waiter) ended \(self.ends[ending.waiter] ?? 0) times") }
+        if !(self.generations[ending.waiter] == self.connection.generation) { self.fail("request \(ending.waiter) of an older generation ended in a newer one") }
+        self.waiting[ending.id] = nil
+    }
+
+    // MARK: Time
+
+    private mutating func pass(_ time: Duration) {
+        self.now += time
+        for (ending, _) in self.session?.expire(now: self.now) ?? [] { self.end(ending) }
+        self.sendNext()
+        while let deadline = self.teardownDeadline, deadline <= self.now, let actions = self.teardown?.timeout() {
+            self.teardownDeadline = nil
+            self.perform(actions, at: deadline)
+        }
+    }
+
+    // MARK: Ends
+
+    private mutating func breakSession(_ code: MCPError.Code) {
+        guard let endings = self.session?.broke(MCPError(code, "gone")) else { return }
+        for ending in endings { self.end(ending) }
+        _ = self.connection.broke(self.connection.generation)
+    }
+
+    private mutating func outputBreaks() {
+        guard self.processLives, self.session?.isBroken == false else { return }
+        self.say("output breaks")
+        self.breakSession(.connectionLost)
+        self.closeTransport(.orderly)
+    }
+
+    private mutating func crash() {
+        guard self.processLives else { return }
+        self.say("process ends")
+        self.processLives = false
+        self.breakSession(.connectionLost)
+        let remainder: TeardownStateMachine.Remainder = self.helpersLive ? .helpers : [.nobody, .keeper].randomElement(using: &self.random) ?? .nobody
+        if let actions = self.teardown?.leaderEnded(remainder: remainder) { self.perform(actions, at: self.now) }
+    }
+
+    private mutating func helpersEnd() {
+        guard self.session != nil, !self.processLives else { return }
+        self.helpersLive = false
+        if let actions = self.teardown?.othersEnded() { self.perform(actions, at: self.now) }
+    }
+
+    private mutating func closeTransport(_ manner: CloseManner) {
+        if self.closeBegan == nil { self.closeBegan = self.now }
+        if let actions = self.teardown?.close(manner, hasUnsent: Bool.random(using: &self.random)) { self.perform(actions, at: self.now) }
+    }
+
+    private mutating func close(_ manner: CloseManner) {
+        self.say("close \(manner)")
+        switch self.connection.close(manner) {
+        case .nothing: break
+        case .wait, .wake: self.apply(self.connection.start())
+        case .closeSession(let manner):
+            self.breakSession(.hostClosed)
+            self.closeTransport(manner)
+        }
+    }
+
+    private mutating func perform(_ actions: [TeardownStateMachine.Action], at time: Duration) {
+        for action in actions {
+            switch action {
+            case .closeInput, .signalGroup: break
+            case .arm(let delay): self.teardownDeadline = time + delay
+            case .disarm: self.teardownDeadline = nil
+            case .finish: self.transportEnds(at: time)
+            }
+        }
+    }
+
+    private mutating func transportEnds(at time: Duration) {
+        let bound = Self.graces.flush + Self.graces.endOfInput + Self.graces.terminate + Self.graces.reap
+        if let began = self.closeBegan {
+            // The reaping of a group comes on top of that of its leader.
+            let most = bound + Self.graces.terminate + Self.graces.reap
+            if !(time - began <= most) { self.fail("closing took \(time - began)") }
+        }
+        self.breakSession(.hostClosed)
+        let pending = self.session?.pendingCount ?? 0
+        if !(pending == 0) { self.fail("\(pending) requests outlive their connection") }
+        self.session = nil
+        self.teardown = nil
+        self.processLives = false
+        self.closeBegan = nil
+        self.waiting = [:]
+        let stale = self.connection.generation - 1
+        if stale > 0 {
+            let before = self.connection.state
+            _ = self.connection.ended(stale, duringProbe: true)
+            if !(self.connection.state == before) { self.fail("the end of an older generation changed the newer one") }
+        }
+        let isProbe = self.readySince == nil && Int.random(in: 0..<10, using: &self.random) == 0
+        switch self.connection.ended(self.connection.generation, duringProbe: isProbe) {
+        case .finish:
+            self.say("closed")
+            self.closings += 1
+            if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
+        case .connect(let generation, let legacyOnly): self.apply(.connect(generation: generation, legacyOnly: legacyOnly))
+        case .decide:
+            let readyFor = self.readySince.map { time - $0 }
+            switch self.restarts.died(now: self.now, readyFor: readyFor, random: .random(in: 0..<1, using: &self.random)) {
+            case .restart(let delay):
+                self.say("restart in \(delay)")
+                if !(delay >= .zero && delay <= .seconds(45)) { self.fail("a restart after \(delay)") }
+                self.restartAt = self.now + delay
+                if !(self.connection.wait()) { self.fail("it cannot wait for its restart") }
+            case .giveUp, .stayDown:
+                self.say("gives up")
+                self.connection.giveUp()
+                self.closings += 1
+                if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
+            }
+        }
+    }
+
+    /// The configuration was read again: this connection goes, another one comes.
+    private mutating func reload() {
+        self.say("reload")
+        self.close(.orderly)
+        self.drive()
+        self.connection = ConnectionStateMachine()
+        self.restarts = RestartStateMachine(RestartPolicy())
+        self.closings = 0
+        self.wire = []
+    }
+
+    /// Time passes until the connection is closed: with nobody's help, within the bound.
+    private mutating func drive() {
+        var rounds = 0
+        while self.connection.state != .closed, self.problem == nil {
+            self.pass(.seconds(2))
+            rounds += 1
+            if !(rounds < 10) { self.fail("not closed after \(rounds * 2) s, still \(self.connection.state)") }
+        }
+        if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
+    }
+
+    mutating func finish() {
+        self.reload()
+        for (key, count) in self.ends where count != 1 {
+            self.fail("request \(key) ended \(count) times")
+        }
+    }
+}
