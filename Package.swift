@@ -40,9 +40,10 @@ let package = Package(
         .target(name: "MCPTypes", dependencies: ["JSON"], swiftSettings: settings),
         // 2: how bytes travel
         .target(name: "MCPTransport", dependencies: ["JSON", "MCPTypes"], swiftSettings: settings),
+        // mcp-guard is built with it, and found at run time.
         .target(
             name: "MCPStdio",
-            dependencies: ["CMCPProcess", "JSON", "MCPTransport", "mcp-guard"],  // mcp-guard: built with it, found at run time
+            dependencies: ["CMCPProcess", "JSON", "MCPTransport", "mcp-guard"],
             swiftSettings: settings
         ),
         // 3: one conversation
@@ -124,3 +125,20 @@ let package = Package(
         ),
     ]
 )
+
+// Scripts/fuzz.sh sets this, and builds with --sanitize=fuzzer: these programs have no main of their own.
+if Context.environment["MCP_HOST_FUZZ"] != nil {
+    for (name, dependencies) in [
+        ("json", ["JSON"]), ("framing", ["JSON", "MCPTransport"]),
+        ("session", ["JSON", "MCPTypes", "MCPTransport", "MCPClient"]),
+    ] {
+        package.targets.append(
+            .executableTarget(
+                name: "fuzz-\(name)",
+                dependencies: dependencies.map { .byName(name: $0) },
+                path: "Fuzz/\(name)",
+                swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])]
+            )
+        )
+    }
+}

@@ -12,15 +12,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export MCP_HOST_STATE=$work/state  # the next start must not clean up what this one left
 
-# Every process of a round carries its mark in the environment.
+# Every process of a round carries its mark in the environment; a process that is a zombie has none.
 left() {
-  local count=0 file
-  for file in /proc/[0-9]*/environ; do
-    if grep -qz "^KILL_ROUND=$1\$" "$file" 2> /dev/null && [ "$(cut -d' ' -f1 < "${file%environ}cmdline" | tr -d '\0' | wc -c)" -gt 0 ]; then
-      count=$((count + 1))
-    fi
-  done
-  echo $count
+  { grep -lz "^KILL_ROUND=$1\$" /proc/[0-9]*/environ 2> /dev/null || true; } | wc -l
 }
 
 configure() {

@@ -99,7 +99,9 @@ public final class Connection: Sendable {
         }
         _ = try result.get()
         let (session, state, later) = self.state.withLock { ($0.session, $0.machine.state, $0.failure) }
-        if let session, state == .ready, session.broken.value != nil, self.lose(session) { return try await self.session() }
+        if let session, state == .ready, session.broken.value != nil, self.lose(session) {
+            return try await self.session()
+        }
         if let session, state == .ready || state == .closing { return session }
         throw later ?? MCPError(.hostClosed, "the connection is closed", server: self.name)
     }
@@ -107,7 +109,9 @@ public final class Connection: Sendable {
     /// Waits until the loss of a session is known here too.
     /// - Returns: whether another one will follow.
     func waitForLoss(of session: ClientSession) async -> Bool {
-        guard self.configuration.restart.isEnabled, await session.broken.waitUnlessCancelled() != nil else { return false }
+        guard self.configuration.restart.isEnabled, await session.broken.waitUnlessCancelled() != nil else {
+            return false
+        }
         self.lose(session)
         return true
     }

@@ -40,7 +40,11 @@ final class HostRoot: Sendable {
         self.configuration = configuration
         self.context = HostContext(
             accounts: ResourceAccounts(),
-            journal: LifecycleJournal(capacity: configuration.journalCapacity, timekeeper: configuration.timekeeper, log: configuration.lifecycleLog),
+            journal: LifecycleJournal(
+                capacity: configuration.journalCapacity,
+                timekeeper: configuration.timekeeper,
+                log: configuration.lifecycleLog
+            ),
             timekeeper: configuration.timekeeper
         )
         (self.arrivals, self.arrival) = AsyncStream.makeStream()
@@ -64,7 +68,10 @@ final class HostRoot: Sendable {
         if self.configuration.reapsLeftovers {
             Leftovers.reapOnce { [journal = self.context.journal] found in
                 for process in found where process.isGone {
-                    journal.note("reaped", cause: "process \(process.processID), left by the killed host \(process.host)")
+                    journal.note(
+                        "reaped",
+                        cause: "process \(process.processID), left by the killed host \(process.host)"
+                    )
                 }
             }
         }

@@ -55,7 +55,8 @@ public final class LifecycleLog: Sendable {
         var object: JSONObject = [
             "time": .number(JSONNumber(Int64(clock.tv_sec) * 1_000_000 + Int64(clock.tv_nsec / 1000))),
             "host": .number(JSONNumber(Int64(getpid()))), "generation": .number(JSONNumber(Int64(entry.generation))),
-            "event": .string(entry.event), "cause": .string(String(entry.cause.prefix(4096))), "task": .string(entry.task),
+            "event": .string(entry.event), "cause": .string(String(entry.cause.prefix(4096))),
+            "task": .string(entry.task),
         ]
         if let server = entry.server { object["server"] = .string(server) }
         let line = Array("\(RawJSON(encoding: object))\n".utf8)
@@ -84,7 +85,8 @@ public final class LifecycleLog: Sendable {
     }
 
     private static func event(_ value: JSONValue) -> Event? {
-        guard let time = value["time"]?.int64, let host = value["host"]?.int64, let event = value["event"]?.string else {
+        guard let time = value["time"]?.int64, let host = value["host"]?.int64, let event = value["event"]?.string
+        else {
             return nil
         }
         return Event(

@@ -26,7 +26,9 @@ public final class MCPHost: Sendable {
         self.root = HostRoot(configuration)
         self.logger = logger
         for server in configuration.servers { self.addAtStart(server) }
-        if configuration.servers.contains(where: \.isSubprocess), GuardProgram.path == nil, Self.firstUnguarded.complete(()) {
+        if configuration.servers.contains(where: \.isSubprocess), GuardProgram.path == nil,
+            Self.firstUnguarded.complete(())
+        {
             logger.warning(
                 """
                 mcp-guard was not found beside this program: servers would survive if the host were killed, until the next host \

@@ -88,7 +88,8 @@ public struct ServerConfiguration: Sendable {
     var surroundings: String? {
         guard case .stdio(let launch) = self.endpoint.kind else { return nil }
         let directory = launch.workingDirectory ?? "the host's directory"
-        return "started as: \(self.endpointDescription)\nin: \(directory), with PATH=\(launch.environment["PATH"] ?? "")"
+        return
+            "started as: \(self.endpointDescription)\nin: \(directory), with PATH=\(launch.environment["PATH"] ?? "")"
     }
 
     private static func masked(_ arguments: [String]) -> [String] {

@@ -180,7 +180,9 @@ extension ServerLaunch {
         _ = mcp_send(keeper.control, &go, 1)
         var event = mcp_guard_event()
         var count: Int
-        repeat { count = read(keeper.control, &event, MemoryLayout.size(ofValue: event)) } while count < 0 && errno == EINTR
+        repeat {
+            count = read(keeper.control, &event, MemoryLayout.size(ofValue: event))
+        } while count < 0 && errno == EINTR
         if count == MemoryLayout.size(ofValue: event), event.kind == Int32(MCP_GUARD_STARTED) {
             process.pid = event.value
             _ = mcp_set_nonblocking(keeper.control)
@@ -188,7 +190,8 @@ extension ServerLaunch {
         }
         var status: Int32 = 0
         while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
-        return count == MemoryLayout.size(ofValue: event) ? self.explain(event.value) : "mcp-guard ended before its server was there"
+        return count == MemoryLayout.size(ofValue: event)
+            ? self.explain(event.value) : "mcp-guard ended before its server was there"
     }
 
     private func failure(_ message: String) -> MCPError { MCPError(.launchFailed, message) }

@@ -78,7 +78,9 @@ public enum Leftovers {
     private static func survivors(of journal: Journal) -> [ProcessIdentity] {
         guard journal.isOfThisBoot else { return [] }
         let roots = (journal.guards + journal.servers).filter(\.isAlive)
-        return Set(roots + roots.flatMap(\.descendants) + LaunchMark.bearers(of: journal.marks)).sorted { $0.pid < $1.pid }
+        return Set(roots + roots.flatMap(\.descendants) + LaunchMark.bearers(of: journal.marks)).sorted {
+            $0.pid < $1.pid
+        }
     }
 
     /// SIGTERM, a second, SIGKILL.

@@ -45,7 +45,9 @@ struct ProcessIdentity: Sendable, Hashable {
         var list: UnsafeMutablePointer<mcp_process>?
         let count = mcp_process_descendants(self.pid, &list)
         defer { free(list) }
-        return UnsafeBufferPointer(start: list, count: max(0, count)).map { ProcessIdentity(pid: $0.pid, start: $0.start) }
+        return UnsafeBufferPointer(start: list, count: max(0, count)).map {
+            ProcessIdentity(pid: $0.pid, start: $0.start)
+        }
     }
 
     /// All living processes for which a condition holds.

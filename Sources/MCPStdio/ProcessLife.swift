@@ -106,7 +106,11 @@ final class ProcessLife: @unchecked Sendable {
             // No descriptor left to watch it with: it cannot be looked after, so it must not run.
             self.signalAll(SIGKILL)
             self.io.execute { scratch in
-                if self.keeper == nil { self.processEnded(scratch, mayWait: true) } else { self.keeperEnded(scratch, mayWait: true) }
+                if self.keeper == nil {
+                    self.processEnded(scratch, mayWait: true)
+                } else {
+                    self.keeperEnded(scratch, mayWait: true)
+                }
             }
             return
         }

@@ -31,7 +31,7 @@ public struct LineFramer: ~Copyable {
     private var lineLength = 0
 
     /// A framer at the start of a stream.
-    /// - Parameter limit: bytes that a message may have, without its line break.
+    /// - Parameter limit: bytes that a line may have, without its line break.
     public init(limit: Int) { self.limit = limit }
 
     /// Takes the next bytes of the stream.
@@ -97,17 +97,16 @@ public struct LineFramer: ~Copyable {
             if Self.startsMessage(line[range.lowerBound]) {
                 emit(.message(RawJSON(storage: storage, range: range)))
             } else {
-                emit(.stray(Self.start(of: line), size: size))
+                emit(.stray(Self.start(of: UnsafeRawBufferPointer(rebasing: line[range])), size: size))
             }
         }
     }
 
     private func finish(_ line: UnsafeRawBufferPointer, size: Int, _ emit: (Frame) -> Void) {
+        if size > self.limit { return emit(.oversized(Self.start(of: line), size: size)) }
         guard let range = Self.trimmed(line) else { return }
         let text = UnsafeRawBufferPointer(rebasing: line[range])
-        if text.count > self.limit {
-            emit(.oversized(Self.start(of: text), size: size))
-        } else if Self.startsMessage(text[0]) {
+        if Self.startsMessage(text[0]) {
             emit(.message(RawJSON(ByteStorage(copying: text))))
         } else {
             emit(.stray(Self.start(of: text), size: size))

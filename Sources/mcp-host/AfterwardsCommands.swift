@@ -19,7 +19,9 @@ struct Why: ParsableCommand {
             for event in events { Terminal.out(Self.line(event)) }
         }
         if events.isEmpty {
-            Terminal.error("mcp-host: nothing is known of a server \"\(VisibleText.line(self.server))\"; it was never opened here")
+            Terminal.error(
+                "mcp-host: nothing is known of a server \"\(VisibleText.line(self.server))\"; it was never opened here"
+            )
             throw ExitCodes.serverUnreachable
         }
     }
@@ -35,7 +37,8 @@ struct Why: ParsableCommand {
     private static func json(_ event: LifecycleLog.Event) -> JSONValue {
         [
             "time": .number(JSONNumber(event.time)), "host": .number(JSONNumber(event.host)),
-            "server": event.server.map { .string($0) } ?? .null, "generation": .number(JSONNumber(Int64(event.generation))),
+            "server": event.server.map { .string($0) } ?? .null,
+            "generation": .number(JSONNumber(Int64(event.generation))),
             "event": .string(event.event), "cause": .string(event.cause), "task": .string(event.task),
         ]
     }
@@ -58,7 +61,8 @@ struct Reap: ParsableCommand {
         if self.json {
             let list = found.map { process -> JSONValue in
                 [
-                    "pid": .number(JSONNumber(Int64(process.processID))), "host": .number(JSONNumber(Int64(process.host))),
+                    "pid": .number(JSONNumber(Int64(process.processID))),
+                    "host": .number(JSONNumber(Int64(process.host))),
                     "gone": .bool(process.isGone),
                 ]
             }

@@ -13,7 +13,8 @@ struct BytesFaultTests {
     @Test(
         "C1 C3 C9 C13 C14 C15 C20 however it is written, the same text arrives",
         arguments: [
-            ["--banner"], ["--junk-lines", "3"], ["--one-byte"], ["--split-utf8"], ["--crlf"], ["--bom"], ["--blank"], ["--batch"],
+            ["--banner"], ["--junk-lines", "3"], ["--one-byte"], ["--split-utf8"], ["--crlf"], ["--bom"], ["--blank"],
+            ["--batch"],
             ["--bom", "--crlf", "--blank", "--junk-lines", "1"],
         ]
     )
@@ -101,11 +102,22 @@ struct BytesFaultTests {
     func malformed() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("odd"))
-            let doubled = await failure { try await host.callTool(server: "odd", name: "duplicate-key", options: .init(idleTimeout: .milliseconds(100))) }
+            let doubled = await failure {
+                try await host.callTool(
+                    server: "odd",
+                    name: "duplicate-key",
+                    options: .init(idleTimeout: .milliseconds(100))
+                )
+            }
             #expect(doubled?.code == .timeout, "a message with two ids is nobody's answer")
             for kind in 0..<20 {
                 let error = await failure {
-                    try await host.callTool(server: "odd", name: "malformed", arguments: ["n": .number(JSONNumber(Int64(kind)))], options: .init(idleTimeout: .seconds(5)))
+                    try await host.callTool(
+                        server: "odd",
+                        name: "malformed",
+                        arguments: ["n": .number(JSONNumber(Int64(kind)))],
+                        options: .init(idleTimeout: .seconds(5))
+                    )
                 }
                 #expect(error?.code != .timeout, "kind \(kind)")
             }

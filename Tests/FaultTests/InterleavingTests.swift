@@ -17,7 +17,10 @@ struct InterleavingTests {
     static let episodesPerCase = 250
     static let stepsPerEpisode = 1000
 
-    @Test("F3 G1 G11 a million random steps: send, answer, cancel, time, crash, restart, close, reload", arguments: 0..<4)
+    @Test(
+        "F3 G1 G11 a million random steps: send, answer, cancel, time, crash, restart, close, reload",
+        arguments: 0..<4
+    )
     func million(part: Int) {
         if let seed = ProcessInfo.processInfo.environment["MCP_SEED"].flatMap({ UInt64($0) }) {
             if part == 0 { _ = Self.walk(seed, isLoud: true) }
@@ -137,8 +140,9 @@ private struct World {
     }
 
     private mutating func start() {
-        guard self.connection.state == .idle || (self.connection.state == .waiting && self.now >= self.restartAt ?? .zero)
-            || (self.connection.state == .closing && self.session == nil)
+        guard
+            self.connection.state == .idle || (self.connection.state == .waiting && self.now >= self.restartAt ?? .zero)
+                || (self.connection.state == .closing && self.session == nil)
         else { return }
         self.apply(self.connection.start())
     }
@@ -252,13 +256,17 @@ private struct World {
     private mutating func progress() {
         guard let entry = self.wire.suffix(12).randomElement(using: &self.random) else { return }
         let value = Double.random(in: 0..<100, using: &self.random)
-        if let key = self.session?.progressed(entry.id, value, now: self.now), entry.generation == self.connection.generation {
+        if let key = self.session?.progressed(entry.id, value, now: self.now),
+            entry.generation == self.connection.generation
+        {
             if !(key == entry.key) { self.fail("progress of \(entry.key) was told to \(key)") }
         }
     }
 
     private mutating func busy() {
-        guard let entry = self.wire.last, entry.generation == self.connection.generation, self.session?.isBroken == false else {
+        guard let entry = self.wire.last, entry.generation == self.connection.generation,
+            self.session?.isBroken == false
+        else {
             return
         }
         if Bool.random(using: &self.random), self.ends[entry.key] == 0 {
@@ -274,8 +282,12 @@ private struct World {
 
     private mutating func end(_ ending: SessionStateMachine<Key>.Ending) {
         self.ends[ending.waiter, default: 0] += 1
-        if !(self.ends[ending.waiter] == 1) { self.fail("request \(ending.waiter) ended \(self.ends[ending.waiter] ?? 0) times") }
-        if !(self.generations[ending.waiter] == self.connection.generation) { self.fail("request \(ending.waiter) of an older generation ended in a newer one") }
+        if !(self.ends[ending.waiter] == 1) {
+            self.fail("request \(ending.waiter) ended \(self.ends[ending.waiter] ?? 0) times")
+        }
+        if !(self.generations[ending.waiter] == self.connection.generation) {
+            self.fail("request \(ending.waiter) of an older generation ended in a newer one")
+        }
         self.waiting[ending.id] = nil
     }
 
@@ -311,7 +323,8 @@ private struct World {
         self.say("process ends")
         self.processLives = false
         self.breakSession(.connectionLost)
-        let remainder: TeardownStateMachine.Remainder = self.helpersLive ? .helpers : [.nobody, .keeper].randomElement(using: &self.random) ?? .nobody
+        let remainder: TeardownStateMachine.Remainder =
+            self.helpersLive ? .helpers : [.nobody, .keeper].randomElement(using: &self.random) ?? .nobody
         if let actions = self.teardown?.leaderEnded(remainder: remainder) { self.perform(actions, at: self.now) }
     }
 
@@ -323,7 +336,9 @@ private struct World {
 
     private mutating func closeTransport(_ manner: CloseManner) {
         if self.closeBegan == nil { self.closeBegan = self.now }
-        if let actions = self.teardown?.close(manner, hasUnsent: Bool.random(using: &self.random)) { self.perform(actions, at: self.now) }
+        if let actions = self.teardown?.close(manner, hasUnsent: Bool.random(using: &self.random)) {
+            self.perform(actions, at: self.now)
+        }
     }
 
     private mutating func close(_ manner: CloseManner) {
@@ -375,10 +390,15 @@ private struct World {
             self.say("closed")
             self.closings += 1
             if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
-        case .connect(let generation, let legacyOnly): self.apply(.connect(generation: generation, legacyOnly: legacyOnly))
+        case .connect(let generation, let legacyOnly):
+            self.apply(.connect(generation: generation, legacyOnly: legacyOnly))
         case .decide:
             let readyFor = self.readySince.map { time - $0 }
-            switch self.restarts.died(now: self.now, readyFor: readyFor, random: .random(in: 0..<1, using: &self.random)) {
+            switch self.restarts.died(
+                now: self.now,
+                readyFor: readyFor,
+                random: .random(in: 0..<1, using: &self.random)
+            ) {
             case .restart(let delay):
                 self.say("restart in \(delay)")
                 if !(delay >= .zero && delay <= .seconds(45)) { self.fail("a restart after \(delay)") }

@@ -9,12 +9,17 @@ import Testing
 /// FAULTS L and M: leaks, limits, signals.
 @Suite("Faults L, M: limits and signals")
 struct LimitFaultTests {
-    @Test("L3 L7 N2 two hundred connections, restarts among them: descriptors, threads, children as before", .timeLimit(.minutes(2)))
+    @Test(
+        "L3 L7 N2 two hundred connections, restarts among them: descriptors, threads, children as before",
+        .timeLimit(.minutes(2))
+    )
     func cycles() async {
         await #expect(processExitsWith: .success) {
             try await withZoo { zoo in
                 func round() async throws {
-                    let host = try await MCPHost.start(HostConfiguration(servers: [zoo.server("a"), zoo.server("b", "--era", "legacy")]))
+                    let host = try await MCPHost.start(
+                        HostConfiguration(servers: [zoo.server("a"), zoo.server("b", "--era", "legacy")])
+                    )
                     _ = await failure { try await text(host, "a", "kill") }
                     _ = try await text(host, "b", "echo")
                     await host.shutdown()
@@ -71,7 +76,10 @@ struct LimitFaultTests {
             under: ["/bin/sh", "-c", "ulimit -n 64; exec \"$0\" \"$@\""]
         )
         #expect(outcome.status == 4)
-        #expect(outcome.out.contains("too many open files") || outcome.error.contains("too many open files"), "\(outcome)")
+        #expect(
+            outcome.out.contains("too many open files") || outcome.error.contains("too many open files"),
+            "\(outcome)"
+        )
         #expect(outcome.out.contains("ready") && outcome.out.hasSuffix("0 processes left\n"))
     }
 
@@ -121,7 +129,11 @@ struct LimitFaultTests {
     func signalWhileStarting(round: Int) async throws {
         try await withZoo { zoo in
             let file = try ScriptedServer.file((0..<20).map { ("s\($0)", zoo.arguments("s\($0)", [])) })
-            _ = try await HostProgram.run(["-s", "TERM", "0.0\(round * 12)"], under: ["/usr/bin/timeout"], trailing: ["run", "--config", file])
+            _ = try await HostProgram.run(
+                ["-s", "TERM", "0.0\(round * 12)"],
+                under: ["/usr/bin/timeout"],
+                trailing: ["run", "--config", file]
+            )
             #expect(await zoo.waitUntilExtinct())
         }
     }
@@ -136,7 +148,10 @@ struct LimitFaultTests {
             }
             let json = try await HostProgram.run(["tools", "--report", "--json"], servers: servers)
             let teardown = try JSONValue(parsing: Array(json.out.utf8))["teardown"]
-            #expect(teardown?["clean"]?.bool == true && teardown?["servers"]?.array?.first?["helpersEnded"]?.array?.count == 1)
+            #expect(
+                teardown?["clean"]?.bool == true
+                    && teardown?["servers"]?.array?.first?["helpersEnded"]?.array?.count == 1
+            )
         }
     }
 
@@ -144,9 +159,16 @@ struct LimitFaultTests {
     func afterwards() async throws {
         try await withZoo { zoo in
             let state = ["MCP_HOST_STATE": zoo.folder + "/state"]
-            _ = try await HostProgram.run(["tools"], servers: [("bad", zoo.arguments("bad", ["--exit", "7"]))], environment: state)
+            _ = try await HostProgram.run(
+                ["tools"],
+                servers: [("bad", zoo.arguments("bad", ["--exit", "7"]))],
+                environment: state
+            )
             let why = try await HostProgram.run(["why", "bad"], environment: state)
-            #expect(why.status == 0 && why.out.contains("opening") && why.out.contains("exit status 7") && why.out.contains("third line"))
+            #expect(
+                why.status == 0 && why.out.contains("opening") && why.out.contains("exit status 7")
+                    && why.out.contains("third line")
+            )
             let json = try await HostProgram.run(["why", "bad", "--json"], environment: state)
             let events = try JSONValue(parsing: Array(json.out.utf8))["events"]?.array ?? []
             #expect(events.contains { $0["event"]?.string == "closed" })

@@ -9,7 +9,10 @@ import Testing
 /// FAULTS D: pipes, back-pressure, standard error, against real processes.
 @Suite("Faults D: pipes")
 struct PipeFaultTests {
-    @Test("D1 L1 whatever is written to standard error before the first answer, nothing stalls", arguments: ["lines", "line", "cr"])
+    @Test(
+        "D1 L1 whatever is written to standard error before the first answer, nothing stalls",
+        arguments: ["lines", "line", "cr"]
+    )
     func standardError(shape: String) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("loud", "--stderr", "3000000", "--stderr-shape", shape))
@@ -27,18 +30,28 @@ struct PipeFaultTests {
                 servers: [("loud", zoo.arguments("loud", ["--banner", "--stderr", "5000", "--junk-lines", "2"]))]
             )
             #expect(outcome.status == 0 && outcome.error == "")
-            #expect(!outcome.out.contains("eeee") && !outcome.out.contains("no message") && !outcome.out.contains("listening"))
+            #expect(
+                !outcome.out.contains("eeee") && !outcome.out.contains("no message")
+                    && !outcome.out.contains("listening")
+            )
         }
     }
 
-    @Test("D4 F10 a server that stops reading: its call times out by its own limit, the other server answers, closing is bounded")
+    @Test(
+        "D4 F10 a server that stops reading: its call times out by its own limit, the other server answers, closing is bounded"
+    )
     func stopsReading() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("stuck", "--ignore-eof"), zoo.server("good"))
             #expect(try await text(host, "stuck", "stop-reading") == "stopped")
             let big: RawJSON = ["text": .string(String(repeating: "x", count: 10 << 20))]
             let error = await failure {
-                try await host.callTool(server: "stuck", name: "echo", arguments: big, options: .init(idleTimeout: .milliseconds(200)))
+                try await host.callTool(
+                    server: "stuck",
+                    name: "echo",
+                    arguments: big,
+                    options: .init(idleTimeout: .milliseconds(200))
+                )
             }
             #expect(error?.code == .timeout)
             #expect(try await text(host, "good", "echo", ["text": "x"]) == "x")
@@ -133,7 +146,9 @@ struct PipeFaultTests {
         }
     }
 
-    @Test("D14 D15 S22 S24 a server has descriptors 0, 1, 2 and the environment it was given, with siblings and open files around")
+    @Test(
+        "D14 D15 S22 S24 a server has descriptors 0, 1, 2 and the environment it was given, with siblings and open files around"
+    )
     func inheritance() async throws {
         await #expect(processExitsWith: .success) {
             setenv("CANARY_SECRET", "do not pass on", 1)

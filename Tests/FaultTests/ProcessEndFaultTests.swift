@@ -52,7 +52,10 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E4 E19 sh, in it sh, in it a server that ignores the end of input; and a tree of five: all gone", arguments: [true, false])
+    @Test(
+        "E4 E19 sh, in it sh, in it a server that ignores the end of input; and a tree of five: all gone",
+        arguments: [true, false]
+    )
     func trees(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let words = zoo.arguments("inner", ["--ignore-eof", "--tree", "5"]).map { "'\($0)'" }.joined(separator: " ")
@@ -69,10 +72,16 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E5 E8 the leader exits, its child goes on with the pipes: the end is seen, the child is ended", arguments: [true, false])
+    @Test(
+        "E5 E8 the leader exits, its child goes on with the pipes: the end is seen, the child is ended",
+        arguments: [true, false]
+    )
     func leaderExits(isGuarded: Bool) async throws {
         try await withZoo { zoo in
-            var server = Self.guarded(zoo.server("gone", "--wrapper-exits", "--ignore-eof", "--era", "legacy"), isGuarded)
+            var server = Self.guarded(
+                zoo.server("gone", "--wrapper-exits", "--ignore-eof", "--era", "legacy"),
+                isGuarded
+            )
             server.restart = .never
             server.client.era = .legacyOnly
             let host = try await zoo.host(server)
@@ -122,7 +131,9 @@ struct ProcessEndFaultTests {
     @Test("E7 an exit is seen while a grandchild lives")
     func exitSeen() async throws {
         try await withZoo { zoo in
-            let words = zoo.arguments("child", ["--helper", "null", "--exit", "7"]).map { "'\($0)'" }.joined(separator: " ")
+            let words = zoo.arguments("child", ["--helper", "null", "--exit", "7"]).map { "'\($0)'" }.joined(
+                separator: " "
+            )
             var server = ServerConfiguration(
                 name: "brief",
                 command: "/bin/sh",
@@ -169,7 +180,10 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E10 E11 E12 E13 D14 sixty servers killed in the same moment, ten times: each status is read, nothing is left", .timeLimit(.minutes(2)))
+    @Test(
+        "E10 E11 E12 E13 D14 sixty servers killed in the same moment, ten times: each status is read, nothing is left",
+        .timeLimit(.minutes(2))
+    )
     func manyAtOnce() async throws {
         await #expect(processExitsWith: .success) {
             for _ in 0..<10 {
@@ -206,21 +220,27 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E15 E17 SIGKILL to the host, ready or at any moment before: wrappers, the deaf, daemons, all gone within 3 s", arguments: 0..<6)
+    @Test(
+        "E15 E17 SIGKILL to the host, ready or at any moment before: wrappers, the deaf, daemons, all gone within 3 s",
+        arguments: 0..<6
+    )
     func hostKilled(round: Int) async throws {
         try await withZoo { zoo in
             let words = zoo.arguments("inner", ["--ignore-eof"]).map { "'\($0)'" }.joined(separator: " ")
             let file = zoo.folder + "/mcp.json"
             func entry(_ name: String, _ switches: [String]) -> JSONValue {
                 .object([
-                    "command": .string(ScriptedServer.path), "args": .array(zoo.arguments(name, switches).map { .string($0) }),
+                    "command": .string(ScriptedServer.path),
+                    "args": .array(zoo.arguments(name, switches).map { .string($0) }),
                 ])
             }
             let configuration: JSONObject = [
                 "mcpServers": [
                     "plain": entry("plain", []), "deaf": entry("deaf", ["--ignore-eof", "--ignore-term"]),
                     "daemon": entry("daemon", ["--double-fork"]), "session": entry("session", ["--helper", "session"]),
-                    "wrapper": ["command": "/bin/sh", "args": ["-c", .string("'\(ScriptedServer.path)' \(words); true")]],
+                    "wrapper": [
+                        "command": "/bin/sh", "args": ["-c", .string("'\(ScriptedServer.path)' \(words); true")],
+                    ],
                 ]
             ]
             try "\(RawJSON(encoding: configuration))".write(toFile: file, atomically: true, encoding: .utf8)
@@ -263,7 +283,10 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E20 E21 as process 1 of its own namespace the host closes and reaps", .enabled(if: canUnshare, "needs the right to make a PID namespace"))
+    @Test(
+        "E20 E21 as process 1 of its own namespace the host closes and reaps",
+        .enabled(if: canUnshare, "needs the right to make a PID namespace")
+    )
     func processOne() async throws {
         let outcome = try await HostProgram.run(
             ["tools"],
@@ -273,7 +296,10 @@ struct ProcessEndFaultTests {
         #expect(outcome.status == 0 && outcome.out.contains("1 server closed, 0 processes left"), "\(outcome)")
     }
 
-    @Test("E22 E23 M1 SIGHUP, SIGINT and SIGTERM to the host close; the servers see the end of their input first", arguments: [SIGHUP, SIGINT, SIGTERM])
+    @Test(
+        "E22 E23 M1 SIGHUP, SIGINT and SIGTERM to the host close; the servers see the end of their input first",
+        arguments: [SIGHUP, SIGINT, SIGTERM]
+    )
     func signalled(signal: Int32) async throws {
         try await withZoo { zoo in
             let outcome = try await HostProgram.run(

@@ -8,7 +8,10 @@ import Testing
 /// FAULTS F: requests, against real processes.
 @Suite("Faults F: requests")
 struct RequestFaultTests {
-    @Test("F1 F2 F5 answers to nobody, twice, and with the number as text", arguments: ["--unknown-id", "--double-reply", "--string-id"])
+    @Test(
+        "F1 F2 F5 answers to nobody, twice, and with the number as text",
+        arguments: ["--unknown-id", "--double-reply", "--string-id"]
+    )
     func oddAnswers(animal: String) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("odd", animal, "--era", "legacy"))
@@ -120,7 +123,10 @@ struct RequestFaultTests {
         }
     }
 
-    @Test("F15 a lost answer of a read-only tool is asked for again, where the configuration allows it", arguments: [false, true])
+    @Test(
+        "F15 a lost answer of a read-only tool is asked for again, where the configuration allows it",
+        arguments: [false, true]
+    )
     func repeated(isAllowed: Bool) async throws {
         try await withZoo { zoo in
             var server = zoo.server("shop", "--read-only", "--state", zoo.folder + "/done")
@@ -151,7 +157,10 @@ struct RequestFaultTests {
         }
     }
 
-    @Test("F19 requests of the server during a call: ping is answered, what is not offered is refused", arguments: [("ping", "result"), ("sampling/createMessage", "-32601"), ("no/such", "-32601")])
+    @Test(
+        "F19 requests of the server during a call: ping is answered, what is not offered is refused",
+        arguments: [("ping", "result"), ("sampling/createMessage", "-32601"), ("no/such", "-32601")]
+    )
     func asked(method: String, expected: String) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("one", "--era", "legacy"))
@@ -165,7 +174,12 @@ struct RequestFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("one", "--era", "modern"))
             let error = await failure {
-                try await host.callTool(server: "one", name: "ask", arguments: ["text": "ping"], options: .init(idleTimeout: .milliseconds(100)))
+                try await host.callTool(
+                    server: "one",
+                    name: "ask",
+                    arguments: ["text": "ping"],
+                    options: .init(idleTimeout: .milliseconds(100))
+                )
             }
             #expect(error?.code == .timeout)
             #expect(try await text(host, "one", "echo", ["text": "x"]) == "x")

@@ -28,6 +28,22 @@ struct RestartFaultTests {
         }
     }
 
+    @Test("G5 closed by a task that is cancelled already: the whole sequence runs")
+    func cancelledCloser() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("deaf", "--ignore-eof", "--ignore-term"))
+            let closer = Task {
+                await until { Task.isCancelled }
+                await host.shutdown()
+            }
+            closer.cancel()
+            _ = await closer.value
+            let report = await host.shutdown()
+            #expect(report.servers.first?.rung == .kill)
+            #expect(zoo.events("deaf").map(\.event).suffix(2) == ["eof", "signal"])
+        }
+    }
+
     @Test("G6 closing from a progress handler does not wait for itself")
     func closesItself() async throws {
         try await withZoo { zoo in
@@ -93,7 +109,9 @@ struct RestartFaultTests {
         }
     }
 
-    @Test("G13 B17 removed at any moment of going down and coming back, forty times: nothing of it stays, nothing comes back")
+    @Test(
+        "G13 B17 removed at any moment of going down and coming back, forty times: nothing of it stays, nothing comes back"
+    )
     func removedWhileComingBack() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host()
@@ -122,7 +140,10 @@ struct RestartFaultTests {
     @Test("G16 nobody is pinged, and a server that would not answer is left alone")
     func noPings() async throws {
         try await withZoo { zoo in
-            let host = try await zoo.host(zoo.server("legacy", "--era", "legacy"), zoo.server("modern", "--era", "modern"))
+            let host = try await zoo.host(
+                zoo.server("legacy", "--era", "legacy"),
+                zoo.server("modern", "--era", "modern")
+            )
             for name in ["legacy", "modern"] {
                 _ = try await text(host, name, "echo")
                 #expect(!zoo.events(name).contains { $0.detail.contains("\"ping\"") })

@@ -8,7 +8,10 @@ import Testing
 /// FAULTS B: start and handshake, against real processes.
 @Suite("Faults B: start and handshake")
 struct StartFaultTests {
-    @Test("B1 B9 a server that never answers: one error when the budget is over, not two budgets", arguments: ["dual", "legacy"])
+    @Test(
+        "B1 B9 a server that never answers: one error when the budget is over, not two budgets",
+        arguments: ["dual", "legacy"]
+    )
     func mute(era: String) async throws {
         try await withZoo { zoo in
             var server = zoo.server("mute", "--mute", "--era", era)
@@ -16,7 +19,10 @@ struct StartFaultTests {
             server.client.probeTimeout = .milliseconds(200)
             let host = try await zoo.host(server)
             let error = try #require(host.connections.first?.failure)
-            #expect(error.code == .timeout && error.message.contains("0.3 seconds") && error.message.contains("still waiting for the answer to"))
+            #expect(
+                error.code == .timeout && error.message.contains("0.3 seconds")
+                    && error.message.contains("still waiting for the answer to")
+            )
             #expect(zoo.count("start", "mute") == 1, "a mute server is not started again by itself")
         }
     }
@@ -33,7 +39,9 @@ struct StartFaultTests {
             server.restart = .never
             let host = try await zoo.host(server)
             let message = try #require(host.connections.first?.failure).message
-            for part in ["exit status 7", "first line", "third line", "started as: ", "--token ***", "in: /tmp", "PATH="] {
+            for part in [
+                "exit status 7", "first line", "third line", "started as: ", "--token ***", "in: /tmp", "PATH=",
+            ] {
                 #expect(message.contains(part), "\(part) is missing in: \(message)")
             }
             #expect(!message.contains("hunter2"), "S23")
@@ -90,7 +98,10 @@ struct StartFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("early", "--early", "--era", "legacy"))
             #expect(try host.connection("early").status == .ready)
-            #expect(zoo.events("early").contains { $0.event == "frame" && $0.detail.contains("\"id\":\"early\"") }, "the ping was answered")
+            #expect(
+                zoo.events("early").contains { $0.event == "frame" && $0.detail.contains("\"id\":\"early\"") },
+                "the ping was answered"
+            )
         }
     }
 

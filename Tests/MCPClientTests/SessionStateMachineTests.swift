@@ -136,4 +136,35 @@ struct SessionStateMachineTests {
         #expect(ended == started)
         #expect(machine.pendingCount == 0 && machine.nextToSend() == nil)
     }
+
+    @Test("L6 a hundred thousand timeouts leave the table empty")
+    func timeouts() {
+        var machine = SessionStateMachine<Int>(limits: .init(inFlight: 1000, waiting: 10))
+        var now = Duration.zero
+        var ended = 0
+        for round in 0..<100 {
+            for i in 0..<1000 {
+                let id = machine.takeID()
+                _ = machine.start(
+                    id,
+                    round * 1000 + i,
+                    "{}",
+                    patience: .init(idle: .seconds(1), hard: .seconds(9)),
+                    now: now
+                )
+            }
+            now += .seconds(1)
+            ended += machine.expire(now: now).count
+        }
+        #expect(ended == 100_000 && machine.pendingCount == 0 && machine.nextDeadline == nil)
+    }
+
+    @Test("F16 the limit of a call counts, not the shorter one of its connection")
+    func ownLimit() {
+        var machine = SessionStateMachine<Int>(limits: .init())
+        let id = machine.takeID()
+        _ = machine.start(id, 1, "{}", patience: .init(idle: .seconds(600), hard: .seconds(600)), now: .zero)
+        #expect(machine.expire(now: .seconds(180)).isEmpty)
+        #expect(machine.answered(.integer(id))?.waiter == 1)
+    }
 }

@@ -36,7 +36,9 @@ struct RestartStateMachineTests {
         }
     }
 
-    @Test("a server that was ready for a minute starts again at once, the first time; ten minutes make its past forgotten")
+    @Test(
+        "a server that was ready for a minute starts again at once, the first time; ten minutes make its past forgotten"
+    )
     func healthy() {
         var machine = RestartStateMachine(RestartPolicy())
         machine.started(now: .zero)
@@ -47,7 +49,9 @@ struct RestartStateMachineTests {
         #expect(machine.died(now: .seconds(700), readyFor: .seconds(638), random: 0.5) == .restart(after: .zero))
     }
 
-    @Test("G15 fifty servers that died together come back apart, from the third time on no tenth of a second has a fifth of them")
+    @Test(
+        "G15 fifty servers that died together come back apart, from the third time on no tenth of a second has a fifth of them"
+    )
     func jitter() {
         var generator = SystemRandomNumberGenerator()
         var buckets: [Int: Int] = [:]
@@ -55,7 +59,10 @@ struct RestartStateMachineTests {
             var machine = RestartStateMachine(RestartPolicy())
             _ = machine.died(now: .zero, readyFor: nil, random: 0)
             _ = machine.died(now: .zero, readyFor: nil, random: 0)
-            guard let delay = Self.delay(machine.died(now: .zero, readyFor: nil, random: .random(in: 0..<1, using: &generator)))
+            guard
+                let delay = Self.delay(
+                    machine.died(now: .zero, readyFor: nil, random: .random(in: 0..<1, using: &generator))
+                )
             else { continue }
             buckets[Int(delay / .milliseconds(100)), default: 0] += 1
         }

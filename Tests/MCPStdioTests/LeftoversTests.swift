@@ -33,7 +33,9 @@ struct LeftoversTests {
     }
 
     /// Runs `body` with a state directory of its own, in a process of its own.
-    @Test("E18 only what a dead host's journal proves is ended: not another start time, not another boot, not a living host's")
+    @Test(
+        "E18 only what a dead host's journal proves is ended: not another start time, not another boot, not a living host's"
+    )
     func reap() async {
         await #expect(processExitsWith: .success) {
             let state = "/tmp/mcp-state-\(UInt64.random(in: 0...UInt64.max))"
@@ -41,7 +43,12 @@ struct LeftoversTests {
             guard let folder = StateDirectory.folder("processes"), let own = ProcessIdentity(of: getpid()) else {
                 preconditionFailure("no state directory")
             }
-            func journal(_ name: String, host: ProcessIdentity, boot: String = ProcessJournal.boot, _ server: ProcessIdentity) throws {
+            func journal(
+                _ name: String,
+                host: ProcessIdentity,
+                boot: String = ProcessJournal.boot,
+                _ server: ProcessIdentity
+            ) throws {
                 let text = """
                     {"host":\(host.pid),"start":"\(host.start)","boot":"\(boot)"}
                     {"launch":"m-\(name)","command":"0"}

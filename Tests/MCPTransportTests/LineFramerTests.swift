@@ -23,6 +23,27 @@ struct LineFramerTests {
         return result
     }
 
+    @Test("C7 eight times the line takes about eight times as long, not sixty-four")
+    func linear() {
+        func time(_ size: Int) -> Duration {
+            let chunk = [UInt8](repeating: UInt8(ascii: "x"), count: 4096)
+            let clock = ContinuousClock()
+            return clock.measure {
+                var framer = LineFramer(limit: 64 << 20)
+                var ends = 0
+                chunk.withUnsafeBytes { bytes in
+                    for _ in 0..<(size / 4096) { framer.append(bytes, emit: { _ in ends += 1 }) }
+                }
+                framer.end(emit: { _ in ends += 1 })
+                #expect(ends == 1)
+            }
+        }
+        _ = time(1 << 20)
+        let small = (0..<3).map { _ in time(2 << 20) }.min() ?? .zero
+        let large = (0..<3).map { _ in time(16 << 20) }.min() ?? .zero
+        #expect(large < small * 32, "\(small) for 2 MiB, \(large) for 16 MiB")
+    }
+
     @Test("C3 C4 C5 the same messages, however they are cut", arguments: [1, 2, 3, 7, 64, 10_000])
     func cuts(piece: Int) {
         let text = "{\"a\":1}\n[2]\r\n\n  \n\0\nlog line\n{\"b\":\"😀 é\u{2028}x\"}\n{\"last\":3}"

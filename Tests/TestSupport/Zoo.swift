@@ -84,7 +84,9 @@ public final class Zoo: Sendable {
     public func events(_ name: String) -> [Event] {
         let text = (try? String(contentsOfFile: self.log(name), encoding: .utf8)) ?? ""
         return text.split(separator: "\n").compactMap { line in
-            guard let value = try? JSONValue(parsing: Array(line.utf8)), let event = value["event"]?.string else { return nil }
+            guard let value = try? JSONValue(parsing: Array(line.utf8)), let event = value["event"]?.string else {
+                return nil
+            }
             return Event(
                 pid: Int32(value["pid"]?.int64 ?? 0),
                 event: event,
@@ -153,8 +155,11 @@ public func withZoo(
 }
 
 /// The first text of a tool's result.
-public func text(_ host: MCPHost, _ server: String, _ tool: String, _ arguments: JSONObject = [:]) async throws -> String {
-    try await host.callTool(server: server, name: tool, arguments: RawJSON(encoding: arguments)).content.first?.text ?? ""
+public func text(_ host: MCPHost, _ server: String, _ tool: String, _ arguments: JSONObject = [:]) async throws
+    -> String
+{
+    try await host.callTool(server: server, name: tool, arguments: RawJSON(encoding: arguments)).content.first?.text
+        ?? ""
 }
 
 /// The error with which something ends; nil if it succeeds.
