@@ -37,7 +37,8 @@ public final class LifecycleLog: Sendable {
     private static let names = ["events.old.jsonl", "events.jsonl"]
 
     private let folder: String
-    private let lock = Locked(())
+    /// Entries that could not be written.
+    private let lost = Locked(0)
 
     /// The log in the user's state directory; nil where there is none.
     public convenience init?() {
@@ -60,12 +61,16 @@ public final class LifecycleLog: Sendable {
         ]
         if let server = entry.server { object["server"] = .string(server) }
         let line = Array("\(RawJSON(encoding: object))\n".utf8)
-        self.lock.withLock { _ in
+        self.lost.withLock { lost in
             let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW
             let descriptor = open(self.path(1), flags, 0o600)
-            guard descriptor >= 0 else { return }
+            guard descriptor >= 0 else {
+                lost += 1
+                return
+            }
             defer { _ = close(descriptor) }
-            _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            let written = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            if written < line.count { lost += 1 }
             var info = stat()
             if fstat(descriptor, &info) == 0, info.st_size > Self.maximumSize { rename(self.path(1), self.path(0)) }
         }
