@@ -55,7 +55,9 @@ func conclude(_ samples: [Sample]) {
     let meanSize = steady.reduce(0) { $0 + Double($1.kilobytes) } / count
     let above = steady.reduce(0) { $0 + ($1.seconds - meanTime) * (Double($1.kilobytes) - meanSize) }
     let below = steady.reduce(0) { $0 + ($1.seconds - meanTime) * ($1.seconds - meanTime) }
-    print("{\"slope_kb_per_hour\":\(Int(above / max(below, 1e-9) * 3600)),\"seconds\":\(Int(samples.last?.seconds ?? 0))}")
+    print(
+        "{\"slope_kb_per_hour\":\(Int(above / max(below, 1e-9) * 3600)),\"seconds\":\(Int(samples.last?.seconds ?? 0))}"
+    )
 }
 
 func server(_ name: String, _ zoo: String, _ switches: [String] = []) -> ServerConfiguration {
@@ -93,7 +95,11 @@ func calls(_ zoo: String, _ count: Int) async throws {
                 group.addTask {
                     for i in 0..<(count / 50 / 64 + 1) {
                         let text = "\(worker) \(i)"
-                        let result = try? await host.callTool(server: "s", name: "echo", arguments: ["text": .string(text)])
+                        let result = try? await host.callTool(
+                            server: "s",
+                            name: "echo",
+                            arguments: ["text": .string(text)]
+                        )
                         precondition(result?.content.first?.text == text)
                     }
                 }
@@ -130,7 +136,11 @@ func measure(_ host: MCPHost, _ name: String, for time: Duration) async -> Doubl
                 while ContinuousClock.now < end {
                     number += 1
                     let start = ContinuousClock.now
-                    let result = try? await host.callTool(server: "good\(i)", name: "echo", arguments: ["text": .string("\(number)")])
+                    let result = try? await host.callTool(
+                        server: "good\(i)",
+                        name: "echo",
+                        arguments: ["text": .string("\(number)")]
+                    )
                     precondition(result?.content.first?.text == "\(number)", "a reply of good\(i) was lost")
                     await latencies.add(ContinuousClock.now - start)
                     try? await Task.sleep(for: .milliseconds(2))  // the pace of the load, not a wait for anything
@@ -146,12 +156,15 @@ func measure(_ host: MCPHost, _ name: String, for time: Duration) async -> Doubl
 /// Every kind of bad server, each kept busy at being bad.
 func misbehave(_ host: MCPHost, _ zoo: String, _ kind: Int) async {
     let start: [[String]] = [
-        ["--mute"], ["--exit", "7"], ["--junk", "4000000"], ["--endless", "67108864"], ["--stderr", "50000000"], ["--lsp"],
-        ["--storm", "200000", "--era", "legacy"], ["--buffered"], ["--one-byte"], ["--wrapper-exits", "--ignore-eof"], ["--double-fork"],
+        ["--mute"], ["--exit", "7"], ["--junk", "4000000"], ["--endless", "67108864"], ["--stderr", "50000000"],
+        ["--lsp"],
+        ["--storm", "200000", "--era", "legacy"], ["--buffered"], ["--one-byte"], ["--wrapper-exits", "--ignore-eof"],
+        ["--double-fork"],
         ["--bad-utf8"], ["--unknown-id"], ["--double-reply"], ["--ignore-eof", "--ignore-term"], ["--deep", "100000"],
     ]
     let calls: [(String, RawJSON)] = [
-        ("flood", ["n": 200_000]), ("big", ["n": 15_000_000]), ("kill", [:]), ("close-output", [:]), ("stop-reading", [:]),
+        ("flood", ["n": 200_000]), ("big", ["n": 15_000_000]), ("kill", [:]), ("close-output", [:]),
+        ("stop-reading", [:]),
         ("hang", [:]), ("stop-self", [:]), ("big", ["n": 20_000_000]),
     ]
     let name = "bad\(kind)"
