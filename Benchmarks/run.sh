@@ -14,6 +14,8 @@ $pin "$bin/stdio-bench" calls "$bin/echo-server"
 for bytes in 1000000 10000000; do $pin "$bin/stdio-bench" big "$bin/echo-server" $bytes; done
 echo "== servers opened and closed"
 for count in 1 16 64; do $pin "$bin/stdio-bench" fleet "$bin/echo-server" $count; done
+echo "== the same without mcp-guard"
+for count in 1 16 64; do MCP_GUARD='' $pin "$bin/stdio-bench" fleet "$bin/echo-server" $count; done
 shared=${MCP_SHARED:-../../shared}/bench
 if [ -f "$shared/cload.c" ] && command -v cc > /dev/null; then
   echo "== the C client on the same servers"

@@ -12,17 +12,16 @@ if [ -n "${3:-}" ]; then
 fi
 swift build --build-tests ${options[@]+"${options[@]}"} 2>&1 | tail -1
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 for ((round = 1; round <= times; round++)); do
-  if ! SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$workers swift test --skip-build --filter "LifecycleLaw|FaultTests|MCPStdioTests" ${options[@]+"${options[@]}"} > "$log" 2>&1; then
-    cat "$log"
-    echo "round $round of $times failed"
-    exit 1
-  fi
-  if grep -qE "WARNING: ThreadSanitizer|ERROR: AddressSanitizer" "$log"; then
-    cat "$log"
-    echo "round $round of $times has reports of the sanitizer"
+  status=0
+  SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH=$workers swift test --skip-build --filter "LifecycleLaw|FaultTests|MCPStdioTests" \
+    ${options[@]+"${options[@]}"} > "$log" 2>&1 || status=$?
+  reports="WARNING: ThreadSanitizer|ERROR: AddressSanitizer"
+  if [ $status -ne 0 ] || grep -qE "$reports" "$log"; then
+    grep -E "recorded an issue|error:|✘|$reports" -A2 "$log" | head -60 || true
+    echo "round $round of $times failed with status $status; all of its output: $log"
     exit 1
   fi
 done
+rm -f "$log"
 echo "$times rounds passed"

@@ -16,7 +16,8 @@ extension HostConfiguration {
 
     /// Reads a file of the `mcpServers` form: `command`, `args`, `env`, `cwd`, with `${VAR}` and `${VAR:-default}` in each of them.
     ///
-    /// Members that other clients put there are ignored. `"disabled": true` leaves a server out.
+    /// Members that other clients put there are ignored. `"disabled": true` leaves a server out, `"restart": false` leaves it closed
+    /// when it ends, `"keepsDaemons": true` spares daemons that it leaves on purpose (E6).
     /// - Parameters:
     ///   - path: the file.
     ///   - environment: where variables come from; by default this process's environment.
@@ -138,7 +139,7 @@ private struct ConfigurationParser {
         }
         var directory: String?
         if let cwd = object["cwd"], cwd != .null { directory = try self.text(cwd, "\(place).cwd") }
-        return ServerConfiguration(
+        var configuration = ServerConfiguration(
             name: name,
             endpoint: .stdio(
                 ServerLaunch(
@@ -149,6 +150,15 @@ private struct ConfigurationParser {
                 )
             )
         )
+        if try self.flag(object, "restart", place) == false { configuration.restart = .never }
+        configuration.stdio.keepsDaemons = try self.flag(object, "keepsDaemons", place) ?? false
+        return configuration
+    }
+
+    private func flag(_ object: JSONObject, _ name: String, _ place: String) throws(MCPError) -> Bool? {
+        guard let value = object[name], value != .null else { return nil }
+        guard let bool = value.bool else { throw self.invalid("\(place).\(name)", "expected true or false, found \(value.kind)") }
+        return bool
     }
 
     /// A string, its variables replaced; a number or truth value where people write one.

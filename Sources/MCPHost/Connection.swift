@@ -177,8 +177,8 @@ public final class Connection: Sendable {
                 state.alarm = alarm
                 return (state.machine.wait(), failed)
             }
-            self.ready.complete(.failure(error))
             failed?.complete(.failure(error))
+            self.ready.complete(.failure(error))
             guard waits else { return self.state.withLock { $0.machine.start() } }
             self.note("restarting", generation, "in \(delay), because \(error.message)")
             let timer = self.context.timekeeper.makeTimer { alarm.complete(()) }
@@ -290,8 +290,8 @@ public final class Connection: Sendable {
         }
         guard let attempt else { return }
         self.note("ready", generation, "revision \(description.revision.rawValue)")
-        self.ready.complete(.success(description))
         attempt.complete(.success(description))
+        self.ready.complete(.success(description))
         _ = await session.broken.wait()
         self.lose(session)
     }

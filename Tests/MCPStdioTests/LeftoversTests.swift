@@ -11,11 +11,21 @@ struct LeftoversTests {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: ScriptedServer.path)
         process.arguments = arguments
-        process.standardInput = Pipe()
-        process.standardOutput = FileHandle.nullDevice
+        let input = Pipe()
+        let output = Pipe()
+        process.standardInput = input
+        process.standardOutput = output
         process.environment = environment
         try process.run()
+        // An answer proves that it is past `exec`, where a process has no environment for a moment.
+        try input.fileHandleForWriting.write(contentsOf: Data("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".utf8))
+        _ = output.fileHandleForReading.availableData
         return process
+    }
+
+    /// In a process of its own, where an expectation does not reach: the exit status is the number of what did not hold.
+    private static func require(_ number: Int32, _ condition: Bool) {
+        if !condition { exit(number) }
     }
 
     @Test("E18 a number that has passed on is nobody: no signal reaches the stranger")
@@ -41,7 +51,7 @@ struct LeftoversTests {
             let state = "/tmp/mcp-state-\(UInt64.random(in: 0...UInt64.max))"
             setenv("MCP_HOST_STATE", state, 1)
             guard let folder = StateDirectory.folder("processes"), let own = ProcessIdentity(of: getpid()) else {
-                preconditionFailure("no state directory")
+                return Self.require(1, false)
             }
             func journal(
                 _ name: String,
@@ -60,23 +70,22 @@ struct LeftoversTests {
             let dead = ProcessIdentity(pid: own.pid, start: own.start + 1)
             let processes = try (0..<5).map { _ in try Self.start(["--ignore-eof", "--ignore-term"]) }
             let servers = processes.compactMap { ProcessIdentity(of: $0.processIdentifier) }
-            precondition(servers.count == 5)
+            Self.require(2, servers.count == 5)
             try journal("left", host: dead, servers[0])
             try journal("reused", host: dead, ProcessIdentity(pid: servers[1].pid, start: servers[1].start + 1))
             try journal("rebooted", host: dead, boot: "another", servers[2])
             try journal("running", host: own, servers[3])
             // Known by its mark only: its number was never written down.
             let marked = try Self.start(["--double-fork"], environment: [LaunchMark.variable: "m-left"])
-            let daemonMark = LaunchMark.bearers(of: ["m-left"])
-            precondition(!daemonMark.isEmpty)
+            Self.require(3, !LaunchMark.bearers(of: ["m-left"]).isEmpty)
             let seen = Leftovers.reap(isDryRun: true).map(\.processID)
-            precondition(seen.contains(servers[0].pid) && servers[0].isAlive, "a dry run ends nothing")
+            Self.require(4, seen.contains(servers[0].pid) && servers[0].isAlive)
             let found = Leftovers.reap()
-            precondition(found.allSatisfy(\.isGone))
-            precondition(!servers[0].isAlive && LaunchMark.bearers(of: ["m-left"]).isEmpty)
-            precondition(servers[1].isAlive && servers[2].isAlive && servers[3].isAlive && servers[4].isAlive)
-            precondition(Leftovers.reap().isEmpty)
-            precondition(StateDirectory.files(in: folder) == ["running.jsonl"])
+            Self.require(5, found.allSatisfy(\.isGone))
+            Self.require(6, !servers[0].isAlive && LaunchMark.bearers(of: ["m-left"]).isEmpty)
+            Self.require(7, servers[1].isAlive && servers[2].isAlive && servers[3].isAlive && servers[4].isAlive)
+            Self.require(8, Leftovers.reap().isEmpty)
+            Self.require(9, StateDirectory.files(in: folder) == ["running.jsonl"])
             for server in servers { server.signal(SIGKILL) }
             marked.terminate()
             try FileManager.default.removeItem(atPath: state)
@@ -94,17 +103,17 @@ struct LeftoversTests {
             let folder = state + "/processes"
             let name = StateDirectory.files(in: folder).first ?? ""
             var info = stat()
-            precondition(stat("\(folder)/\(name)", &info) == 0 && info.st_mode & 0o777 == 0o600)
-            precondition(stat(folder, &info) == 0 && info.st_mode & 0o777 == 0o700)
+            Self.require(10, stat("\(folder)/\(name)", &info) == 0 && info.st_mode & 0o777 == 0o600)
+            Self.require(11, stat(folder, &info) == 0 && info.st_mode & 0o777 == 0o700)
             let text = try String(contentsOfFile: "\(folder)/\(name)", encoding: .utf8)
-            precondition(!text.contains("hunter2") && !text.contains("secret-command"))
+            Self.require(12, !text.contains("hunter2") && !text.contains("secret-command"))
             journal.ended("a")
-            precondition(!StateDirectory.files(in: folder).isEmpty)
+            Self.require(13, !StateDirectory.files(in: folder).isEmpty)
             journal.ended("b")
-            precondition(StateDirectory.files(in: folder).isEmpty)
+            Self.require(14, StateDirectory.files(in: folder).isEmpty)
             // A folder that belongs to others is not used.
             chmod(folder, 0o777)
-            precondition(StateDirectory.folder("processes") == nil)
+            Self.require(15, StateDirectory.folder("processes") == nil)
             try FileManager.default.removeItem(atPath: state)
         }
     }
