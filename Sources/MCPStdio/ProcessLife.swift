@@ -24,7 +24,7 @@ final class ProcessLife: @unchecked Sendable {
     private let io = IOThread.shared
 
     private var machine: TeardownStateMachine
-    private var framer: LineFramer
+    private let output: ServerOutput
     private var finish: CheckedContinuation<TransportEnd, Never>?
     private var timer: (any DeadlineTimer)?
     private var deadline: Duration?
@@ -45,10 +45,6 @@ final class ProcessLife: @unchecked Sendable {
     private var awaitingExit: String?
     /// The process was seen on its way out.
     private var isExitNear = false
-    private var hasMessages = false
-    private var strayBytes = 0
-    private var strayLines = 0
-    private var stderr = StderrTail()
     private var lastRung: TeardownRung = .none
     private var rungStart: Duration = .zero
     private var end = TransportEnd()
@@ -72,7 +68,7 @@ final class ProcessLife: @unchecked Sendable {
         self.accounts = accounts
         self.timekeeper = timekeeper
         self.receiver = receiver
-        self.framer = LineFramer(limit: options.maximumMessageSize)
+        self.output = ServerOutput(options, receiver: receiver)
         self.machine = TeardownStateMachine(
             graces: TeardownStateMachine.Graces(
                 flush: options.flushGrace,
@@ -132,50 +128,13 @@ final class ProcessLife: @unchecked Sendable {
     }
 
     private func take(_ bytes: UnsafeRawBufferPointer) {
-        self.framer.append(bytes) { self.deliver($0) }
-        guard !self.hasMessages else { return }
-        let stray = self.strayBytes + self.framer.pendingStrayBytes
-        if stray > self.options.maximumStrayBytes {
-            let message = "standard output is not MCP: \(stray) bytes without a message. Is this command a server?"
-            self.fail(MCPError(.handshakeFailed, message))
-        }
-    }
-
-    /// What was written without a newline before the end of output: whole (C16), or cut off by the end, and then no message (C22).
-    private func deliverLast(_ frame: LineFramer.Frame) {
-        if case .message(let message) = frame, (try? message.decode(JSONValue.self)) == nil { return }
-        self.deliver(frame)
-    }
-
-    private func deliver(_ frame: LineFramer.Frame) {
-        guard !self.isBroken else { return }
-        switch frame {
-        case .message(let message):
-            self.hasMessages = true
-            self.receiver.transportDidReceive(message)
-        case .oversized(let start, let size):
-            self.hasMessages = true
-            self.receiver.transportDidDropOversized(start: start, size: size, limit: self.options.maximumMessageSize)
-        case .stray(let line, let size):
-            self.strayLines += 1
-            self.strayBytes += size
-            line.withUnsafeBytes { self.stderr.append($0) }
-            "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }
-            if size >= 15, "\(line)".hasPrefix("Content-Length:") {
-                self.fail(
-                    MCPError(
-                        .handshakeFailed,
-                        "the server uses LSP framing (Content-Length); MCP is one message a line"
-                    )
-                )
-            }
-        }
+        if let refusal = self.output.take(bytes) { self.fail(refusal) }
     }
 
     private func readErrors(_ scratch: UnsafeMutableRawBufferPointer) {
         let count = read(self.process.stderr, scratch.baseAddress, scratch.count)
         if count > 0 {
-            self.stderr.append(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
+            self.output.takeErrors(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
         } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
             self.stopReading(self.process.stderr, &self.stderrToken)
         }
@@ -183,7 +142,7 @@ final class ProcessLife: @unchecked Sendable {
 
     private func outputEnded() {
         self.stopReading(self.process.stdout, &self.stdoutToken)
-        self.framer.end { self.deliverLast($0) }
+        self.output.end()
         guard !self.isBroken, !self.machine.isEnded else { return }
         self.awaitExit("the server closed its output, but its process still runs")
     }
@@ -235,8 +194,9 @@ final class ProcessLife: @unchecked Sendable {
     private func breakOff(_ error: MCPError) {
         guard !self.isBroken else { return }
         self.isBroken = true
+        self.output.isMuted = true
         var error = error
-        let tail = self.stderr.text()
+        let tail = self.output.lastWords
         if !tail.isEmpty { error.message += "\nlast lines of its standard error:\n" + tail }
         self.receiver.transportDidBreak(error)
     }
@@ -344,12 +304,12 @@ final class ProcessLife: @unchecked Sendable {
             self.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
             rounds -= 1
         }
-        self.framer.end { self.deliverLast($0) }
+        self.output.end()
         rounds = 64
         while rounds > 0, self.stderrToken != nil {
             let count = read(self.process.stderr, scratch.baseAddress, scratch.count)
             guard count > 0 else { break }
-            self.stderr.append(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
+            self.output.takeErrors(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
             rounds -= 1
         }
     }
@@ -431,6 +391,7 @@ final class ProcessLife: @unchecked Sendable {
     }
 
     private func noteRung() {
+        guard self.machine.currentRung != self.lastRung else { return }
         let now = self.timekeeper.now
         if self.lastRung != .none { self.end.rungTimes.append((self.lastRung, now - self.rungStart)) }
         self.lastRung = self.machine.currentRung
@@ -480,8 +441,8 @@ final class ProcessLife: @unchecked Sendable {
         self.timer = nil
         self.outgoing.withLock { $0.onWritable = nil }
         self.end.rung = self.machine.rung
-        self.end.stderrTail = self.stderr.text()
-        self.end.strayLines = self.strayLines
+        self.end.stderrTail = self.output.lastWords
+        self.end.strayLines = self.output.strayLines
         self.finish?.resume(returning: self.end)
         self.finish = nil
     }

@@ -125,6 +125,8 @@ struct TeardownStateMachine {
     /// - Parameter remainder: who of it is still there.
     mutating func leaderEnded(remainder: Remainder) -> [Action] {
         let input: [Action]
+        // Who was to be killed with it needs no SIGTERM any more.
+        let isHard = self.force || self.state == .killed
         switch self.state {
         case .open:
             self.rung = .alreadyGone
@@ -146,7 +148,7 @@ struct TeardownStateMachine {
             return input + [.arm(self.graces.reap)]
         case .helpers: break
         }
-        if self.force { return input + self.sweepHard() }
+        if isHard { return input + self.sweepHard() }
         self.state = .sweeping
         return input + [.signalGroup(.terminate), .arm(self.graces.terminate)]
     }

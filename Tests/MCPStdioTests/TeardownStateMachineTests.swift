@@ -54,6 +54,17 @@ struct TeardownStateMachineTests {
         }
     }
 
+    @Test("What is left of a server that had to be killed is not asked politely")
+    func killed() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        _ = machine.close(.orderly, hasUnsent: false)
+        _ = machine.timeout()
+        _ = machine.timeout()
+        #expect(machine.currentRung == .kill)
+        #expect(machine.leaderEnded(remainder: .helpers) == [.signalGroup(.kill), .arm(.seconds(4))])
+        #expect(machine.currentRung == .kill && machine.rung == .kill)
+    }
+
     @Test("Whatever happens in whatever order, it finishes exactly once and never goes back", arguments: 0..<200)
     func random(seed: UInt64) {
         var state = seed

@@ -1,0 +1,71 @@
+import JSON
+import MCPTransport
+
+/// What a server writes: messages for the receiver; and all that is none of them, counted, and kept for errors.
+/// Belongs to one `ProcessLife`, on the I/O thread.
+final class ServerOutput {
+    private var framer: LineFramer
+    private var hasMessages = false
+    private var strayBytes = 0
+    private var stderr = StderrTail()
+    private var refusal: MCPError?
+    private let receiver: any TransportReceiver
+    private let maximumMessageSize: Int
+    private let maximumStrayBytes: Int
+    /// Lines on standard output that were no messages (C1).
+    private(set) var strayLines = 0
+    /// Nothing is delivered any more.
+    var isMuted = false
+
+    init(_ options: StdioTransport.Options, receiver: any TransportReceiver) {
+        self.framer = LineFramer(limit: options.maximumMessageSize)
+        self.maximumMessageSize = options.maximumMessageSize
+        self.maximumStrayBytes = options.maximumStrayBytes
+        self.receiver = receiver
+    }
+
+    /// The last lines of standard error and of what did not belong on standard output.
+    var lastWords: String { self.stderr.text() }
+
+    func takeErrors(_ bytes: UnsafeRawBufferPointer) { self.stderr.append(bytes) }
+
+    /// - Returns: why this is no server, once that is certain.
+    func take(_ bytes: UnsafeRawBufferPointer) -> MCPError? {
+        self.framer.append(bytes) { self.deliver($0) }
+        let stray = self.strayBytes + self.framer.pendingStrayBytes
+        if self.refusal == nil, !self.hasMessages, stray > self.maximumStrayBytes {
+            let message = "standard output is not MCP: \(stray) bytes without a message. Is this command a server?"
+            self.refusal = MCPError(.handshakeFailed, message)
+        }
+        return self.refusal
+    }
+
+    /// The end of output. What was written without a newline before it is whole (C16), or cut off and then no message (C22).
+    func end() {
+        self.framer.end { frame in
+            if case .message(let message) = frame, (try? message.decode(JSONValue.self)) == nil { return }
+            self.deliver(frame)
+        }
+    }
+
+    private func deliver(_ frame: LineFramer.Frame) {
+        guard !self.isMuted, self.refusal == nil else { return }
+        switch frame {
+        case .message(let message):
+            self.hasMessages = true
+            self.receiver.transportDidReceive(message)
+        case .oversized(let start, let size):
+            self.hasMessages = true
+            self.receiver.transportDidDropOversized(start: start, size: size, limit: self.maximumMessageSize)
+        case .stray(let line, let size):
+            self.strayLines += 1
+            self.strayBytes += size
+            line.withUnsafeBytes { self.stderr.append($0) }
+            "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }
+            if size >= 15, "\(line)".hasPrefix("Content-Length:") {
+                let message = "the server uses LSP framing (Content-Length); MCP is one message a line"
+                self.refusal = MCPError(.handshakeFailed, message)
+            }
+        }
+    }
+}
