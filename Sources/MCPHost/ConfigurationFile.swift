@@ -157,7 +157,9 @@ private struct ConfigurationParser {
 
     private func flag(_ object: JSONObject, _ name: String, _ place: String) throws(MCPError) -> Bool? {
         guard let value = object[name], value != .null else { return nil }
-        guard let bool = value.bool else { throw self.invalid("\(place).\(name)", "expected true or false, found \(value.kind)") }
+        guard let bool = value.bool else {
+            throw self.invalid("\(place).\(name)", "expected true or false, found \(value.kind)")
+        }
         return bool
     }
 

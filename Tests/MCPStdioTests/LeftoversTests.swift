@@ -18,7 +18,9 @@ struct LeftoversTests {
         process.environment = environment
         try process.run()
         // An answer proves that it is past `exec`, where a process has no environment for a moment.
-        try input.fileHandleForWriting.write(contentsOf: Data("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".utf8))
+        try input.fileHandleForWriting.write(
+            contentsOf: Data("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".utf8)
+        )
         _ = output.fileHandleForReading.availableData
         return process
     }
