@@ -28,7 +28,7 @@ struct LifecycleLawMatrixTests {
         }
         let host = try await MCPHost.start()
         // It may be ready before the cancellation is seen; then it is there, like any other.
-        let wasAdded = await place.run { (try? await host.addServer(way.server("never"))) != nil }
+        let wasAdded = try await place.run { (try? await host.addServer(way.server("never"))) != nil }
         try await host.addServer(way.server("one"))
         let gone = await host.removeServer("never")
         #expect((gone != nil) == wasAdded, "a cancelled addServer leaves nothing in the host")
