@@ -8,7 +8,7 @@ workers=${2:-8}
 options=()
 if [ -n "${3:-}" ]; then
   options=(--sanitize="$3" --scratch-path ".build-$3")
-  export MCP_HOST_SANITIZER=$3 ASAN_OPTIONS=detect_leaks=0
+  export MCP_HOST_SANITIZER=$3 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1
 fi
 swift build --build-tests ${options[@]+"${options[@]}"} 2>&1 | tail -1
 log=$(mktemp)
