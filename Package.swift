@@ -38,6 +38,7 @@ let package = Package(
         .executableTarget(name: "mcp-zoo", exclude: ["README.md"], linkerSettings: lean),
         // 1: the protocol's vocabulary
         .target(name: "MCPTypes", dependencies: ["JSON"], swiftSettings: settings),
+        .target(name: "JSONSchema", dependencies: ["JSON"], swiftSettings: settings),
         // 2: how bytes travel
         .target(name: "MCPTransport", dependencies: ["JSON", "MCPTypes"], swiftSettings: settings),
         // mcp-guard is built with it, and found at run time.
@@ -78,6 +79,11 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        .testTarget(
+            name: "JSONSchemaTests",
+            dependencies: ["JSON", "JSONSchema", "TestSupport"],
+            swiftSettings: settings
+        ),
         .testTarget(name: "MCPTypesTests", dependencies: ["JSON", "MCPTypes", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "MCPTransportTests",

@@ -15,6 +15,19 @@ public enum JSONValue: Sendable, Hashable {
 }
 
 extension JSONValue {
+    /// Equal as JSON values are: numbers by value, strings by code points, objects whatever the order of their members.
+    public static func == (a: Self, b: Self) -> Bool {
+        switch (a, b) {
+        case (.null, .null): true
+        case (.bool(let a), .bool(let b)): a == b
+        case (.number(let a), .number(let b)): a == b
+        case (.string(let a), .string(let b)): a.isSame(as: b)
+        case (.array(let a), .array(let b)): a == b
+        case (.object(let a), .object(let b)): a == b
+        case (.null, _), (.bool, _), (.number, _), (.string, _), (.array, _), (.object, _): false
+        }
+    }
+
     /// The string, if it is one.
     public var string: String? { if case .string(let value) = self { value } else { nil } }
     /// The truth value, if it is one.

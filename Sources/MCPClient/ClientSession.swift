@@ -69,6 +69,8 @@ public final class ClientSession: Sendable {
     private struct Alarm {
         var timer: (any DeadlineTimer)?
         var deadline: Duration?
+        /// The session has ended, and whoever is late wakes nobody.
+        var isOver = false
     }
 
     /// Notifications of the server, in order; for one reader. When it is slow, the oldest are dropped.
@@ -122,6 +124,7 @@ public final class ClientSession: Sendable {
                 self.accounts.add(-1, \.timers)
             }
             alarm.timer = nil
+            alarm.isOver = true
         }
         self.notificationSink.finish()
         var handshakeError: MCPError?
@@ -234,13 +237,18 @@ public final class ClientSession: Sendable {
             self.cancel(id)
         }
         self.state.withLock { $0.forget(id) }
-        self.accounts.add(-1, \.requests)
         switch reply {
         case .result(let result?): return result
         case .result(nil): throw MCPError(.badResponse, "\(method.rawValue) was answered with nothing")
         case .error(let payload): throw Self.serverError(method, payload)
         case .failure(let error): throw error
         }
+    }
+
+    /// The one way to end a request. It is off the books before its caller knows.
+    private func resume(_ waiter: Waiter, _ reply: Reply) {
+        self.accounts.add(-1, \.requests)
+        waiter.continuation.resume(returning: reply)
     }
 
     private static func serverError(_ method: Method, _ payload: RawJSON?) -> MCPError {
@@ -281,7 +289,7 @@ public final class ClientSession: Sendable {
             self.wake(at: now + min(patience.idle, patience.hard))
             self.sendOrFail(id, frame)
         case .wait: self.wake(at: now + min(patience.idle, patience.hard))
-        case .refuse(let waiter, let error): waiter.continuation.resume(returning: .failure(error))
+        case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
         }
     }
 
@@ -291,7 +299,7 @@ public final class ClientSession: Sendable {
         } catch {
             if error.code == .busy { return self.state.withLock { $0.sendRefused(id, frame) } }
             let ending = self.state.withLock { $0.failed(id) }
-            ending?.waiter.continuation.resume(returning: .failure(error))
+            if let ending { self.resume(ending.waiter, .failure(error)) }
             self.sendNext()
         }
     }
@@ -312,7 +320,7 @@ public final class ClientSession: Sendable {
         if ending.wasSent, !ending.waiter.isInitialize {
             try? self.transport.send(Wire.cancelled(ending.id, reason: reason))
         }
-        ending.waiter.continuation.resume(returning: .failure(error))
+        self.resume(ending.waiter, .failure(error))
     }
 
     private func fail(_ error: MCPError) {
@@ -325,7 +333,7 @@ public final class ClientSession: Sendable {
                 error.code = .outcomeUnknown
                 error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
             }
-            ending.waiter.continuation.resume(returning: .failure(error))
+            self.resume(ending.waiter, .failure(error))
         }
     }
 
@@ -334,6 +342,7 @@ public final class ClientSession: Sendable {
     /// One timer for all requests: set to the earliest deadline, and set again when it rings.
     private func wake(at deadline: Duration) {
         self.alarm.withLock { alarm in
+            if alarm.isOver { return }
             if let current = alarm.deadline, current <= deadline { return }
             if alarm.timer == nil {
                 self.accounts.add(1, \.timers)
@@ -388,11 +397,11 @@ extension ClientSession: TransportReceiver {
 
     private func answer(_ id: RequestID, _ reply: Reply) {
         guard let ending = self.state.withLock({ $0.answered(id) }) else { return }
-        let continuation = ending.waiter.continuation
-        if let progress = ending.waiter.progress {
-            progress.whenTold { continuation.resume(returning: reply) }
+        let waiter = ending.waiter
+        if let progress = waiter.progress {
+            progress.whenTold { self.resume(waiter, reply) }
         } else {
-            continuation.resume(returning: reply)
+            self.resume(waiter, reply)
         }
         self.sendNext()
     }

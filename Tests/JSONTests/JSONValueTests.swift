@@ -25,6 +25,17 @@ struct JSONValueTests {
         #expect(JSONNumber(1.5)?.description == "1.5")
     }
 
+    @Test("names and strings that only look the same are not the same")
+    func lookAlikes() throws {
+        let text = "{\"\u{E9}\":1,\"e\u{301}\":2}"
+        #expect(try JSONValue(parsing: text).description == text)
+        #expect(JSONValue.string("\u{E9}") != JSONValue.string("e\u{301}"))
+        var many = JSONObject((0..<40).map { ("k\($0)", JSONValue.null) })
+        many["\u{E9}"] = 1
+        many["e\u{301}"] = 2
+        #expect(many.count == 42 && many["\u{E9}"] == 1)
+    }
+
     @Test("C19 of equal names the last wins, at the place of the first")
     func duplicates() throws {
         #expect(try JSONValue(parsing: #"{"a":1,"b":2,"a":3}"#).description == #"{"a":3,"b":2}"#)
