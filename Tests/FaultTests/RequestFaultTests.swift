@@ -86,7 +86,7 @@ struct RequestFaultTests {
             }
             #expect(error?.code == .timeout)
             let call = Task { try await text(host, "one", "hang") }
-            await until { host.openResources.requests > 0 }
+            await until { zoo.events("one").count { $0.detail.contains("hang") } == 2 }
             call.cancel()
             _ = await failure { try await call.value }
             _ = try await text(host, "one", "echo")
