@@ -106,6 +106,7 @@ struct ProcessEndFaultTests {
             )
             server.stdio.terminateGrace = .milliseconds(200)
             let host = try await zoo.host(Self.guarded(server, isGuarded))
+            await until { zoo.events("haunted").contains { $0.event == "child" } }
             let report = await host.shutdown()
             let end = try #require(report.servers.first)
             #expect(end.rung == .endOfInput && end.helpersEnded.count == 1, "\(end.helpersEnded)")
