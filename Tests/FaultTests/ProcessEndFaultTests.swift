@@ -120,6 +120,7 @@ struct ProcessEndFaultTests {
             var server = Self.guarded(zoo.server("parent", "--helper", "session", "--tree", "1"), isGuarded)
             server.stdio.keepsDaemons = true
             let host = try await zoo.host(server)
+            await until { zoo.events("parent").count { $0.event == "child" } >= 2 }
             expectClean(await host.shutdown(), servers: 1)
             let children = zoo.events("parent").filter { $0.event == "child" }
             let daemon = try #require(children.first { $0.detail == "session" }).pid
