@@ -123,7 +123,7 @@ struct ProcessEndFaultTests {
             await until { zoo.events("parent").count { $0.event == "child" } >= 2 }
             expectClean(await host.shutdown(), servers: 1)
             let children = zoo.events("parent").filter { $0.event == "child" }
-            let daemon = try #require(children.first { $0.detail == "session" }).pid
+            let daemon = try #require(children.first(where: { $0.detail == "session" })).pid
             #expect(ProcessCounts.isAlive(daemon))
             kill(daemon, SIGKILL)
             #expect(children.filter { $0.detail == "tree" }.allSatisfy { !ProcessCounts.isAlive($0.pid) })
