@@ -26,6 +26,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/swiftlang/swift-docc-plugin", from: "1.5.0"),
@@ -48,7 +49,14 @@ let package = Package(
             swiftSettings: settings
         ),
         // 3: one conversation
-        .target(name: "MCPClient", dependencies: ["JSON", "MCPTypes", "MCPTransport"], swiftSettings: settings),
+        .target(
+            name: "MCPClient",
+            dependencies: [
+                "JSON", "JSONSchema", "MCPTypes", "MCPTransport",
+                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
+            ],
+            swiftSettings: settings
+        ),
         // 4: many connections
         .target(
             name: "MCPHost",

@@ -42,6 +42,12 @@ public struct JSONSchema: Sendable {
         public var schemaPath: String
         /// What is wrong, in a sentence.
         public var message: String
+        /// Makes a violation.
+        public init(instancePath: String, schemaPath: String, message: String) {
+            self.instancePath = instancePath
+            self.schemaPath = schemaPath
+            self.message = message
+        }
         /// `/arguments/count: 7 is more than 5 (#/properties/count/maximum)`
         public var description: String {
             "\(self.instancePath.isEmpty ? "(root)" : self.instancePath): \(self.message) (\(self.schemaPath))"

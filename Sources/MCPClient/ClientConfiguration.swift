@@ -1,4 +1,5 @@
 public import JSON
+import MCPTransport
 public import MCPTypes
 
 /// How one conversation is held.
@@ -17,8 +18,21 @@ public struct ClientConfiguration: Sendable {
 
     /// Who we are, for the server's logs.
     public var clientInfo: Implementation
-    /// What we offer to servers.
+    /// What we offer to servers beside what ``handlers`` and ``usesTasks`` say: `experimental`, `extensions`. Sampling, elicitation and
+    /// roots are offered exactly where there is a handler.
     public var capabilities: ClientCapabilities
+    /// What is done for servers when they ask.
+    public var handlers = ServerRequestHandlers()
+    /// Use the extension for tasks of 2026-07-28: a server may make a task of a call, which is then followed to its end. Default false,
+    /// as extensions are (`EXTN-04`). Tasks of 2025-11-25 are used where a tool demands them.
+    public var usesTasks = false
+    /// From which level on servers are to log; nil leaves it to them, which since 2026-07-28 means not at all.
+    public var logLevel: LoggingLevel?
+    /// Arguments are checked against the tool's schema before they leave, and structured content when it comes; for tools that have
+    /// been listed. Default true.
+    public var checksToolCalls = true
+    /// Lists and contents are kept for as long as the server allows. Default true.
+    public var caches = true
     /// Which eras may be spoken.
     public var era: EraPreference = .automatic
     /// From start to ready, all attempts together (B1, B9). Default 30 s.
@@ -35,6 +49,19 @@ public struct ClientConfiguration: Sendable {
     public var maximumInFlight = 64
     /// Requests waiting for their turn; beyond that `busy`. Default 256.
     public var maximumWaiting = 256
+    /// How many times a server may ask for more input before it answers one request. Default 10.
+    public var inputRounds = 10
+    /// The pause before a request is made again for a server that asks for nothing but patience; grows by itself with each. Default
+    /// 250 ms.
+    public var roundDelay: Duration = .milliseconds(250)
+    /// How long a task may take in all. Default 1 h.
+    public var taskTimeout: Duration = .seconds(3600)
+    /// How often a task is asked for, within what the server wants. Default 0.5 s to 30 s.
+    public var pollInterval: ClosedRange<Duration> = .milliseconds(500) ... .seconds(30)
+    /// How long to wait before a subscription that was lost is opened again. Default 1 s.
+    public var listenRetryDelay: Duration = .seconds(1)
+    /// How long changes of a list are collected before it is read again. Default 100 ms.
+    public var settleTime: Duration = .milliseconds(100)
     /// Notifications kept for a reader that is slow; the oldest are dropped and counted. Default 1024.
     public var notificationBuffer = 1024
     /// Bounds of walking through a paginated list.
@@ -50,6 +77,28 @@ public struct ClientConfiguration: Sendable {
         public var time: Duration = .seconds(60)
         /// The defaults.
         public init() {}
+    }
+
+    /// The server's name in the host.
+    package var serverName: String?
+    /// Runs a handler where the end of the connection need not wait for it.
+    package var launch: (@Sendable (@escaping @Sendable () async -> Void) -> Void)?
+    /// Where events go besides; and the wishes of callers, which outlive a session.
+    package var events: Broadcast<ServerEvent>?
+    package var onEvent: (@Sendable (ServerEvent) -> Void)?
+    package var wishes: SubscriptionWishes?
+
+    /// What servers are told that we offer.
+    var offered: ClientCapabilities {
+        var offered = self.capabilities
+        let handled = self.handlers.capabilities
+        (offered.sampling, offered.elicitation, offered.roots) = (handled.sampling, handled.elicitation, handled.roots)
+        if self.usesTasks {
+            var extensions = offered.extensions ?? JSONObject()
+            extensions[ExtensionName.tasks] = .object(JSONObject())
+            offered.extensions = extensions
+        }
+        return offered
     }
 
     /// The defaults of ARCHITECTURE section 10.
@@ -70,6 +119,10 @@ public struct RequestOptions: Sendable {
     public var hardTimeout: Duration?
     /// Told of progress, one report at a time and before the call returns its result; it may block.
     public var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
+    /// Ask the server even if an earlier answer is still good.
+    public var ignoresCache = false
+    /// From which level on the server is to log what it does for this request, since 2026-07-28; nil means what the configuration says.
+    public var logLevel: LoggingLevel?
 
     /// The defaults of the connection.
     public init(

@@ -9,17 +9,27 @@ public import MCPTypes
 extension ClientSession {
     /// All tools, page by page.
     public func listTools(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Tool] {
-        try await self.walk(.toolsList, options, ListToolsResult.self, items: { $0.tools }, next: { $0.nextCursor })
+        let tools = try await self.walk(
+            .toolsList,
+            .tools,
+            options,
+            ListToolsResult.self,
+            items: { $0.tools },
+            page: { ($0.nextCursor, $0.ttlMs) }
+        )
+        self.book.update(tools)
+        return tools
     }
 
     /// All resources, page by page.
     public func listResources(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Resource] {
         try await self.walk(
             .resourcesList,
+            .resources,
             options,
             ListResourcesResult.self,
             items: { $0.resources },
-            next: { $0.nextCursor }
+            page: { ($0.nextCursor, $0.ttlMs) }
         )
     }
 
@@ -29,10 +39,11 @@ extension ClientSession {
     ) async throws(MCPError) -> [ResourceTemplate] {
         try await self.walk(
             .resourcesTemplatesList,
+            .resources,
             options,
             ListResourceTemplatesResult.self,
             items: { $0.resourceTemplates },
-            next: { $0.nextCursor }
+            page: { ($0.nextCursor, $0.ttlMs) }
         )
     }
 
@@ -40,17 +51,21 @@ extension ClientSession {
     public func listPrompts(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Prompt] {
         try await self.walk(
             .promptsList,
+            .prompts,
             options,
             ListPromptsResult.self,
             items: { $0.prompts },
-            next: { $0.nextCursor }
+            page: { ($0.nextCursor, $0.ttlMs) }
         )
     }
 
     /// Calls a tool.
+    ///
+    /// What the server asks for meanwhile is answered by ``ClientConfiguration/handlers``, in whichever way its revision asks; a call
+    /// that becomes a task is followed to its end.
     /// - Parameters:
     ///   - name: as the server lists it.
-    ///   - arguments: a JSON object; nil for none.
+    ///   - arguments: a JSON object; nil for none. Checked against the tool's schema, if the tools have been listed.
     ///   - options: time limits and progress of this call.
     /// - Returns: what the tool answered; `isError` tells a failure of the tool itself.
     public func callTool(
@@ -58,7 +73,12 @@ extension ClientSession {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        try Self.decode(try await self.callToolRaw(name, arguments: arguments, options: options), .toolsCall)
+        let result: CallToolResult = try Self.decode(
+            try await self.callToolRaw(name, arguments: arguments, options: options),
+            .toolsCall
+        )
+        if self.configuration.checksToolCalls { try self.book.check(result: result, of: name) }
+        return result
     }
 
     /// Calls a tool and does not read the result, for whoever passes it on.
@@ -67,26 +87,35 @@ extension ClientSession {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RawJSON {
-        try await self.request(.toolsCall, options: options) { writer in
-            writer.key("name")
-            writer.write(name)
-            if let arguments {
-                writer.key("arguments")
-                writer.write(raw: arguments)
-            }
+        let server = try await self.waitUntilReady()
+        if self.configuration.checksToolCalls { try self.book.check(arguments: arguments, of: name) }
+        if Self.takesTasks(server), self.book.tool(name)?.execution?.taskSupport == .required {
+            return try await self.callAsTask(name, arguments, options)
         }
+        return try await self.settle(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }.payload
     }
+
+    /// Schemas of listed tools that cannot be used, by tool, and why: those tools are called unchecked.
+    public var toolSchemaProblems: [String: String] { self.book.problems }
 
     /// Reads a resource.
     public func readResource(
         _ uri: String,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ReadResourceResult {
-        let payload = try await self.request(.resourcesRead, options: options) { writer in
-            writer.key("uri")
-            writer.write(uri)
+        let kind = ResultCache.Kind.resource(uri)
+        if self.configuration.caches, !options.ignoresCache,
+            let known = self.cache.value(kind, "", as: ReadResourceResult.self, now: self.timekeeper.now)
+        {
+            return known
         }
-        return try Self.decode(payload, .resourcesRead)
+        let epoch = self.cache.epoch(kind)
+        let settled = try await self.settle(.resourcesRead, options: options) { $0.member("uri", uri) }
+        let result: ReadResourceResult = try Self.decode(settled.payload, .resourcesRead)
+        if self.configuration.caches, !settled.isOneOff, let ttl = result.ttlMs, ttl > 0 {
+            self.cache.keep(kind, "", result, expires: self.timekeeper.now + .milliseconds(ttl), epoch: epoch)
+        }
+        return result
     }
 
     /// Fills in a prompt.
@@ -95,15 +124,42 @@ extension ClientSession {
         arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> GetPromptResult {
-        let payload = try await self.request(.promptsGet, options: options) { writer in
-            writer.key("name")
-            writer.write(name)
+        let settled = try await self.settle(.promptsGet, options: options) { writer in
+            writer.member("name", name)
             if !arguments.isEmpty {
                 writer.key("arguments")
                 writer.write(arguments)
             }
         }
-        return try Self.decode(payload, .promptsGet)
+        return try Self.decode(settled.payload, .promptsGet)
+    }
+
+    /// From which level on the server is to log: for the whole connection in a legacy era, on every further request since 2026-07-28.
+    /// ``ServerEvent/log(_:)`` tells.
+    /// - Throws: `notSupported` if a legacy server does not log.
+    public func setLogLevel(_ level: LoggingLevel) async throws(MCPError) {
+        let server = try await self.waitUntilReady()
+        if !server.revision.isModern {
+            guard server.capabilities.logging != nil else {
+                throw MCPError(.notSupported, "the server does not offer logging")
+            }
+            _ = try await self.request(.loggingSetLevel) { $0.member("level", level.rawValue) }
+        }
+        self.logLevel.withLock { $0 = level }
+    }
+
+    /// Tells a legacy server that the roots have changed; a modern one asks each time (`ROOT-03`).
+    public func rootsChanged() async throws(MCPError) {
+        let server = try await self.waitUntilReady()
+        let handlers = self.configuration.handlers
+        guard !server.revision.isModern, handlers.roots != nil, handlers.rootsChange else { return }
+        try self.transport.send(Wire.notification(.rootsListChanged))
+    }
+
+    /// What the server tells by itself, from now on. Any number of readers may listen; each has a buffer of its own.
+    /// - Parameter buffer: so many events are kept for a reader that is slow; then the oldest are lost and counted.
+    public func serverEvents(buffer: Int = 1024) -> ServerEvents<ServerEvent> {
+        ServerEvents(self.events, buffer: buffer)
     }
 
     /// Asks for completions of an argument of a prompt or of a resource template.
@@ -135,8 +191,7 @@ extension ClientSession {
 
     // MARK: -
 
-    /// Results are `complete` or ask for something; what they may ask for is not offered to servers yet, so the latter is an error.
-    /// A kind of result that is not known is an invalid one (`RPC-23`).
+    /// A result of the kind that was asked for. One of a kind that is not known is an invalid one (`RPC-23`).
     static func decode<Result: ResultObject>(_ payload: RawJSON, _ method: Method) throws(MCPError) -> Result {
         let type: ResultType?
         do {
@@ -145,24 +200,34 @@ extension ClientSession {
             if type == nil || type == .complete { return result }
         } catch {
             type = (try? payload.decode(ResultHead.self))?.resultType
-            if type != .inputRequired {
+            if type == nil || type == .complete {
                 throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
             }
         }
         if type == .inputRequired {
-            throw MCPError(.notSupported, "\(method.rawValue): the server wants input that this host does not offer")
+            throw MCPError(.badResponse, "\(method.rawValue): the server asks for input, where it must not")
         }
         throw MCPError(.badResponse, "the result of \(method.rawValue) is of an unknown kind: \(type?.rawValue ?? "")")
     }
 
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
-    private func walk<Page: ResultObject, Item>(
+    private func walk<Page: ResultObject, Item: Sendable>(
         _ method: Method,
+        _ kind: ResultCache.Kind,
         _ options: RequestOptions,
-        _ page: Page.Type,
+        _ type: Page.Type,
         items: (Page) -> [Item],
-        next: (Page) -> String?
+        page: (Page) -> (next: String?, ttl: Int64?)
     ) async throws(MCPError) -> [Item] {
+        let server = try await self.waitUntilReady()
+        if self.configuration.caches, !options.ignoresCache,
+            let known = self.cache.value(kind, method.rawValue, as: [Item].self, now: self.timekeeper.now)
+        {
+            return known
+        }
+        let epoch = self.cache.epoch(kind)
+        // A legacy list is good until the server tells of a change, if it does; a modern one for as long as its shortest-lived page.
+        var expires: Duration? = server.revision.isModern || !server.capabilities.tells(kind) ? .zero : nil
         let limits = self.configuration.listLimits
         let deadline = self.timekeeper.now + limits.time
         var all: [Item] = []
@@ -188,12 +253,34 @@ extension ClientSession {
                     "\(method.rawValue) lists more than \(limits.items) items, which is the limit"
                 )
             }
-            guard let following = next(result) else { return all }
+            let (next, ttl) = page(result)
+            if server.revision.isModern {
+                let end = self.timekeeper.now + .milliseconds(max(0, ttl ?? 0))
+                expires = cursor == nil ? end : min(expires ?? end, end)
+            }
+            guard let following = next else {
+                if self.configuration.caches, expires.map({ $0 > self.timekeeper.now }) ?? true {
+                    self.cache.keep(kind, method.rawValue, all, expires: expires, epoch: epoch)
+                }
+                return all
+            }
             guard seen.insert(following).inserted else {
                 throw MCPError(.badResponse, "\(method.rawValue) goes in circles: cursor \"\(following)\" came twice")
             }
             cursor = following
         }
         throw MCPError(.badResponse, "\(method.rawValue) has more than \(limits.pages) pages, which is the limit")
+    }
+}
+
+extension ServerCapabilities {
+    /// Whether the server says when a list changes.
+    fileprivate func tells(_ kind: ResultCache.Kind) -> Bool {
+        switch kind {
+        case .tools: self.tools?.listChanged == true
+        case .prompts: self.prompts?.listChanged == true
+        case .resources: self.resources?.listChanged == true
+        case .resource: false
+        }
     }
 }

@@ -1,5 +1,5 @@
 import Dispatch
-public import JSON
+import JSON
 public import MCPTransport
 import MCPTypes
 
@@ -57,14 +57,26 @@ public final class ClientSession: Sendable {
     package let ready = Completion<Result<ServerDescription, MCPError>>()
     /// Why nothing will come any more.
     package let broken = Completion<MCPError>()
+    let desk = ServerRequestDesk()
+    let wishes: SubscriptionWishes
+    let keeper = SubscriptionKeeper()
+    let cache = ResultCache()
+    let book = ToolBook()
+    let events: Broadcast<ServerEvent>
+    /// Who is told of the progress of tasks, by the token of the request that became one.
+    let taskProgress = Locked<[Int64: ProgressHandler]>([:])
+    private let jobs: AsyncStream<@Sendable () async -> Void>
+    private let job: AsyncStream<@Sendable () async -> Void>.Continuation
+    /// From which level on the server is to log.
+    let logLevel: Locked<LoggingLevel?>
     /// What every modern request carries, encoded once.
     private let encodedInfo: RawJSON
     private let encodedCapabilities: RawJSON
     private let failedCount = Locked(0)
     private let probing = Locked(false)
     private let alarm = Locked(Alarm())
-    private let notificationSink: AsyncStream<ServerNotification>.Continuation
-    private let dropped = Locked(0)
+    let notificationSink: AsyncStream<ServerNotification>.Continuation
+    let dropped = Locked(0)
 
     private struct Alarm {
         var timer: (any DeadlineTimer)?
@@ -93,7 +105,7 @@ public final class ClientSession: Sendable {
         self.accounts = accounts
         self.timekeeper = timekeeper
         var capabilities = JSONWriter()
-        configuration.capabilities.encode(to: &capabilities, for: .latest)
+        configuration.offered.encode(to: &capabilities, for: .latest)
         self.encodedCapabilities = capabilities.finish()
         self.encodedInfo = RawJSON(encoding: configuration.clientInfo)
         self.state = Locked(
@@ -101,6 +113,11 @@ public final class ClientSession: Sendable {
                 limits: .init(inFlight: configuration.maximumInFlight, waiting: configuration.maximumWaiting)
             )
         )
+        let wishes = configuration.wishes ?? SubscriptionWishes()
+        self.wishes = wishes
+        self.events = configuration.events ?? Broadcast { wishes.setListeners($0) }
+        self.logLevel = Locked(configuration.logLevel)
+        (self.jobs, self.job) = AsyncStream.makeStream()
         (self.notifications, self.notificationSink) = AsyncStream.makeStream(
             bufferingPolicy: .bufferingNewest(configuration.notificationBuffer)
         )
@@ -113,8 +130,17 @@ public final class ClientSession: Sendable {
         let transport = await withTaskGroup(of: Void.self) { group in
             self.accounts.add(1, \.tasks)
             group.addTask(name: "MCP handshake") { await self.shakeHands() }
+            group.addTask(name: "MCP subscriptions") { await self.keepSubscriptions() }
+            group.addTask(name: "MCP handlers") {
+                await withDiscardingTaskGroup { handlers in
+                    for await job in self.jobs { handlers.addTask { await job() } }
+                }
+            }
             let end = await self.transport.run(self)
+            let isIdle = self.desk.end()
+            self.job.finish()
             await group.waitForAll()
+            await self.waitFor(isIdle, atMost: .seconds(1))
             self.accounts.add(-1, \.tasks)
             return end
         }
@@ -127,6 +153,7 @@ public final class ClientSession: Sendable {
             alarm.isOver = true
         }
         self.notificationSink.finish()
+        if self.configuration.events == nil { self.events.finish() }
         var handshakeError: MCPError?
         if case .failure(let error) = self.ready.value { handshakeError = error }
         return End(
@@ -135,6 +162,26 @@ public final class ClientSession: Sendable {
             endedDuringProbe: self.probing.withLock { $0 },
             requestsFailed: self.failedCount.withLock { $0 }
         )
+    }
+
+    /// Handlers of the user end when they like: nobody can make them, and nobody waits for long.
+    private func waitFor(_ isIdle: MCPTransport.Completion<Void>, atMost limit: Duration) async {
+        if isIdle.value != nil { return }
+        let timer = self.timekeeper.makeTimer { isIdle.complete(()) }
+        timer.set(self.timekeeper.now + limit)
+        await isIdle.wait()
+        timer.cancel()
+    }
+
+    /// Runs something beside the conversation.
+    func spawn(_ work: @escaping @Sendable () async -> Void) {
+        self.accounts.add(1, \.tasks)
+        let counted: @Sendable () async -> Void = {
+            await work()
+            self.accounts.add(-1, \.tasks)
+        }
+        if let launch = self.configuration.launch { return launch(counted) }
+        if case .terminated = self.job.yield(counted) { self.accounts.add(-1, \.tasks) }
     }
 
     /// Waits until the conversation is ready.
@@ -207,14 +254,16 @@ public final class ClientSession: Sendable {
         revision: ProtocolRevision?,
         options: RequestOptions = RequestOptions(),
         isProbe: Bool = false,
+        id given: Int64? = nil,
         writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
-        let id = self.state.withLock { $0.takeID() }
+        let id = given ?? self.state.withLock { $0.takeID() }
         let isInitialize = method == .initialize
         let frame = Wire.request(
             id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
             method: method,
-            meta: isInitialize ? .none : revision?.isModern == true ? .modern(self.modernMeta(revision)) : .legacy,
+            meta: isInitialize
+                ? .none : revision?.isModern == true ? .modern(self.modernMeta(revision, options)) : .legacy,
             token: id,
             writeParams: writeParams
         )
@@ -246,7 +295,7 @@ public final class ClientSession: Sendable {
     }
 
     /// The one way to end a request. It is off the books before its caller knows.
-    private func resume(_ waiter: Waiter, _ reply: Reply) {
+    func resume(_ waiter: Waiter, _ reply: Reply) {
         self.accounts.add(-1, \.requests)
         waiter.continuation.resume(returning: reply)
     }
@@ -265,11 +314,13 @@ public final class ClientSession: Sendable {
         )
     }
 
-    private func modernMeta(_ revision: ProtocolRevision?) -> ModernMeta {
+    private func modernMeta(_ revision: ProtocolRevision?, _ options: RequestOptions) -> ModernMeta {
         ModernMeta(
             protocolVersion: (revision ?? .latest).rawValue,
             clientInfo: self.encodedInfo,
-            clientCapabilities: self.encodedCapabilities
+            clientCapabilities: self.encodedCapabilities,
+            logLevel: options.logLevel ?? self.logLevel.withLock { $0 },
+            trace: TraceContext.current
         )
     }
 
@@ -305,11 +356,11 @@ public final class ClientSession: Sendable {
     }
 
     /// Sends what waited for a place.
-    private func sendNext() {
+    func sendNext() {
         while let (id, frame) = self.state.withLock({ $0.nextToSend() }) { self.sendOrFail(id, frame) }
     }
 
-    private func cancel(_ id: Int64) {
+    func cancel(_ id: Int64) {
         guard let ending = self.state.withLock({ $0.cancelled(id) }) else { return }
         self.end(ending, MCPError(.cancelled, "the call was cancelled"), reason: "the caller cancelled")
         self.sendNext()
@@ -323,7 +374,7 @@ public final class ClientSession: Sendable {
         self.resume(ending.waiter, .failure(error))
     }
 
-    private func fail(_ error: MCPError) {
+    func fail(_ error: MCPError) {
         let endings = self.state.withLock { $0.broke(error) }
         self.failedCount.withLock { $0 += endings.count }
         self.broken.complete(error)
@@ -360,97 +411,5 @@ public final class ClientSession: Sendable {
         for (ending, error) in endings { self.end(ending, error, reason: "timeout") }
         if let next { self.wake(at: next) }
         self.sendNext()
-    }
-}
-
-// MARK: What the transport tells
-
-extension ClientSession: TransportReceiver {
-    /// The transport is open; the handshake may begin.
-    public func transportDidOpen() { self.opened.complete(true) }
-
-    /// A message arrived: an answer goes to the task that waits for it, unread.
-    public func transportDidReceive(_ message: RawJSON) {
-        if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message) }
-        do throws(Envelope.Malformed) {
-            let envelope = try Envelope(scanning: message)
-            switch envelope.kind {
-            case .result(let id): self.answer(id, .result(envelope.payload))
-            case .error(let id?): self.answer(id, .error(envelope.payload))
-            case .error(nil): break  // about a message that the server could not read: it belongs to nobody
-            case .request(let id, let method): self.reply(to: id, method)
-            case .notification(let method): self.notified(method, envelope.payload)
-            }
-        } catch {
-            guard error.isAnswer, let id = error.id else { return }
-            self.answer(id, .failure(MCPError(.badResponse, "the server's answer is malformed: \(error.reason)")))
-        }
-    }
-
-    /// A batch, which one old revision allows (C20): each element counts.
-    private func receiveBatch(_ batch: RawJSON) {
-        guard let messages = try? batch.decode([RawJSON].self) else { return }
-        for message in messages where message.withUnsafeBytes({ $0.first == UInt8(ascii: "{") }) {
-            self.transportDidReceive(message)
-        }
-    }
-
-    private func answer(_ id: RequestID, _ reply: Reply) {
-        guard let ending = self.state.withLock({ $0.answered(id) }) else { return }
-        let waiter = ending.waiter
-        if let progress = waiter.progress {
-            progress.whenTold { self.resume(waiter, reply) }
-        } else {
-            self.resume(waiter, reply)
-        }
-        self.sendNext()
-    }
-
-    /// Requests of a legacy server. Sampling, elicitation and roots are not offered, so asking for them is an error of the server.
-    /// A modern one must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
-    private func reply(to id: RequestID, _ method: String) {
-        if self.server?.revision.isModern == true { return }
-        let answer = method == Method.ping.rawValue ? Wire.emptyResult(id) : Wire.methodNotFound(id, method)
-        do throws(MCPError) {
-            try self.transport.send(answer)
-        } catch  where error.code == .busy {
-            // It asks faster than it reads the answers: stop listening until it reads.
-            self.transport.setReceiving(false)
-        } catch {}
-    }
-
-    private func notified(_ method: String, _ params: RawJSON?) {
-        if method == NotificationMethod.progress.rawValue, let params {
-            guard let progress = try? params.decode(ProgressNotificationParams.self),
-                case .integer(let token) = progress.progressToken
-            else { return }
-            let now = self.timekeeper.now
-            let waiter = self.state.withLock { $0.progressed(token, progress.progress, now: now) }
-            waiter?.progress?.tell(progress)
-            return
-        }
-        if case .dropped = self.notificationSink.yield(ServerNotification(method: method, params: params)) {
-            self.dropped.withLock { $0 += 1 }
-        }
-    }
-
-    /// A message was too large: the request that it answers fails, the others go on (C6).
-    public func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
-        guard let id = Envelope.id(inStart: start) else { return }
-        let error = MCPError(.messageTooLarge, "the answer has \(size) bytes, more than the limit of \(limit)")
-        self.answer(id, .failure(error))
-    }
-
-    /// The transport has room again.
-    public func transportDidDrain() {
-        self.transport.setReceiving(true)
-        self.state.withLock { $0.drained() }
-        self.sendNext()
-    }
-
-    /// Nothing will come any more.
-    public func transportDidBreak(_ error: MCPError) {
-        self.fail(error)
-        self.opened.complete(false)
     }
 }

@@ -130,7 +130,7 @@ struct Handshake {
         let limit = max(.milliseconds(1), self.remaining)
         let params = InitializeRequestParams(
             protocolVersion: ProtocolRevision.latestLegacy.rawValue,
-            capabilities: self.configuration.capabilities,
+            capabilities: self.configuration.offered,
             clientInfo: self.configuration.clientInfo
         )
         let payload: RawJSON

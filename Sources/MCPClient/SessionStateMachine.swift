@@ -33,7 +33,11 @@ struct SessionStateMachine<Waiter> {
         var frame: RawJSON?
         var isProbe: Bool
 
-        var deadline: Duration { min(self.lastSign + self.patience.idle, self.started + self.patience.hard) }
+        /// - Parameter isIdleCounted: no, while the server waits for us.
+        func deadline(_ isIdleCounted: Bool) -> Duration {
+            let hard = self.started + self.patience.hard
+            return isIdleCounted ? min(self.lastSign + self.patience.idle, hard) : hard
+        }
     }
 
     private let limits: Limits
@@ -46,6 +50,8 @@ struct SessionStateMachine<Waiter> {
     private var cancelledEarly: Set<Int64> = []
     /// Set when a message could not be sent because the transport is full: nothing leaves the line until it drains.
     private var isBlocked = false
+    /// Requests of the server that have no answer yet.
+    private var questions = 0
 
     init(limits: Limits) { self.limits = limits }
 
@@ -198,9 +204,19 @@ struct SessionStateMachine<Waiter> {
         return entry.waiter
     }
 
+    /// The server asks for something: until it has that, its own silence is no idleness.
+    mutating func serverAsks() { self.questions += 1 }
+
+    /// The server has its answer, and idle time begins anew.
+    mutating func serverIsAnswered(now: Duration) {
+        self.questions -= 1
+        guard self.questions == 0 else { return }
+        for id in self.pending.keys { self.pending[id]?.lastSign = now }
+    }
+
     /// Requests whose time is over, each with the limit that it exceeded.
     mutating func expire(now: Duration) -> [(ending: Ending, error: MCPError)] {
-        let due = self.pending.filter { $0.value.deadline <= now }.keys.sorted()
+        let due = self.pending.filter { $0.value.deadline(self.questions == 0) <= now }.keys.sorted()
         return due.compactMap { id in
             guard let entry = self.pending[id], let ending = self.take(id) else { return nil }
             let hard = entry.started + entry.patience.hard <= now
@@ -213,5 +229,5 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// When to call ``expire(now:)`` next.
-    var nextDeadline: Duration? { self.pending.values.lazy.map(\.deadline).min() }
+    var nextDeadline: Duration? { self.pending.values.lazy.map { $0.deadline(self.questions == 0) }.min() }
 }

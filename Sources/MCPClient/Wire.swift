@@ -6,6 +6,9 @@ struct ModernMeta {
     var protocolVersion: String
     var clientInfo: RawJSON
     var clientCapabilities: RawJSON
+    var logLevel: LoggingLevel?
+    /// W3C names and values (`META-19`).
+    var trace: [(String, String)] = []
 }
 
 /// Messages, written straight into the bytes that leave.
@@ -54,6 +57,14 @@ enum Wire {
             writer.write(raw: modern.clientInfo)
             writer.key("io.modelcontextprotocol/clientCapabilities")
             writer.write(raw: modern.clientCapabilities)
+            if let level = modern.logLevel {
+                writer.key("io.modelcontextprotocol/logLevel")
+                writer.write(level.rawValue)
+            }
+            for (name, value) in modern.trace {
+                writer.key(name)
+                writer.write(value)
+            }
             writer.key("progressToken")
             writer.write(token)
             writer.endObject()
@@ -98,14 +109,21 @@ enum Wire {
         }
     }
 
-    static func methodNotFound(_ id: RequestID, _ method: String) -> RawJSON {
+    static func result(_ id: RequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
+        self.response(id) { writer in
+            writer.key("result")
+            write(&writer)
+        }
+    }
+
+    static func error(_ id: RequestID, _ code: ErrorCode, _ message: String) -> RawJSON {
         self.response(id) { writer in
             writer.key("error")
             writer.beginObject()
             writer.key("code")
-            writer.write(-32601)
+            writer.write(Int64(code.rawValue))
             writer.key("message")
-            writer.write("Method not found: \(method)")
+            writer.write(message)
             writer.endObject()
         }
     }

@@ -51,6 +51,8 @@ public final class Connection: Sendable {
 
     private let state: Locked<State>
     private let context: HostContext
+    let wishes: SubscriptionWishes
+    private let events: Broadcast<ServerEvent>
     /// The outcome of the first attempt.
     let ready = Completion<Result<ServerDescription, MCPError>>()
     let gone = Completion<TeardownReport.Server>()
@@ -58,10 +60,19 @@ public final class Connection: Sendable {
     init(_ configuration: ServerConfiguration, context: HostContext) {
         self.configuration = configuration
         self.context = context
+        let wishes = SubscriptionWishes()
+        self.wishes = wishes
+        self.events = Broadcast { wishes.setListeners($0) }
         self.state = Locked(State(restarts: RestartStateMachine(configuration.restart)))
     }
 
     // MARK: For everybody
+
+    /// What the server tells by itself, across its restarts. The sequence ends when the connection is closed for good.
+    /// - Parameter buffer: so many events are kept for a reader that is slow; then the oldest are lost and counted.
+    public func serverEvents(buffer: Int = 1024) -> ServerEvents<ServerEvent> {
+        ServerEvents(self.events, buffer: buffer)
+    }
 
     /// Where it stands now.
     public var status: Status {
@@ -257,6 +268,14 @@ public final class Connection: Sendable {
     private func makeSession(legacyOnly: Bool, since start: Duration) -> ClientSession {
         var client = self.configuration.client
         if legacyOnly { client.era = .legacyOnly }
+        client.serverName = self.name
+        client.handlers = client.handlers.filled(from: self.context.handlers)
+        client.launch = self.context.launch
+        client.wishes = self.wishes
+        client.events = self.events
+        client.onEvent = { [name = self.name, events = self.context.events] event in
+            events.send(HostEvent(server: name, event: event))
+        }
         client.connectTimeSpent = self.context.timekeeper.now - start
         let transport: any Transport
         switch self.configuration.endpoint.kind {
@@ -351,6 +370,7 @@ public final class Connection: Sendable {
         } else {
             self.note("closed", report.generation, cause, task: task)
         }
+        self.events.finish()
         self.gone.complete(report)
     }
 
@@ -384,4 +404,9 @@ struct HostContext: Sendable {
     var accounts: ResourceAccounts
     var journal: LifecycleJournal
     var timekeeper: any Timekeeper
+    var handlers: ServerRequestHandlers
+    /// What all servers tell.
+    var events: Broadcast<HostEvent>
+    /// Runs a handler that belongs to nobody.
+    var launch: @Sendable (@escaping @Sendable () async -> Void) -> Void
 }

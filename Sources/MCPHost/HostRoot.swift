@@ -1,3 +1,4 @@
+import MCPClient
 import MCPStdio
 import MCPTransport
 
@@ -30,6 +31,7 @@ final class HostRoot: Sendable {
     let configuration: HostConfiguration
     let context: HostContext
     let registry = ToolRegistry()
+    private let audience: Audience
     private let state = Locked(State())
     private let report = Completion<TeardownReport>()
     private let closingAsked = Completion<Void>()
@@ -38,6 +40,8 @@ final class HostRoot: Sendable {
 
     init(_ configuration: HostConfiguration) {
         self.configuration = configuration
+        let audience = Audience()
+        self.audience = audience
         self.context = HostContext(
             accounts: ResourceAccounts(),
             journal: LifecycleJournal(
@@ -45,7 +49,10 @@ final class HostRoot: Sendable {
                 timekeeper: configuration.timekeeper,
                 log: configuration.lifecycleLog
             ),
-            timekeeper: configuration.timekeeper
+            timekeeper: configuration.timekeeper,
+            handlers: configuration.handlers,
+            events: Broadcast { [audience] in audience.setCount($0) },
+            launch: Self.launchHandler
         )
         (self.arrivals, self.arrival) = AsyncStream.makeStream()
     }
@@ -54,6 +61,12 @@ final class HostRoot: Sendable {
 
     /// Makes the root task. Nobody holds or cancels it: it ends when the host does.
     func launch() { Task.detached(name: "MCPHost root") { await self.run() } }
+
+    /// A handler of the user, which nobody can force to end: the host must be able to close without it. Nobody holds it; it is
+    /// cancelled with the request that it answers, and counted in the accounts.
+    private static func launchHandler(_ work: @escaping @Sendable () async -> Void) {
+        Task.detached(name: "MCP handler") { await work() }
+    }
 
     /// Runs all connections until the host has shut down. Entered once; a second caller waits for the end.
     func run() async {
@@ -95,6 +108,7 @@ final class HostRoot: Sendable {
 
     private func left(_ connection: Connection) {
         guard let report = connection.gone.value else { return }
+        self.audience.remove(connection.wishes)
         self.state.withLock { state in
             state.ended.append(report)
             if state.ended.count > Self.reportsKept { state.ended.removeFirst() }
@@ -124,6 +138,7 @@ final class HostRoot: Sendable {
             self.context.accounts.add(-1, \.timers)
         }
         self.state.withLock { $0.phase = .closed }
+        self.context.events.finish()
         let report = self.snapshotReport(isComplete: true)
         self.context.journal.note("closed", cause: report.description)
         self.report.complete(report)
@@ -156,6 +171,7 @@ final class HostRoot: Sendable {
             state.order.append(configuration.name)
             state.connections[configuration.name] = connection
             state.waiting[ObjectIdentifier(connection)] = connection
+            self.audience.add(connection.wishes)
         }
         self.context.journal.note("added", server: configuration.name, cause: configuration.endpointDescription)
         self.arrival.yield(connection)

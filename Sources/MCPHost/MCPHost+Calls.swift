@@ -114,7 +114,7 @@ extension MCPHost {
     }
 
     /// One call to one server, counted so that a shutdown can wait for it.
-    private func ask<R: Sendable>(
+    func ask<R: Sendable>(
         _ server: String,
         mayRepeat: Bool = false,
         _ body: (ClientSession) async throws(MCPError) -> R

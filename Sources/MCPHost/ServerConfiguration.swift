@@ -118,6 +118,8 @@ public struct ServerConfiguration: Sendable {
 public struct HostConfiguration: Sendable {
     /// The servers to open at the start.
     public var servers: [ServerConfiguration]
+    /// What is done for servers when they ask, where a server's own ``ServerConfiguration/client`` does not say.
+    public var handlers = ServerRequestHandlers()
     /// How long calls in flight may go on when the host shuts down, before they end with `hostClosed`. Default 5 s.
     public var drainTimeout: Duration = .seconds(5)
     /// Entries that the journal keeps. Default 4096.

@@ -38,6 +38,12 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         public static let messageTooLarge = Self("messageTooLarge")
         /// The server does not offer what was asked for.
         public static let notSupported = Self("notSupported")
+        /// The arguments of a call are not what the tool says it takes; it was not called.
+        public static let invalidArguments = Self("invalidArguments")
+        /// The tool was called, and says that it failed.
+        public static let toolFailed = Self("toolFailed")
+        /// A server asked for input, and the user or a handler said no.
+        public static let rejected = Self("rejected")
         /// No such server, tool, prompt or resource in this host.
         public static let notFound = Self("notFound")
         /// The configuration cannot be used.

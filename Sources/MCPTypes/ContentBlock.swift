@@ -166,7 +166,7 @@ public enum CompletionReference: ProtocolObject {
 
 extension JSONReader {
     /// The value of a string member of the object that comes next, without moving.
-    mutating func peekMember(_ name: StaticString) throws(JSONError) -> String? {
+    package mutating func peekMember(_ name: StaticString) throws(JSONError) -> String? {
         let start = self.checkpoint
         defer { self.rewind(to: start) }
         try self.beginObject()

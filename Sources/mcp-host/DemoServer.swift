@@ -199,7 +199,8 @@ private struct DemoTool: Sendable {
                 guard let a = arguments["a"]?.double, let b = arguments["b"]?.double else {
                     throw Problem(text: "\"a\" and \"b\" must be numbers")
                 }
-                return JSONNumber(a + b)?.description ?? "too large"
+                guard let sum = JSONNumber(a + b) else { throw Problem(text: "the sum is too large") }
+                return sum.description
             }
         ),
         DemoTool(

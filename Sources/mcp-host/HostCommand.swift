@@ -8,6 +8,7 @@ import UnixSignals
 /// How this program ends (also in `--help` and README).
 enum ExitCodes {
     static let serverUnreachable = ExitCode(4)
+    static let usage = ExitCode(64)
     static let toolFailed = ExitCode(5)
     static let leftBehind = ExitCode(6)
     static let interrupted = ExitCode(130)
@@ -18,7 +19,7 @@ enum ExitCodes {
           4    a server could not be reached, or answered with an error
           5    the tool itself answered with an error
           6    something was left behind after closing
-          64   the command line or the configuration cannot be used
+          64   the command line, the configuration or a tool's arguments cannot be used
           130  interrupted
         """
 }
@@ -47,7 +48,7 @@ struct HostOptions: ParsableArguments {
             return HostConfiguration(servers: [Self.demo])
         } catch {
             Terminal.error("mcp-host: \(VisibleText.block(error.message))")
-            throw ExitCode(64)
+            throw ExitCodes.usage
         }
     }
 
@@ -72,7 +73,7 @@ struct HostCommand {
             guard configuration.servers.contains(where: { $0.name == only }) else {
                 let names = configuration.servers.map(\.name).joined(separator: ", ")
                 Terminal.error("mcp-host: no server \"\(only)\" in the configuration; there are: \(names)")
-                throw ExitCode(64)
+                throw ExitCodes.usage
             }
             configuration.servers.removeAll { $0.name != only }
         }
@@ -87,8 +88,11 @@ struct HostCommand {
             } catch let error as MCPError {
                 Terminal.error("mcp-host: \(VisibleText.block(error.description))")
                 let code =
-                    error.code == .hostClosed || error.code == .cancelled
-                    ? ExitCodes.interrupted : ExitCodes.serverUnreachable
+                    switch error.code {
+                    case .hostClosed, .cancelled: ExitCodes.interrupted
+                    case .invalidArguments: ExitCodes.usage
+                    default: ExitCodes.serverUnreachable
+                    }
                 return (["error": ["code": .string(error.code.description), "message": .string(error.message)]], code)
             } catch {
                 Terminal.error("mcp-host: \(error)")

@@ -27,7 +27,9 @@ struct CommandLineTests {
 
     @Test("exit codes: 5 the tool failed, 4 a server cannot be reached, 64 usage")
     func exitCodes() async throws {
-        #expect(try await HostProgram.run(["call", "demo", "add", "a=x", "b=1"]).status == 5)
+        #expect(try await HostProgram.run(["call", "demo", "add", "a=1e308", "b=1e308"]).status == 5)
+        let unfit = try await HostProgram.run(["call", "demo", "add", "a=x", "b=1"])
+        #expect(unfit.status == 64 && unfit.error.contains("/a: expected number, found string"))
         #expect(try await HostProgram.run(["call", "demo", "nothing"]).status == 4)
         #expect(try await HostProgram.run(["read", "demo", "demo://nothing"]).status == 4)
         #expect(try await HostProgram.run(["call", "nobody", "echo"]).status == 64)

@@ -1,0 +1,117 @@
+public import JSON
+public import MCPTransport
+import MCPTypes
+
+// MARK: What the transport tells
+
+extension ClientSession: TransportReceiver {
+    /// The transport is open; the handshake may begin.
+    public func transportDidOpen() { self.opened.complete(true) }
+
+    /// A message arrived: an answer goes to the task that waits for it, unread.
+    public func transportDidReceive(_ message: RawJSON) {
+        if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message) }
+        do throws(Envelope.Malformed) {
+            let envelope = try Envelope(scanning: message)
+            switch envelope.kind {
+            case .result(let id): self.answer(id, .result(envelope.payload))
+            case .error(let id?): self.answer(id, .error(envelope.payload))
+            case .error(nil): break  // about a message that the server could not read: it belongs to nobody
+            case .request(let id, let method): self.reply(to: id, method, envelope.payload)
+            case .notification(let method): self.notified(method, envelope.payload)
+            }
+        } catch {
+            guard error.isAnswer, let id = error.id else { return }
+            self.answer(id, .failure(MCPError(.badResponse, "the server's answer is malformed: \(error.reason)")))
+        }
+    }
+
+    /// A batch, which one old revision allows (C20): each element counts.
+    private func receiveBatch(_ batch: RawJSON) {
+        guard let messages = try? batch.decode([RawJSON].self) else { return }
+        for message in messages where message.withUnsafeBytes({ $0.first == UInt8(ascii: "{") }) {
+            self.transportDidReceive(message)
+        }
+    }
+
+    private func answer(_ id: RequestID, _ reply: Reply) {
+        guard let ending = self.state.withLock({ $0.answered(id) }) else { return }
+        let waiter = ending.waiter
+        if let progress = waiter.progress {
+            progress.whenTold { self.resume(waiter, reply) }
+        } else {
+            self.resume(waiter, reply)
+        }
+        self.sendNext()
+    }
+
+    private func notified(_ method: String, _ params: RawJSON?) {
+        switch NotificationMethod(rawValue: method) {
+        case .progress:
+            if let params { self.progressed(params) }
+            return
+        case .cancelled:
+            if let id = try? params?.decode(CancelledNotificationParams.self).requestId { self.cancelledByServer(id) }
+            return
+        case .subscriptionsAcknowledged:
+            guard let listening = self.keeper.listening(for: params) else { return }
+            let filter = try? params?.decode(SubscriptionsAcknowledgedNotificationParams.self).notifications
+            listening.acknowledged.complete(.success(filter ?? SubscriptionFilter()))
+            return
+        case .toolsListChanged, .promptsListChanged, .resourcesListChanged, .resourcesUpdated, .tasks:
+            // Of a subscription that has been closed, or that never was.
+            if self.server?.revision.isModern == true, self.keeper.listening(for: params) == nil { return }
+        default: break
+        }
+        if let event = ServerEvent(method, params) { self.tell(event) }
+        if case .dropped = self.notificationSink.yield(ServerNotification(method: method, params: params)) {
+            self.dropped.withLock { $0 += 1 }
+        }
+    }
+
+    /// Tells everybody who listens, after what is known has been forgotten.
+    func tell(_ event: ServerEvent) {
+        self.cache.invalidate(event)
+        self.events.send(event)
+        self.configuration.onEvent?(event)
+    }
+
+    private func progressed(_ params: RawJSON) {
+        guard let progress = try? params.decode(ProgressNotificationParams.self),
+            case .integer(let token) = progress.progressToken
+        else { return }
+        let now = self.timekeeper.now
+        let waiter = self.state.withLock { $0.progressed(token, progress.progress, now: now) }
+        let handler = waiter?.progress ?? self.taskProgress.withLock { $0[token] }
+        handler?.tell(progress)
+    }
+
+    /// A legacy server wants no answer any more, or a modern one ends a subscription (SPEC-NOTES A1).
+    private func cancelledByServer(_ id: RequestID) {
+        self.desk.cancel(id)
+        guard self.server?.revision.isModern == true, case .integer(let number) = id,
+            self.keeper.isListening(number)
+        else { return }
+        self.answer(id, .failure(MCPError(.connectionLost, "the server ended the subscription")))
+    }
+
+    /// A message was too large: the request that it answers fails, the others go on (C6).
+    public func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+        guard let id = Envelope.id(inStart: start) else { return }
+        let error = MCPError(.messageTooLarge, "the answer has \(size) bytes, more than the limit of \(limit)")
+        self.answer(id, .failure(error))
+    }
+
+    /// The transport has room again.
+    public func transportDidDrain() {
+        self.transport.setReceiving(true)
+        self.state.withLock { $0.drained() }
+        self.sendNext()
+    }
+
+    /// Nothing will come any more.
+    public func transportDidBreak(_ error: MCPError) {
+        self.fail(error)
+        self.opened.complete(false)
+    }
+}

@@ -1,0 +1,117 @@
+import JSON
+import MCPTransport
+import MCPTypes
+
+/// Requests that a server may answer with a question, a task, or at last a result (SPEC-NOTES 1.5 and 1.10).
+extension ClientSession {
+    /// The kind of a result, without reading the rest of it.
+    private struct ResultKind: JSONDecodable {
+        var type: ResultType?
+
+        init(from reader: inout JSONReader) throws(JSONError) {
+            self.type = try reader.peekMember("resultType").map(ResultType.init(rawValue:))
+            try reader.skipValue()
+        }
+    }
+
+    /// An `input_required` result; what is to be given back stays as it came (`MRTR-15`, `MRTR-16`).
+    private struct InputRequired: JSONDecodable {
+        var requests: InputRequests?
+        var state: RawJSON?
+
+        init(from reader: inout JSONReader) throws(JSONError) {
+            try reader.beginObject()
+            while let key = try reader.nextKey() {
+                switch key {
+                case "inputRequests": self.requests = try reader.read()
+                case "requestState": self.state = try reader.readRaw()
+                default: try reader.skipValue()
+                }
+            }
+        }
+    }
+
+    /// What came of a request in the end.
+    struct Settled {
+        var payload: RawJSON
+        /// Whether it took questions or a task: then it is nobody else's answer (`CACHE-04`).
+        var isOneOff = false
+        /// The task that the request has become, where the caller wants to follow it himself.
+        var task: TaskState?
+    }
+
+    /// Sends a request, answers what the server asks for, and sends it again with the answers, under a new id each time
+    /// (`MRTR-18`), until there is a result.
+    /// - Parameters:
+    ///   - leavesTask: a task is not followed.
+    ///   - writeParams: writes the members of `params`, the same every time.
+    func settle(
+        _ method: Method,
+        options: RequestOptions,
+        leavesTask: Bool = false,
+        writeParams: @Sendable (inout JSONWriter) -> Void
+    ) async throws(MCPError) -> Settled {
+        let revision = try await self.waitUntilReady().revision
+        var payload = try await self.request(method, options: options, writeParams: writeParams)
+        guard revision.isModern else { return Settled(payload: payload) }
+        var isOneOff = false
+        for round in 1... {
+            let type: ResultType?
+            do { type = try payload.decode(ResultKind.self).type } catch {
+                throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
+            }
+            switch type {
+            case nil, .complete?: return Settled(payload: payload, isOneOff: isOneOff)
+            case .task? where method == .toolsCall && self.configuration.usesTasks:
+                guard let task = Self.createdTask(payload) else {
+                    throw MCPError(.badResponse, "the server made a task of the call, and does not say which")
+                }
+                if leavesTask { return Settled(payload: payload, isOneOff: true, task: task) }
+                return Settled(payload: try await self.followOrCancel(task.id, task, options), isOneOff: true)
+            case .inputRequired?:
+                guard round <= self.configuration.inputRounds else {
+                    throw MCPError(
+                        .badResponse,
+                        "\(method.rawValue): the server asked for input in \(round) rounds, which is the limit"
+                    )
+                }
+                let (responses, state) = try await self.answers(payload, method, round)
+                isOneOff = true
+                payload = try await self.request(method, options: options) { writer in
+                    writeParams(&writer)
+                    if let responses {
+                        writer.key("inputResponses")
+                        responses.encode(to: &writer, for: revision)
+                    }
+                    if let state {
+                        writer.key("requestState")
+                        writer.write(raw: state)
+                    }
+                }
+            case let type?:
+                throw MCPError(.badResponse, "the result of \(method.rawValue) is of an unknown kind: \(type.rawValue)")
+            }
+        }
+        throw MCPError(.badResponse, "\(method.rawValue) has no end")
+    }
+
+    private func answers(
+        _ payload: RawJSON,
+        _ method: Method,
+        _ round: Int
+    ) async throws(MCPError) -> (InputResponses?, RawJSON?) {
+        let wanted: InputRequired
+        do { wanted = try payload.decode() } catch {
+            throw MCPError(.badResponse, "\(method.rawValue): what the server asks for is unusable: \(error)")
+        }
+        if let requests = wanted.requests, !requests.members.isEmpty {
+            return (try await self.fulfil(requests), wanted.state)
+        }
+        guard wanted.state != nil else {
+            throw MCPError(.badResponse, "\(method.rawValue): the server needs input, and does not say which")
+        }
+        // "Try again": at once the first time, then slower and slower.
+        if round > 1 { await self.pause(self.configuration.roundDelay * (round - 1)) }
+        return (nil, wanted.state)
+    }
+}

@@ -1,0 +1,341 @@
+import JSON
+import MCPTransport
+import MCPTypes
+
+/// What callers want to be told of, all of them together, for as long as they want it. Outlives a session: the next one takes it over.
+package final class SubscriptionWishes: Sendable {
+    struct Wanted: Sendable, Hashable {
+        var lists = false
+        var resources: Set<String> = []
+    }
+
+    private struct State {
+        var listeners = 0
+        var others = 0
+        var resources: [String: Int] = [:]
+        var version = 0
+        var changed: (@Sendable () -> Void)?
+    }
+
+    private let state = Locked(State())
+
+    package init() {}
+
+    /// Who keeps the server informed from now on.
+    func attend(_ changed: @escaping @Sendable () -> Void) { self.state.withLock { $0.changed = changed } }
+
+    private func change(_ body: (inout State) -> Bool) -> Int {
+        let (version, changed) = self.state.withLock { state in
+            let hasChanged = body(&state)
+            if hasChanged { state.version += 1 }
+            return (state.version, hasChanged ? state.changed : nil)
+        }
+        changed?()
+        return version
+    }
+
+    /// - Returns: the version in which it is contained.
+    func add(_ uri: String) -> Int {
+        self.change { state in
+            state.resources[uri, default: 0] += 1
+            return state.resources[uri] == 1
+        }
+    }
+
+    func remove(_ uri: String) -> Int {
+        self.change { state in
+            guard let count = state.resources[uri] else { return false }
+            state.resources[uri] = count > 1 ? count - 1 : nil
+            return count == 1
+        }
+    }
+
+    /// How many listen to the events of this connection.
+    package func setListeners(_ count: Int) {
+        _ = self.change { state in
+            let before = state.listeners + state.others > 0
+            state.listeners = count
+            return (count + state.others > 0) != before
+        }
+    }
+
+    /// How many listen to the events of all connections.
+    package func setOthers(_ count: Int) {
+        _ = self.change { state in
+            let before = state.listeners + state.others > 0
+            state.others = count
+            return (state.listeners + count > 0) != before
+        }
+    }
+
+    var snapshot: (version: Int, wanted: Wanted) {
+        self.state.withLock { state in
+            (state.version, Wanted(lists: state.listeners + state.others > 0, resources: Set(state.resources.keys)))
+        }
+    }
+}
+
+/// What of the wishes has reached the server.
+final class SubscriptionKeeper: Sendable {
+    /// One `subscriptions/listen`.
+    final class Listening: Sendable {
+        let id: Int64
+        let wanted: SubscriptionWishes.Wanted
+        /// What the server will tell, or why nothing.
+        let acknowledged = MCPTransport.Completion<Result<SubscriptionFilter, MCPError>>()
+        let isStopped = Locked(false)
+
+        init(_ id: Int64, _ wanted: SubscriptionWishes.Wanted) { (self.id, self.wanted) = (id, wanted) }
+    }
+
+    private struct State {
+        var applied = -1
+        var failures: [String: MCPError] = [:]
+        var waiters: [(version: Int, done: MCPTransport.Completion<Void>)] = []
+        var listening: [Int64: Listening] = [:]
+        var isOver = false
+    }
+
+    private let state = Locked(State())
+
+    /// Waits until the server knows of a version.
+    /// - Returns: why it does not tell of `uri`.
+    func waitFor(_ version: Int, _ uri: String) async throws(MCPError) -> MCPError? {
+        let done = MCPTransport.Completion<Void>()
+        let isThere = self.state.withLock { state in
+            if state.applied >= version || state.isOver { return true }
+            state.waiters.append((version, done))
+            return false
+        }
+        if !isThere, await done.waitUnlessCancelled() == nil {
+            throw MCPError(.cancelled, "waiting for the subscription was cancelled")
+        }
+        return self.state.withLock { $0.failures[uri] }
+    }
+
+    func applied(_ version: Int, failures: [String: MCPError]) {
+        let done = self.state.withLock { state in
+            state.applied = version
+            state.failures = failures
+            let (done, waiting) = (
+                state.waiters.filter { $0.version <= version }, state.waiters.filter { $0.version > version }
+            )
+            state.waiters = waiting
+            return done
+        }
+        for waiter in done { waiter.done.complete(()) }
+    }
+
+    func end() {
+        let waiters = self.state.withLock { state in
+            defer { state.waiters = [] }
+            state.isOver = true
+            return state.waiters
+        }
+        for waiter in waiters { waiter.done.complete(()) }
+    }
+
+    func opened(_ listening: Listening) { self.state.withLock { $0.listening[listening.id] = listening } }
+    func closed(_ listening: Listening) { self.state.withLock { _ = $0.listening.removeValue(forKey: listening.id) } }
+
+    func isListening(_ id: Int64) -> Bool { self.state.withLock { $0.listening[id] != nil } }
+
+    /// The subscription to which a notification says it belongs (`STDIO-08`).
+    func listening(for params: RawJSON?) -> Listening? {
+        guard let meta = (try? params?.decode(EmptyParams.self))?.meta, let id = meta.subscriptionID else { return nil }
+        let number: Int64? =
+            switch id {
+            case .integer(let number): number
+            case .string(let text): Int64(text)
+            }
+        return self.state.withLock { state in number.flatMap { state.listening[$0] } }
+    }
+}
+
+extension ClientSession {
+    /// Asks to be told when a resource changes; ``ServerEvent/resourceUpdated(uri:)`` tells. Several callers may ask for the same.
+    /// Survives a restart of the server, where a host supervises it (`STDIO-17`).
+    /// - Throws: `notSupported` if the server does not watch resources, or not this one.
+    public func subscribe(to uri: String) async throws(MCPError) {
+        let server = try await self.waitUntilReady()
+        guard server.capabilities.resources?.subscribe == true else {
+            throw MCPError(.notSupported, "the server does not offer to watch resources")
+        }
+        let version = self.wishes.add(uri)
+        do throws(MCPError) {
+            if let failure = try await self.keeper.waitFor(version, uri) { throw failure }
+            if let error = self.broken.value { throw error }
+        } catch {
+            _ = self.wishes.remove(uri)
+            throw error
+        }
+    }
+
+    /// One caller no longer wants to be told of a resource.
+    public func unsubscribe(from uri: String) { _ = self.wishes.remove(uri) }
+
+    /// Brings the wishes to the server whenever they change. One for each session, for its whole life.
+    func keepSubscriptions() async {
+        let (signals, signal) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        self.wishes.attend { signal.yield() }
+        guard case .success(let server) = await self.ready.wait() else { return self.keeper.end() }
+        if let level = self.configuration.logLevel, !server.revision.isModern, server.capabilities.logging != nil {
+            try? await self.setLogLevel(level)
+        }
+        signal.yield()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                _ = await self.broken.wait()
+                self.keeper.end()
+                signal.finish()
+            }
+            if server.revision.isModern {
+                await self.keepListening(server, signals, signal)
+            } else {
+                await self.keepSubscribed(signals)
+            }
+        }
+    }
+
+    private func keepSubscribed(_ signals: AsyncStream<Void>) async {
+        var subscribed: Set<String> = []
+        for await _ in signals {
+            let (version, wanted) = self.wishes.snapshot
+            var failures: [String: MCPError] = [:]
+            for uri in wanted.resources.subtracting(subscribed).sorted() {
+                do throws(MCPError) {
+                    _ = try await self.request(.resourcesSubscribe) { $0.member("uri", uri) }
+                    subscribed.insert(uri)
+                } catch {
+                    failures[uri] = error
+                }
+            }
+            for uri in subscribed.subtracting(wanted.resources).sorted() {
+                _ = try? await self.request(.resourcesUnsubscribe) { $0.member("uri", uri) }
+                subscribed.remove(uri)
+            }
+            self.keeper.applied(version, failures: failures)
+        }
+    }
+
+    // MARK: Modern: one `subscriptions/listen`, opened anew when the wishes change or it is lost
+
+    private func keepListening(
+        _ server: ServerDescription,
+        _ signals: AsyncStream<Void>,
+        _ signal: AsyncStream<Void>.Continuation
+    ) async {
+        await withDiscardingTaskGroup { group in
+            var current: SubscriptionKeeper.Listening?
+            for await _ in signals {
+                let (version, wanted) = self.wishes.snapshot
+                if let current, current.wanted == wanted, !current.isStopped.withLock({ $0 }) { continue }
+                let old = current
+                current = nil
+                var failures: [String: MCPError] = [:]
+                let filter = Self.filter(wanted, server.capabilities)
+                if filter != SubscriptionFilter() {
+                    let listening = SubscriptionKeeper.Listening(self.state.withLock { $0.takeID() }, wanted)
+                    self.keeper.opened(listening)
+                    group.addTask { await self.listen(listening, filter, signal) }
+                    current = listening
+                    failures = Self.missing(wanted, await listening.acknowledged.wait())
+                }
+                // The new one is there before the old one goes, so nothing falls between them.
+                if let old { self.stop(old) }
+                self.keeper.applied(version, failures: failures)
+            }
+        }
+    }
+
+    private static func filter(
+        _ wanted: SubscriptionWishes.Wanted,
+        _ capabilities: ServerCapabilities
+    ) -> SubscriptionFilter {
+        var filter = SubscriptionFilter()
+        if wanted.lists {
+            if capabilities.tools?.listChanged == true { filter.toolsListChanged = true }
+            if capabilities.prompts?.listChanged == true { filter.promptsListChanged = true }
+            if capabilities.resources?.listChanged == true { filter.resourcesListChanged = true }
+        }
+        if !wanted.resources.isEmpty { filter.resourceSubscriptions = wanted.resources.sorted() }
+        return filter
+    }
+
+    /// What was asked for and will not be told (`SUB-05`).
+    private static func missing(
+        _ wanted: SubscriptionWishes.Wanted,
+        _ acknowledged: Result<SubscriptionFilter, MCPError>
+    ) -> [String: MCPError] {
+        let accepted: Set<String>
+        let error: MCPError
+        switch acknowledged {
+        case .success(let filter):
+            accepted = Set(filter.resourceSubscriptions ?? [])
+            error = MCPError(.notSupported, "the server does not watch this resource")
+        case .failure(let failure): (accepted, error) = ([], failure)
+        }
+        return Dictionary(uniqueKeysWithValues: wanted.resources.subtracting(accepted).map { ($0, error) })
+    }
+
+    private func stop(_ listening: SubscriptionKeeper.Listening) {
+        listening.isStopped.withLock { $0 = true }
+        self.keeper.closed(listening)
+        self.cancel(listening.id)
+    }
+
+    private func listen(
+        _ listening: SubscriptionKeeper.Listening,
+        _ filter: SubscriptionFilter,
+        _ signal: AsyncStream<Void>.Continuation
+    ) async {
+        var end = MCPError(.connectionLost, "the server ended the subscription")
+        do throws(MCPError) {
+            _ = try await self.exchange(
+                .subscriptionsListen,
+                revision: self.server?.revision,
+                options: RequestOptions(idleTimeout: .seconds(1 << 31), hardTimeout: .seconds(1 << 31)),
+                id: listening.id,
+                writeParams: { writer in
+                    writer.key("notifications")
+                    filter.encode(to: &writer, for: .latest)
+                }
+            )
+        } catch {
+            end = error
+        }
+        self.keeper.closed(listening)
+        // Before the acknowledgment it is a refusal; asking again would get the same answer.
+        let isRefusal = listening.acknowledged.complete(.failure(end))
+        let wasStopped = listening.isStopped.withLock { isStopped in
+            defer { isStopped = true }
+            return isStopped
+        }
+        if wasStopped || isRefusal || self.broken.value != nil { return }
+        // Lost: everything may have changed meanwhile.
+        for event in [ServerEvent.toolsChanged, .promptsChanged, .resourcesChanged] { self.tell(event) }
+        await self.pause(self.configuration.listenRetryDelay)
+        signal.yield()
+    }
+
+    /// Waits, or until the connection ends.
+    func pause(_ delay: Duration) async {
+        let alarm = MCPTransport.Completion<Void>()
+        let timer = self.timekeeper.makeTimer { alarm.complete(()) }
+        timer.set(self.timekeeper.now + delay)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await alarm.waitUnlessCancelled() }
+            group.addTask { _ = await self.broken.waitUnlessCancelled() }
+            _ = await group.next()
+            group.cancelAll()
+        }
+        timer.cancel()
+    }
+}
+
+extension JSONWriter {
+    mutating func member(_ name: StaticString, _ value: String) {
+        self.key(name)
+        self.write(value)
+    }
+}
