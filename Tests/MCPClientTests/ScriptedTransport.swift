@@ -11,6 +11,7 @@ final class ScriptedTransport: Transport {
     private struct State {
         var receiver: (any TransportReceiver)?
         var sent: [JSONValue] = []
+        var texts: [String] = []
         var finish: CheckedContinuation<TransportEnd, Never>?
         var isClosed = false
     }
@@ -22,6 +23,9 @@ final class ScriptedTransport: Transport {
 
     /// Everything that the session has sent.
     var sent: [JSONValue] { self.state.withLock { $0.sent } }
+
+    /// The same, byte for byte.
+    var texts: [String] { self.state.withLock { $0.texts } }
 
     func methods() -> [String] { self.sent.compactMap { $0["method"]?.string } }
 
@@ -55,7 +59,10 @@ final class ScriptedTransport: Transport {
 
     func send(_ message: RawJSON) throws(MCPError) {
         let value = (try? message.decode(JSONValue.self)) ?? .null
-        self.state.withLock { $0.sent.append(value) }
+        self.state.withLock { state in
+            state.sent.append(value)
+            state.texts.append(message.description)
+        }
         guard let method = value["method"]?.string else { return }  // an answer of ours is not answered
         let id = value["id"].flatMap { try? RawJSON(encoding: $0).decode(RequestID.self) }
         self.answer(self, id, method, value["params"] ?? .null)

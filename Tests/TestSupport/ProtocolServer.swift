@@ -1,0 +1,362 @@
+public import JSON
+public import MCPClient
+public import MCPHost
+public import MCPTransport
+public import MCPTypes
+
+/// A server in this process, of any revision, that does message by message what a test says.
+///
+/// One script serves both eras: ``Call/input(_:)`` asks as the revision does, and ``tell(_:_:)`` tells only who has subscribed.
+public final class ProtocolServer: Sendable {
+    /// What a method does. Throw ``Failure`` to refuse.
+    public typealias Handler = @Sendable (Call) async throws -> JSONValue
+
+    /// A JSON-RPC error.
+    public struct Failure: Error {
+        var code: Int64
+        var message: String
+        var data: JSONValue?
+        /// An error with this code.
+        public init(_ code: Int64, _ message: String, data: JSONValue? = nil) {
+            (self.code, self.message, self.data) = (code, message, data)
+        }
+    }
+
+    private struct InputNeeded: Error {
+        var requests: JSONObject
+        var state: JSONValue?
+    }
+
+    private struct State {
+        var end: InMemoryTransport?
+        var received: [JSONValue] = []
+        var asked: [String: CheckedContinuation<JSONValue, Never>] = [:]
+        var nextAsk = 0
+        var cancelled: Set<JSONValue> = []
+        /// Filters by subscription id.
+        var listening: [(id: JSONValue, filter: JSONValue)] = []
+        var connections = 0
+    }
+
+    /// What it speaks.
+    public let revision: ProtocolRevision
+    private let capabilities: JSONValue
+    private let handlers: [String: Handler]
+    private let state = Locked(State())
+
+    /// A server with these methods; handshake, ping and subscriptions it knows by itself.
+    public init(_ revision: ProtocolRevision, capabilities: JSONValue = ["tools": [:]], _ handlers: [String: Handler] = [:]) {
+        self.revision = revision
+        self.capabilities = capabilities
+        self.handlers = handlers
+    }
+
+    /// Everything that came, in order.
+    public var received: [JSONValue] { self.state.withLock { $0.received } }
+    /// The requests and notifications with this method.
+    public func received(_ method: String) -> [JSONValue] { self.received.filter { $0["method"]?.string == method } }
+    /// How often somebody connected.
+    public var connections: Int { self.state.withLock { $0.connections } }
+
+    /// An entry for a host; each start of it connects anew.
+    public func configuration(_ name: String) -> ServerConfiguration {
+        ServerConfiguration(name: name, endpoint: .transport("in memory") { self.transport() })
+    }
+
+    /// A client's end, with this server at the other.
+    public func transport() -> any Transport { Joined(self) }
+
+    /// Breaks the connection, as a crash would.
+    public func crash() { self.state.withLock { $0.end }?.close(.force) }
+
+    /// Sends any message.
+    public func send(_ message: JSONValue) {
+        guard let end = self.state.withLock({ $0.end }) else { return }
+        try? end.send(RawJSON(encoding: message))
+    }
+
+    /// Sends a notification to a legacy client, and to a modern one on each subscription that wants it.
+    public func tell(_ method: String, _ params: JSONObject = JSONObject()) {
+        guard self.revision.isModern else {
+            return self.send(["jsonrpc": "2.0", "method": .string(method), "params": .object(params)])
+        }
+        for (id, filter) in self.state.withLock({ $0.listening }) where Self.wants(filter, method, params) {
+            var params = params
+            params["_meta"] = ["io.modelcontextprotocol/subscriptionId": id]
+            self.send(["jsonrpc": "2.0", "method": .string(method), "params": .object(params)])
+        }
+    }
+
+    private static func wants(_ filter: JSONValue, _ method: String, _ params: JSONObject) -> Bool {
+        switch method {
+        case "notifications/tools/list_changed": filter["toolsListChanged"]?.bool == true
+        case "notifications/prompts/list_changed": filter["promptsListChanged"]?.bool == true
+        case "notifications/resources/list_changed": filter["resourcesListChanged"]?.bool == true
+        case "notifications/resources/updated":
+            filter["resourceSubscriptions"]?.array?.contains(params["uri"] ?? .null) == true
+        default: true
+        }
+    }
+
+    /// Filters of the subscriptions that are open now.
+    public var listening: [JSONValue] { self.state.withLock { $0.listening.map(\.filter) } }
+
+    /// Ends all subscriptions as a modern server does that has had enough (`SUB-06`).
+    public func endSubscriptions() {
+        let ended = self.state.withLock { state in
+            defer { state.listening = [] }
+            return state.listening
+        }
+        for (id, _) in ended {
+            let meta: JSONValue = ["io.modelcontextprotocol/subscriptionId": id]
+            self.send(["jsonrpc": "2.0", "id": id, "result": ["resultType": "complete", "_meta": meta]])
+        }
+    }
+
+    /// One request.
+    public struct Call: Sendable {
+        let server: ProtocolServer
+        /// Its id.
+        public let id: JSONValue
+        /// Its method.
+        public let method: String
+        /// Its parameters.
+        public let params: JSONValue
+
+        /// What the request brings along for a tool.
+        public var arguments: JSONValue { self.params["arguments"] ?? .null }
+
+        /// Gets input from the client: by requests of its own in a legacy era, by an `input_required` result in the modern one, where
+        /// the handler is left and entered again with the answers.
+        public func input(_ requests: JSONObject, state: JSONValue? = nil) async throws -> JSONObject {
+            if self.server.revision.isModern {
+                if let responses = self.params["inputResponses"]?.object { return responses }
+                throw InputNeeded(requests: requests, state: state)
+            }
+            var answers = JSONObject()
+            for (key, request) in requests {
+                let answer = await self.ask(request["method"]?.string ?? "", request["params"] ?? [:])
+                guard let result = answer["result"] else {
+                    throw Failure(answer["error"]?["code"]?.int64 ?? 0, answer["error"]?["message"]?.string ?? "")
+                }
+                answers[key] = result
+            }
+            return answers
+        }
+
+        /// Sends a request to the client, whatever the era, and waits for the whole answer.
+        public func ask(_ method: String, _ params: JSONValue) async -> JSONValue { await self.server.ask(method, params) }
+
+        /// Needs more rounds, in the modern era.
+        public func again(state: JSONValue?, requests: JSONObject = JSONObject()) throws -> Never {
+            throw InputNeeded(requests: requests, state: state)
+        }
+
+        /// Reports progress.
+        public func progress(_ value: Double, message: String? = nil) {
+            var params: JSONObject = ["progressToken": self.params["_meta"]?["progressToken"] ?? .null]
+            params["progress"] = JSONNumber(value).map(JSONValue.number)
+            params["message"] = message.map(JSONValue.string)
+            self.server.send(["jsonrpc": "2.0", "method": "notifications/progress", "params": .object(params)])
+        }
+
+        /// Sends a notification.
+        public func notify(_ method: String, _ params: JSONValue) {
+            self.server.send(["jsonrpc": "2.0", "method": .string(method), "params": params])
+        }
+
+        /// Logs.
+        public func log(_ level: String, _ data: JSONValue) {
+            self.server.send([
+                "jsonrpc": "2.0", "method": "notifications/message", "params": ["level": .string(level), "data": data],
+            ])
+        }
+
+        /// Whether the client has said that it no longer wants the answer.
+        public var isCancelled: Bool { self.server.state.withLock { $0.cancelled.contains(self.id) } }
+    }
+
+    /// Sends a request to the client and waits for the whole answer.
+    public func ask(_ method: String, _ params: JSONValue) async -> JSONValue {
+        let id = self.state.withLock { state in
+            state.nextAsk += 1
+            return "ask-\(state.nextAsk)"
+        }
+        return await withCheckedContinuation { continuation in
+            self.state.withLock { $0.asked[id] = continuation }
+            self.send(["jsonrpc": "2.0", "id": .string(id), "method": .string(method), "params": params])
+        }
+    }
+
+    /// The id of the newest question to the client.
+    public var lastAsked: JSONValue { .string(self.state.withLock { "ask-\($0.nextAsk)" }) }
+
+    // MARK: -
+
+    private func answer(_ call: Call) async {
+        var reply: JSONObject = ["jsonrpc": "2.0", "id": call.id]
+        do {
+            guard let result = try await self.result(of: call) else { return }
+            reply["result"] = self.dressed(result)
+        } catch let needed as InputNeeded {
+            var result: JSONObject = ["resultType": "input_required"]
+            if !needed.requests.isEmpty { result["inputRequests"] = .object(needed.requests) }
+            result["requestState"] = needed.state
+            reply["result"] = .object(result)
+        } catch let failure as Failure {
+            var error: JSONObject = ["code": .number(JSONNumber(failure.code)), "message": .string(failure.message)]
+            error["data"] = failure.data
+            reply["error"] = .object(error)
+        } catch {
+            reply["error"] = ["code": -32603, "message": .string("\(error)")]
+        }
+        if !call.isCancelled { self.send(.object(reply)) }
+    }
+
+    /// What a modern result says of itself (`RPC-21`).
+    private func dressed(_ result: JSONValue) -> JSONValue {
+        guard self.revision.isModern, var object = result.object, object["resultType"] == nil else { return result }
+        object["resultType"] = "complete"
+        return .object(object)
+    }
+
+    private func result(of call: Call) async throws -> JSONValue? {
+        if let handler = self.handlers[call.method] { return try await handler(call) }
+        switch call.method {
+        case "server/discover" where self.revision.isModern:
+            return [
+                "supportedVersions": [.string(self.revision.rawValue)], "capabilities": self.capabilities, "ttlMs": 0,
+                "cacheScope": "private", "_meta": ["io.modelcontextprotocol/serverInfo": ["name": "memory", "version": "1"]],
+            ]
+        case "initialize" where !self.revision.isModern:
+            return [
+                "protocolVersion": .string(self.revision.rawValue), "capabilities": self.capabilities,
+                "serverInfo": ["name": "memory", "version": "1"],
+            ]
+        case "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe":
+            if self.revision.isModern { throw Failure(-32601, "Method not found: \(call.method)") }
+            return [:]
+        case "subscriptions/listen" where self.revision.isModern:
+            let filter = call.params["notifications"] ?? [:]
+            self.state.withLock { $0.listening.append((call.id, filter)) }
+            let meta: JSONValue = ["io.modelcontextprotocol/subscriptionId": call.id]
+            self.send([
+                "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
+                "params": ["notifications": filter, "_meta": meta],
+            ])
+            return nil
+        default: throw Failure(-32601, "Method not found: \(call.method)")
+        }
+    }
+
+    /// - Returns: work that takes its time.
+    private func receive(_ message: RawJSON) -> (@Sendable () async -> Void)? {
+        guard let value = try? message.decode(JSONValue.self) else { return nil }
+        self.state.withLock { $0.received.append(value) }
+        guard let method = value["method"]?.string else {
+            if let id = value["id"]?.string, let waiter = self.state.withLock({ $0.asked.removeValue(forKey: id) }) {
+                waiter.resume(returning: value)
+            }
+            return nil
+        }
+        if method == "notifications/cancelled", let id = value["params"]?["requestId"] {
+            self.state.withLock { state in
+                state.cancelled.insert(id)
+                state.listening.removeAll { $0.id == id }
+            }
+        }
+        guard let id = value["id"] else { return nil }
+        let call = Call(server: self, id: id, method: method, params: value["params"] ?? [:])
+        return { await self.answer(call) }
+    }
+
+    fileprivate func connected(_ end: InMemoryTransport) {
+        self.state.withLock { state in
+            state.end = end
+            state.connections += 1
+            state.listening = []
+        }
+    }
+
+    /// Whoever asked gets no answer any more.
+    fileprivate func disconnected() {
+        let waiters = self.state.withLock { state in
+            defer { state.asked = [:] }
+            return Array(state.asked.values)
+        }
+        for waiter in waiters { waiter.resume(returning: ["error": ["code": 0, "message": "disconnected"]]) }
+    }
+
+    /// A client's end that runs the server's end beside itself.
+    private final class Joined: Transport, TransportReceiver {
+        private let pair = InMemoryTransport.pair()
+        private let server: ProtocolServer
+        private let jobs: AsyncStream<@Sendable () async -> Void>
+        private let job: AsyncStream<@Sendable () async -> Void>.Continuation
+
+        init(_ server: ProtocolServer) {
+            self.server = server
+            (self.jobs, self.job) = AsyncStream.makeStream()
+        }
+
+        func run(_ receiver: any TransportReceiver) async -> TransportEnd {
+            self.server.connected(self.pair.server)
+            return await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    _ = await self.pair.server.run(self)
+                    self.server.disconnected()
+                    self.job.finish()
+                }
+                group.addTask {
+                    await withTaskGroup(of: Void.self) { calls in
+                        for await job in self.jobs { calls.addTask { await job() } }
+                        calls.cancelAll()
+                    }
+                }
+                let end = await self.pair.client.run(receiver)
+                await group.waitForAll()
+                return end
+            }
+        }
+
+        func send(_ message: RawJSON) throws(MCPError) { try self.pair.client.send(message) }
+        func setReceiving(_ enabled: Bool) { self.pair.client.setReceiving(enabled) }
+        func close(_ manner: CloseManner) { self.pair.client.close(manner) }
+
+        func transportDidOpen() {}
+        func transportDidReceive(_ message: RawJSON) {
+            if let work = self.server.receive(message) { self.job.yield(work) }
+        }
+        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {}
+        func transportDidDrain() {}
+        func transportDidBreak(_ error: MCPError) {}
+    }
+}
+
+/// Runs a conversation with a server in memory, and closes it.
+public func withSession<R: Sendable>(
+    _ server: ProtocolServer,
+    timekeeper: any Timekeeper = SystemTimekeeper(),
+    _ change: (inout ClientConfiguration) -> Void = { _ in },
+    _ body: @Sendable (ClientSession) async throws -> R
+) async throws -> R {
+    var configuration = ClientConfiguration()
+    if !server.revision.isModern { configuration.era = .legacyOnly }
+    change(&configuration)
+    let accounts = ResourceAccounts()
+    let session = ClientSession(
+        transport: server.transport(),
+        configuration: configuration,
+        accounts: accounts,
+        timekeeper: timekeeper
+    )
+    let result = try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask { _ = await session.run() }
+        let result: Result<R, any Error>
+        do { result = .success(try await body(session)) } catch { result = .failure(error) }
+        session.close()
+        try await group.waitForAll()
+        return try result.get()
+    }
+    return result
+}
