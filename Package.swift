@@ -107,7 +107,10 @@ let package = Package(
         ),
         .testTarget(
             name: "MCPClientTests",
-            dependencies: ["JSON", "MCPTypes", "MCPTransport", "MCPClient", "TestSupport", "mcp-zoo"],
+            dependencies: [
+                "JSON", "JSONSchema", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost", "TestSupport", "mcp-zoo",
+                .product(name: "Instrumentation", package: "swift-distributed-tracing"),
+            ],
             swiftSettings: settings
         ),
         .testTarget(

@@ -1,0 +1,308 @@
+import JSON
+import MCPClient
+import MCPTransport
+import MCPTypes
+import TestSupport
+import Testing
+
+/// Calls that go on by themselves: the core feature of 2025-11-25, and the extension since 2026-07-28.
+@Suite("Tasks")
+struct TaskTests {
+    static let eras: [ProtocolRevision] = [.v2025_11_25, .v2026_07_28]
+
+    /// A server that makes a task of each call of `slow`: it works for `polls` questions, may need input, and ends as `ending` says.
+    private static func server(
+        _ revision: ProtocolRevision,
+        polls: Int = 2,
+        needsInput: Bool = false,
+        ending: String = "completed",
+        support: String = "required"
+    ) -> ProtocolServer {
+        let asked = Locked<[String: Int]>([:])
+        let isAnswered = Locked(false)
+        let isCancelled = Locked(false)
+        let result: JSONValue = ["content": [["type": "text", "text": "at last"]], "isError": .bool(ending == "toolError")]
+        @Sendable func state(_ id: String, _ status: String) -> JSONObject {
+            var state: JSONObject = [
+                "taskId": .string(id), "status": .string(status), "createdAt": "2026-08-22T10:00:00Z",
+                "lastUpdatedAt": "2026-08-22T10:00:00Z",
+            ]
+            state[revision.isModern ? "ttlMs" : "ttl"] = 60000
+            state[revision.isModern ? "pollIntervalMs" : "pollInterval"] = 1
+            return state
+        }
+        let form: JSONValue = [
+            "message": "?", "requestedSchema": ["type": "object", "properties": ["a": ["type": "string"]]],
+            "_meta": revision.isModern ? [:] : ["io.modelcontextprotocol/related-task": ["taskId": "task-7"]],
+        ]
+        var handlers: [String: ProtocolServer.Handler] = [
+            "tools/list": { _ in
+                [
+                    "tools": [
+                        [
+                            "name": "slow", "inputSchema": ["type": "object"],
+                            "execution": revision.isModern ? .null : ["taskSupport": .string(support)],
+                        ], ["name": "quick", "inputSchema": ["type": "object"]],
+                    ], "ttlMs": 60000, "cacheScope": "private",
+                ]
+            },
+            "tools/call": { call in
+                let isSlow = call.params["name"] == "slow"
+                guard isSlow, revision.isModern || call.params["task"] != nil else { return result }
+                var created = state("task-7", "working")
+                if !revision.isModern { return ["task": .object(created)] }
+                created["resultType"] = "task"
+                return .object(created)
+            },
+            "tasks/get": { call in
+                let id = call.params["taskId"]?.string ?? ""
+                guard id == "task-7" else { throw ProtocolServer.Failure(-32602, "no such task") }
+                let count = asked.withLock { asked in
+                    asked[id, default: 0] += 1
+                    return asked[id] ?? 0
+                }
+                if isCancelled.withLock({ $0 }) { return .object(state(id, "cancelled")) }
+                if count <= polls { return .object(state(id, "working")) }
+                if needsInput, !isAnswered.withLock({ $0 }) {
+                    var waiting = state(id, "input_required")
+                    if revision.isModern { waiting["inputRequests"] = ["q": ["method": "elicitation/create", "params": form]] }
+                    return .object(waiting)
+                }
+                var done = state(id, ending == "toolError" ? (revision.isModern ? "completed" : "failed") : ending)
+                if revision.isModern {
+                    if ending == "failed" { done["error"] = ["code": -32603, "message": "broken"] } else { done["result"] = result }
+                }
+                return .object(done)
+            },
+            "tasks/result": { call in
+                if revision.isModern { throw ProtocolServer.Failure(-32601, "no") }
+                if needsInput {
+                    let answer = await call.ask("elicitation/create", form)
+                    guard answer["result"]?["content"]?["a"] == "x" else { throw ProtocolServer.Failure(-32603, "no input") }
+                }
+                if ending == "failed" { throw ProtocolServer.Failure(-32603, "broken") }
+                return result
+            },
+            "tasks/cancel": { call in
+                isCancelled.withLock { $0 = true }
+                return revision.isModern ? [:] : .object(state(call.params["taskId"]?.string ?? "", "cancelled"))
+            },
+        ]
+        handlers["tasks/update"] = { call in
+            guard call.params["inputResponses"]?["q"]?["content"]?["a"] == "x" else {
+                throw ProtocolServer.Failure(-32602, "no answer")
+            }
+            isAnswered.withLock { $0 = true }
+            return [:]
+        }
+        let capabilities: JSONValue =
+            revision.isModern
+            ? ["tools": [:], "extensions": ["io.modelcontextprotocol/tasks": [:]]]
+            : ["tools": [:], "tasks": ["cancel": [:], "requests": ["tools": ["call": [:]]]]]
+        return ProtocolServer(revision, capabilities: capabilities, handlers)
+    }
+
+    private static func offer(_ configuration: inout ClientConfiguration) {
+        configuration.usesTasks = true
+        configuration.pollInterval = .milliseconds(1) ... .milliseconds(20)
+        configuration.handlers.form = { _, context in
+            ElicitResult(action: .accept, content: ["a": context.taskID == "task-7" ? "x" : "no task"])
+        }
+    }
+
+    @Test(
+        "TASKL-07 TASKL-10 TASKL-11 TASKL-14 XTASK-02 XTASK-10 XTASK-11 a call that becomes a task looks like any other",
+        arguments: eras
+    )
+    func followed(revision: ProtocolRevision) async throws {
+        let server = Self.server(revision)
+        try await withSession(server, Self.offer) { session in
+            _ = try await session.listTools()
+            let result = try await session.callTool("slow")
+            #expect(result.content.first?.text == "at last" && result.isError != true)
+            #expect(server.received("tasks/get").count == 3)
+            #expect(server.received("tasks/get").allSatisfy { $0["params"]?["taskId"] == "task-7" })
+            #expect(server.received("tools/call").first?["params"]?["task"] == (revision.isModern ? nil : [:]))
+            let quick = try await session.callTool("quick")
+            #expect(quick.content.first?.text == "at last")
+            #expect(server.received("tools/call").last?["params"]?["task"] == nil)
+        }
+    }
+
+    @Test("TASKL-26 XTASK-15 XTASK-17 XTASK-19 a task that needs input gets it, once", arguments: eras)
+    func input(revision: ProtocolRevision) async throws {
+        let server = Self.server(revision, needsInput: true)
+        try await withSession(server, Self.offer) { session in
+            _ = try await session.listTools()
+            let result = try await session.callTool("slow")
+            #expect(result.content.first?.text == "at last")
+            #expect(server.received("tasks/update").count == (revision.isModern ? 1 : 0))
+            #expect(server.received("tasks/result").count == (revision.isModern ? 0 : 1))
+        }
+    }
+
+    @Test("TASKL-34 a task fails as its call would have", arguments: eras)
+    func failed(revision: ProtocolRevision) async throws {
+        try await withSession(Self.server(revision, ending: "failed"), Self.offer) { session in
+            _ = try await session.listTools()
+            let error = await #expect(throws: MCPError.self) { try await session.callTool("slow") }
+            #expect(error?.code == .serverError && error?.rpcError?.code == .internalError)
+            #expect(error?.message.contains("broken") == true)
+        }
+        try await withSession(Self.server(revision, ending: "toolError"), Self.offer) { session in
+            _ = try await session.listTools()
+            let result = try await session.callTool("slow")
+            #expect(result.isError == true)
+        }
+    }
+
+    @Test("CAN-06 XTASK-22 a caller who goes takes his task with him, by tasks/cancel and nothing else", arguments: eras)
+    func cancelled(revision: ProtocolRevision) async throws {
+        let server = Self.server(revision, polls: .max)
+        try await withSession(server, Self.offer) { session in
+            _ = try await session.listTools()
+            let call = Task { () -> MCPError? in
+                do throws(MCPError) {
+                    _ = try await session.callTool("slow")
+                    return nil
+                } catch { return error }
+            }
+            await until { server.received("tasks/get").count > 2 }
+            call.cancel()
+            let code = await call.value?.code
+            #expect(code == .cancelled)
+            await until { !server.received("tasks/cancel").isEmpty }
+            #expect(server.received("tasks/cancel").first?["params"]?["taskId"] == "task-7")
+            let calls = Set(server.received("tools/call").compactMap { $0["id"] })
+            let cancelled = server.received("notifications/cancelled").compactMap { $0["params"]?["requestId"] }
+            #expect(calls.isDisjoint(with: cancelled))
+        }
+    }
+
+    @Test("XTASK-12 the handle of a task outlives the call and the connection; it can be asked, awaited and cancelled", arguments: eras)
+    func handle(revision: ProtocolRevision) async throws {
+        let server = Self.server(revision, polls: 3, support: "optional")
+        let id = try await withSession(server, Self.offer) { session in
+            _ = try await session.listTools()
+            guard case .task(let task) = try await session.startTool("slow", timeToLive: .seconds(5)) else { return "none" }
+            let state = try await task.state()
+            #expect(state.status == .working && state.timeToLive == 60000 && !state.isTerminal)
+            if !revision.isModern { #expect(server.received("tools/call").first?["params"]?["task"] == ["ttl": 5000]) }
+            return task.id
+        }
+        #expect(id == "task-7")
+        try await withSession(server, Self.offer) { session in
+            let result = try await session.task(id).result()
+            #expect(result.content.first?.text == "at last")
+            try await session.task(id).cancel()
+            let error = await #expect(throws: MCPError.self) { try await session.task(id).result() }
+            #expect(error?.code == .cancelled)
+            let unknown = await #expect(throws: MCPError.self) { try await session.task("other").state() }
+            #expect(unknown?.rpcError?.code == .invalidParams)
+        }
+    }
+
+    @Test("TASKL-02 TASKL-03 TASKL-04 TASKL-05 a tool is called as a task only where server and tool take tasks")
+    func notOffered() async throws {
+        for (support, declares) in [("forbidden", true), ("required", false), ("optional", true)] {
+            let base = Self.server(.v2025_11_25, support: support)
+            let server =
+                declares
+                ? base
+                : ProtocolServer(
+                    .v2025_11_25,
+                    [
+                        "tools/list": { _ in
+                            ["tools": [["name": "slow", "inputSchema": ["type": "object"], "execution": ["taskSupport": "required"]]]]
+                        },
+                        "tools/call": { _ in ["content": [["type": "text", "text": "at last"]]] },
+                    ]
+                )
+            try await withSession(server, Self.offer) { session in
+                _ = try await session.listTools()
+                _ = try await session.callTool("slow")
+                #expect(server.received("tools/call").first?["params"]?["task"] == nil)
+                if support != "optional" {
+                    let error = await #expect(throws: MCPError.self) { try await session.startTool("slow") }
+                    #expect(error?.code == .notSupported)
+                }
+            }
+        }
+    }
+
+    @Test("EXTN-01 EXTN-02 EXTN-04 XTASK-03 the extension is off until it is wanted, and then declared on every request")
+    func extensionDeclared() async throws {
+        for isWanted in [false, true] {
+            let server = Self.server(.v2026_07_28)
+            try await withSession(server) {
+                Self.offer(&$0)
+                $0.usesTasks = isWanted
+            } _: { session in
+                _ = try await session.listTools()
+                if isWanted {
+                    _ = try await session.callTool("slow")
+                } else {
+                    let error = await #expect(throws: MCPError.self) { try await session.callTool("slow") }
+                    #expect(error?.code == .badResponse)
+                }
+                let declared = server.received.filter { $0["id"] != nil }.map {
+                    $0["params"]?["_meta"]?["io.modelcontextprotocol/clientCapabilities"]?["extensions"]
+                }
+                let wanted: JSONValue? = isWanted ? ["io.modelcontextprotocol/tasks": [:]] : Optional.none
+                #expect(declared.allSatisfy { $0 == wanted } && declared.count >= 3)
+            }
+        }
+        // A task where the specification knows none is no result.
+        let server = ProtocolServer(
+            .v2026_07_28,
+            capabilities: ["prompts": [:]],
+            ["prompts/get": { _ in ["resultType": "task", "taskId": "1", "status": "working"] }]
+        )
+        try await withSession(server, Self.offer) { session in
+            let error = await #expect(throws: MCPError.self) { try await session.getPrompt("p") }
+            #expect(error?.code == .badResponse)
+        }
+    }
+
+    @Test("TASKL-13 PROG-09 a change that is told ends the pause; progress keeps its token for the whole task")
+    func told() async throws {
+        let token = Locked<JSONValue?>(nil)
+        let isDone = Locked(false)
+        let reports = Locked<[Double]>([])
+        let server = ProtocolServer(
+            .v2025_11_25,
+            capabilities: ["tools": [:], "tasks": ["requests": ["tools": ["call": [:]]]]],
+            [
+                "tools/list": { _ in
+                    ["tools": [["name": "t", "inputSchema": ["type": "object"], "execution": ["taskSupport": "required"]]]]
+                },
+                "tools/call": { call in
+                    token.withLock { $0 = call.params["_meta"]?["progressToken"] }
+                    return ["task": ["taskId": "1", "status": "working", "ttl": nil, "pollInterval": 3_600_000]]
+                },
+                "tasks/get": { _ in ["taskId": "1", "status": .string(isDone.withLock { $0 } ? "completed" : "working"), "ttl": nil] },
+                "tasks/result": { _ in ["content": []] },
+            ]
+        )
+        try await withSession(server) {
+            $0.pollInterval = .milliseconds(1) ... .seconds(3600)
+        } _: { session in
+            _ = try await session.listTools()
+            async let result = session.callTool(
+                "t",
+                options: RequestOptions(onProgress: { report in reports.withLock { $0.append(report.progress) } })
+            )
+            await until { !server.received("tools/call").isEmpty }
+            // Whenever it begins to listen, it hears of the end.
+            while server.received("tasks/result").isEmpty {
+                let progress: JSONObject = ["progressToken": token.withLock { $0 } ?? .null, "progress": 1]
+                server.tell("notifications/progress", progress)
+                isDone.withLock { $0 = true }
+                server.tell("notifications/tasks/status", ["taskId": "1", "status": "completed"])
+                await Task.yield()
+            }
+            _ = try await result
+            await until { reports.withLock { !$0.isEmpty } }
+        }
+    }
+}
