@@ -20,7 +20,10 @@ known = {r["id"] for r in rows}
 
 cited = collections.defaultdict(list)
 for path in sorted((root / "Tests").rglob("*.swift")):
-    for title in re.findall(r'@(?:Test|Suite)\(\s*"((?:[^"\\]|\\.)*)"', path.read_text()):
+    source = path.read_text()
+    titles = re.findall(r'@(?:Test|Suite)\(\s*"((?:[^"\\]|\\.)+)"', source)
+    titles += [re.sub(r"\\?\s+", " ", t).strip() for t in re.findall(r'@(?:Test|Suite)\(\s*"""(.*?)"""', source, re.S)]
+    for title in titles:
         for id in re.findall(r"\b[A-Z]+-\d+\b", title):
             if id in known and title not in cited[id]:
                 cited[id].append(title)

@@ -11,7 +11,7 @@ struct BytesFaultTests {
     private static let mixed = "aé漢🦓\u{2028}\u{85}\"\\\n" + String(repeating: "漢字🦓", count: 3000)
 
     @Test(
-        "C1 C3 C9 C13 C14 C15 C20 however it is written, the same text arrives",
+        "C1 C3 C9 C13 C14 C15 C20 TGEN-01 however it is written, the same text arrives",
         arguments: [
             ["--banner"], ["--junk-lines", "3"], ["--one-byte"], ["--split-utf8"], ["--crlf"], ["--bom"], ["--blank"],
             ["--batch"],

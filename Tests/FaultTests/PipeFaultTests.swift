@@ -10,7 +10,7 @@ import Testing
 @Suite("Faults D: pipes")
 struct PipeFaultTests {
     @Test(
-        "D1 L1 whatever is written to standard error before the first answer, nothing stalls",
+        "D1 L1 STDIO-04 STDIO-05 whatever is written to standard error before the first answer, nothing stalls",
         arguments: ["lines", "line", "cr"]
     )
     func standardError(shape: String) async throws {

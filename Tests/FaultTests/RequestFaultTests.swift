@@ -64,7 +64,7 @@ struct RequestFaultTests {
         }
     }
 
-    @Test("F7 F9 F24 E24 a cancelled call ends at once, its late answer is nobody's, the server goes on")
+    @Test("F7 F9 F24 E24 CAN-11 CAN-12 a cancelled call ends at once, its late answer is nobody's, the server goes on")
     func late() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("late"))
@@ -94,7 +94,7 @@ struct RequestFaultTests {
         }
     }
 
-    @Test("F11 F12 progress keeps a call alive, and the hard limit ends it all the same")
+    @Test("F11 F12 CAN-21 CAN-22 progress keeps a call alive, and the hard limit ends it all the same")
     func progress() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("one"))

@@ -61,7 +61,9 @@ struct RestartFaultTests {
         }
     }
 
-    @Test("G8 G9 G17 killed: the status says so, tools stay known, the next call works, the journal tells the restart")
+    @Test(
+        "G8 G9 G17 STDIO-16 killed: the status says so, tools stay known, the next call works, the journal tells the restart"
+    )
     func killed() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.quick(zoo.server("one")))

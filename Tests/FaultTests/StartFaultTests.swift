@@ -48,7 +48,7 @@ struct StartFaultTests {
         }
     }
 
-    @Test("B8 a slow start is waited for; a limit that passes is named")
+    @Test("B8 LIFE-17 LIFE-18 a slow start is waited for; a limit that passes is named")
     func slow() async throws {
         try await withZoo { zoo in
             let patient = zoo.server("patient", "--slow-start", "300")

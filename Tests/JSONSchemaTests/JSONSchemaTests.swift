@@ -36,7 +36,7 @@ struct JSONSchemaTests {
     }
 
     @Test(
-        "a schema that cannot be right says where and what",
+        "SCH-05 SCH-07 SCH-08 SCH-10 a schema that cannot be right says where and what; nothing is fetched",
         arguments: [
             (#"{"properties":{"a":{"type":"strng"}}}"#, #"#/properties/a/type: unknown type "strng""#),
             (#"{"$ref":"https://example.com/other"}"#, "nothing is fetched"),
@@ -67,7 +67,7 @@ struct JSONSchemaTests {
         #expect(took < .seconds(5))
     }
 
-    @Test("S30 schemas made to run for ever end with a violation that says so")
+    @Test("S30 SCH-11 schemas made to run for ever end with a violation that says so")
     func endless() throws {
         for text in [
             ##"{"$ref":"#"}"##, ##"{"allOf":[{"$ref":"#"},{"$ref":"#"}]}"##,

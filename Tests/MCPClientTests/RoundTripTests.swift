@@ -20,7 +20,9 @@ struct RoundTripTests {
         configuration.roundDelay = .milliseconds(1)
     }
 
-    @Test("MRTR-13 MRTR-15 MRTR-17 MRTR-18 MRTR-19 RPC-07 all answers at once, state byte for byte, a new id, nothing left over")
+    @Test(
+        "MRTR-13 MRTR-15 MRTR-17 MRTR-18 MRTR-19 RPC-07 all answers at once, state byte for byte, a new id, nothing left over"
+    )
     func rounds() async throws {
         let state: JSONValue = "v1.\u{1F512} \"\\\u{7F}/e\u{301} \u{0} {\"a\":1}"
         let server = ProtocolServer(
@@ -49,7 +51,9 @@ struct RoundTripTests {
             // Answers are per round, and a state that was not given is not sent.
             #expect(calls[2]["params"]?["inputResponses"]?.object?.count == 1)
             #expect(calls[2]["params"]?["requestState"] == nil)
-            #expect(calls.prefix(3).allSatisfy { $0["params"]?["arguments"] == ["n": 1] && $0["params"]?["name"] == "t" })
+            #expect(
+                calls.prefix(3).allSatisfy { $0["params"]?["arguments"] == ["n": 1] && $0["params"]?["name"] == "t" }
+            )
             #expect(calls[3]["params"]?["requestState"] == nil && calls[3]["params"]?["inputResponses"] == nil)
         }
     }
@@ -83,7 +87,7 @@ struct RoundTripTests {
         }
     }
 
-    @Test("prompts and resources may ask too; other methods may not")
+    @Test("CACHE-04 prompts and resources may ask too; other methods may not")
     func methods() async throws {
         let server = ProtocolServer(
             .v2026_07_28,
@@ -96,7 +100,10 @@ struct RoundTripTests {
                 },
                 "resources/read": { call in
                     let answer = try await call.input(["q": Self.roots])
-                    return ["contents": [["uri": "x:y", "text": .string("\(answer)")]], "ttlMs": 100_000, "cacheScope": "public"]
+                    return [
+                        "contents": [["uri": "x:y", "text": .string("\(answer)")]], "ttlMs": 100_000,
+                        "cacheScope": "public",
+                    ]
                 },
                 "tools/list": { call in try call.again(state: "s", requests: ["q": Self.roots]) },
             ]
@@ -128,7 +135,10 @@ struct RoundTripTests {
             let server = ProtocolServer(.v2026_07_28, ["tools/call": { _ in result }])
             try await withSession(server, Self.offer) { session in
                 let error = await #expect(throws: MCPError.self) { try await session.callTool("t") }
-                #expect(error?.code == .badResponse || error?.code == .notSupported, "\(result): \(error?.message ?? "")")
+                #expect(
+                    error?.code == .badResponse || error?.code == .notSupported,
+                    "\(result): \(error?.message ?? "")"
+                )
                 #expect(server.received("tools/call").count == 1)
             }
         }
@@ -136,7 +146,8 @@ struct RoundTripTests {
 
     @Test("RPC-22 RPC-23 RPC-24 no kind of result means complete; one that is not known, or not declared, is none")
     func resultTypes() async throws {
-        for (type, isRight) in [(nil, true), ("complete", true), ("task", false), ("other", false)] as [(String?, Bool)] {
+        for (type, isRight) in [(nil, true), ("complete", true), ("task", false), ("other", false)] as [(String?, Bool)]
+        {
             let server = ProtocolServer(
                 .v2026_07_28,
                 ["tools/call": { _ in ["content": [], "resultType": type.map(JSONValue.string) ?? .null] }]

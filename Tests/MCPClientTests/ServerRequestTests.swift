@@ -67,7 +67,11 @@ struct ServerRequestTests {
             $0.handlers.sampling = { params, context in
                 #expect(params.maxTokens == 10 && params.messages.first?.role == .user && context.revision == revision)
                 #expect(params.messages.first?.content.blocks.count == 1)
-                return CreateMessageResult(role: .assistant, content: .single(.content(.text(TextContent(text: "Paris")))), model: "m")
+                return CreateMessageResult(
+                    role: .assistant,
+                    content: .single(.content(.text(TextContent(text: "Paris")))),
+                    model: "m"
+                )
             }
         } _: { session in
             let answer = try await Self.text(session)
@@ -156,7 +160,11 @@ struct ServerRequestTests {
             try await withSession(server) {
                 $0.handlers.samplingOffersTools = true
                 $0.handlers.sampling = { _, _ in
-                    CreateMessageResult(role: .assistant, content: .single(.content(.text(TextContent(text: "ok")))), model: "m")
+                    CreateMessageResult(
+                        role: .assistant,
+                        content: .single(.content(.text(TextContent(text: "ok")))),
+                        model: "m"
+                    )
                 }
             } _: { session in
                 if isRight {
@@ -179,7 +187,8 @@ struct ServerRequestTests {
     func form(revision: ProtocolRevision) async throws {
         let fields: JSONValue = [
             "name": ["type": "string", "minLength": 2], "age": ["type": "integer", "minimum": 0, "default": 30],
-            "mail": ["type": "string", "format": "email", "default": "a@example.com"], "ok": ["type": "boolean", "default": true],
+            "mail": ["type": "string", "format": "email", "default": "a@example.com"],
+            "ok": ["type": "boolean", "default": true],
             "size": ["type": "string", "enum": ["S", "M"], "default": "M"],
         ]
         let server = Self.asking(revision, Self.form(fields, required: ["name"]))
@@ -199,7 +208,9 @@ struct ServerRequestTests {
         }
         let wrong = Self.asking(revision, Self.form(fields, required: ["name"]))
         try await withSession(wrong) {
-            $0.handlers.form = { _, _ in ElicitResult(action: .accept, content: ["name": "A", "mail": "nobody", "x": 1]) }
+            $0.handlers.form = { _, _ in
+                ElicitResult(action: .accept, content: ["name": "A", "mail": "nobody", "x": 1])
+            }
         } _: { session in
             let error = await Self.refusal(session)
             #expect(error?.message.contains("/name: 1 characters are fewer than 2") == true, "\(error?.message ?? "")")
@@ -227,7 +238,8 @@ struct ServerRequestTests {
     func choices(revision: ProtocolRevision) async throws {
         let titled: JSONValue = [["const": "r", "title": "Red"], ["const": "g", "title": "Green"]]
         let fields: JSONValue = [
-            "one": ["type": "string", "oneOf": titled], "old": ["type": "string", "enum": ["a", "b"], "enumNames": ["A", "B"]],
+            "one": ["type": "string", "oneOf": titled],
+            "old": ["type": "string", "enum": ["a", "b"], "enumNames": ["A", "B"]],
             "some": ["type": "array", "items": ["type": "string", "enum": ["x", "y"]], "minItems": 1, "maxItems": 2],
             "named": ["type": "array", "items": ["anyOf": titled], "default": ["g"]],
         ]
@@ -276,7 +288,10 @@ struct ServerRequestTests {
         }
     }
 
-    @Test("ELI-26 ELI-50 ELI-18 a page is a matter of the user's; where it was not declared it is refused", arguments: Self.eras)
+    @Test(
+        "ELI-26 ELI-50 ELI-18 a page is a matter of the user's; where it was not declared it is refused",
+        arguments: Self.eras
+    )
     func page(revision: ProtocolRevision) async throws {
         var params: JSONObject = ["mode": "url", "message": "Sign in", "url": "https://example.com/sign-in?x=1"]
         if !revision.isModern { params["elicitationId"] = "opaque / id" }
@@ -291,7 +306,10 @@ struct ServerRequestTests {
         } _: { session in
             let answer = try await Self.text(session)
             #expect(answer == ["action": "accept"])
-            #expect(Self.declared(server)?["elicitation"]?["url"] != nil && Self.declared(server)?["elicitation"]?["form"] == nil)
+            #expect(
+                Self.declared(server)?["elicitation"]?["url"] != nil
+                    && Self.declared(server)?["elicitation"]?["form"] == nil
+            )
         }
         try await withSession(Self.asking(revision, request)) {
             $0.handlers.form = { _, _ in ElicitResult(action: .cancel) }
@@ -384,7 +402,11 @@ struct ServerRequestTests {
         try await withSession(server) {
             $0.handlers.form = { _, _ in
                 began.fire()
-                await withTaskCancellationHandler { await ended.wait() } onCancel: { ended.fire() }
+                await withTaskCancellationHandler {
+                    await ended.wait()
+                } onCancel: {
+                    ended.fire()
+                }
                 return ElicitResult(action: .cancel)
             }
         } _: { session in
@@ -393,7 +415,9 @@ struct ServerRequestTests {
             if revision.isModern {
                 call.cancel()
             } else {
-                server.send(["jsonrpc": "2.0", "method": "notifications/cancelled", "params": ["requestId": server.lastAsked]])
+                server.send([
+                    "jsonrpc": "2.0", "method": "notifications/cancelled", "params": ["requestId": server.lastAsked],
+                ])
             }
             await ended.wait()
             call.cancel()
@@ -403,14 +427,21 @@ struct ServerRequestTests {
         }
     }
 
-    @Test("a handler is cancelled when the connection ends, and one that will not end is not waited for", arguments: Self.eras)
+    @Test(
+        "a handler is cancelled when the connection ends, and one that will not end is not waited for",
+        arguments: Self.eras
+    )
     func endedHandler(revision: ProtocolRevision) async throws {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
         let (began, cancelled) = (Signal(), Signal())
         try await withSession(server) {
             $0.handlers.form = { _, _ in
                 began.fire()
-                await withTaskCancellationHandler { await cancelled.wait() } onCancel: { cancelled.fire() }
+                await withTaskCancellationHandler {
+                    await cancelled.wait()
+                } onCancel: {
+                    cancelled.fire()
+                }
                 return ElicitResult(action: .accept, content: ["a": "late"])
             }
         } _: { session in

@@ -14,7 +14,9 @@ struct SubscriptionTests {
         "resources": ["listChanged": true, "subscribe": true], "logging": [:],
     ]
 
-    private static func server(_ revision: ProtocolRevision, _ handlers: [String: ProtocolServer.Handler] = [:]) -> ProtocolServer {
+    private static func server(_ revision: ProtocolRevision, _ handlers: [String: ProtocolServer.Handler] = [:])
+        -> ProtocolServer
+    {
         ProtocolServer(revision, capabilities: Self.everything, handlers)
     }
 
@@ -56,7 +58,9 @@ struct SubscriptionTests {
         try await withSession(server) { session in
             _ = try await session.waitUntilReady()
             let (slow, patient) = (session.serverEvents(buffer: 4), session.serverEvents())
-            for i in 0..<100 { server.tell("notifications/message", ["level": "info", "data": .number(JSONNumber(Int64(i)))]) }
+            for i in 0..<100 {
+                server.tell("notifications/message", ["level": "info", "data": .number(JSONNumber(Int64(i)))])
+            }
             try await session.ping()
             #expect(slow.dropped == 96 && patient.dropped == 0)
             var iterator = slow.makeAsyncIterator()
@@ -64,7 +68,10 @@ struct SubscriptionTests {
         }
     }
 
-    @Test("several callers watch one resource: the server is asked once, and told once when the last one leaves", arguments: eras)
+    @Test(
+        "several callers watch one resource: the server is asked once, and told once when the last one leaves",
+        arguments: eras
+    )
     func shared(revision: ProtocolRevision) async throws {
         let server = Self.server(revision)
         try await withSession(server) { session in
@@ -118,7 +125,11 @@ struct SubscriptionTests {
                         ["notifications": ["resourceSubscriptions": []], "_meta": meta]
                     )
                     let never = Signal()
-                    await withTaskCancellationHandler { await never.wait() } onCancel: { never.fire() }
+                    await withTaskCancellationHandler {
+                        await never.wait()
+                    } onCancel: {
+                        never.fire()
+                    }
                     return [:]
                 }
             ]
@@ -164,7 +175,10 @@ struct SubscriptionTests {
         }
     }
 
-    @Test("STDIO-17 a restarted server is told again what is wanted; listeners of host and connection stay", arguments: eras)
+    @Test(
+        "STDIO-17 a restarted server is told again what is wanted; listeners of host and connection stay",
+        arguments: eras
+    )
     func restarted(revision: ProtocolRevision) async throws {
         let server = Self.server(revision)
         var configuration = server.configuration("one")
@@ -247,7 +261,12 @@ struct SubscriptionTests {
             #expect(Self.name(await iterator.next()) == #"warning {"text":"careful"}"#)
             try await session.setLogLevel(.debug)
             _ = try await session.callTool("b")
-            _ = try await session.callTool("c", options: { var o = RequestOptions(); o.logLevel = .error; return o }())
+            _ = try await session.callTool(
+                "c",
+                options: {
+                    var o = RequestOptions(); o.logLevel = .error; return o
+                }()
+            )
             let key = "io.modelcontextprotocol/logLevel"
             let onRequests = server.received("tools/call").map { $0["params"]?["_meta"]?[key]?.string }
             let onSession = server.received("logging/setLevel").map { $0["params"]?["level"]?.string }

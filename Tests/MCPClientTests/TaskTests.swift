@@ -21,7 +21,9 @@ struct TaskTests {
         let asked = Locked<[String: Int]>([:])
         let isAnswered = Locked(false)
         let isCancelled = Locked(false)
-        let result: JSONValue = ["content": [["type": "text", "text": "at last"]], "isError": .bool(ending == "toolError")]
+        let result: JSONValue = [
+            "content": [["type": "text", "text": "at last"]], "isError": .bool(ending == "toolError"),
+        ]
         @Sendable func state(_ id: String, _ status: String) -> JSONObject {
             var state: JSONObject = [
                 "taskId": .string(id), "status": .string(status), "createdAt": "2026-08-22T10:00:00Z",
@@ -65,12 +67,18 @@ struct TaskTests {
                 if count <= polls { return .object(state(id, "working")) }
                 if needsInput, !isAnswered.withLock({ $0 }) {
                     var waiting = state(id, "input_required")
-                    if revision.isModern { waiting["inputRequests"] = ["q": ["method": "elicitation/create", "params": form]] }
+                    if revision.isModern {
+                        waiting["inputRequests"] = ["q": ["method": "elicitation/create", "params": form]]
+                    }
                     return .object(waiting)
                 }
                 var done = state(id, ending == "toolError" ? (revision.isModern ? "completed" : "failed") : ending)
                 if revision.isModern {
-                    if ending == "failed" { done["error"] = ["code": -32603, "message": "broken"] } else { done["result"] = result }
+                    if ending == "failed" {
+                        done["error"] = ["code": -32603, "message": "broken"]
+                    } else {
+                        done["result"] = result
+                    }
                 }
                 return .object(done)
             },
@@ -78,7 +86,9 @@ struct TaskTests {
                 if revision.isModern { throw ProtocolServer.Failure(-32601, "no") }
                 if needsInput {
                     let answer = await call.ask("elicitation/create", form)
-                    guard answer["result"]?["content"]?["a"] == "x" else { throw ProtocolServer.Failure(-32603, "no input") }
+                    guard answer["result"]?["content"]?["a"] == "x" else {
+                        throw ProtocolServer.Failure(-32603, "no input")
+                    }
                 }
                 if ending == "failed" { throw ProtocolServer.Failure(-32603, "broken") }
                 return result
@@ -156,7 +166,10 @@ struct TaskTests {
         }
     }
 
-    @Test("CAN-06 XTASK-22 a caller who goes takes his task with him, by tasks/cancel and nothing else", arguments: eras)
+    @Test(
+        "CAN-06 XTASK-22 a caller who goes takes his task with him, by tasks/cancel and nothing else",
+        arguments: eras
+    )
     func cancelled(revision: ProtocolRevision) async throws {
         let server = Self.server(revision, polls: .max)
         try await withSession(server, Self.offer) { session in
@@ -179,12 +192,17 @@ struct TaskTests {
         }
     }
 
-    @Test("XTASK-12 the handle of a task outlives the call and the connection; it can be asked, awaited and cancelled", arguments: eras)
+    @Test(
+        "XTASK-12 the handle of a task outlives the call and the connection; it can be asked, awaited and cancelled",
+        arguments: eras
+    )
     func handle(revision: ProtocolRevision) async throws {
         let server = Self.server(revision, polls: 3, support: "optional")
         let id = try await withSession(server, Self.offer) { session in
             _ = try await session.listTools()
-            guard case .task(let task) = try await session.startTool("slow", timeToLive: .seconds(5)) else { return "none" }
+            guard case .task(let task) = try await session.startTool("slow", timeToLive: .seconds(5)) else {
+                return "none"
+            }
             let state = try await task.state()
             #expect(state.status == .working && state.timeToLive == 60000 && !state.isTerminal)
             if !revision.isModern { #expect(server.received("tools/call").first?["params"]?["task"] == ["ttl": 5000]) }
@@ -213,7 +231,14 @@ struct TaskTests {
                     .v2025_11_25,
                     [
                         "tools/list": { _ in
-                            ["tools": [["name": "slow", "inputSchema": ["type": "object"], "execution": ["taskSupport": "required"]]]]
+                            [
+                                "tools": [
+                                    [
+                                        "name": "slow", "inputSchema": ["type": "object"],
+                                        "execution": ["taskSupport": "required"],
+                                    ]
+                                ]
+                            ]
                         },
                         "tools/call": { _ in ["content": [["type": "text", "text": "at last"]]] },
                     ]
@@ -230,7 +255,9 @@ struct TaskTests {
         }
     }
 
-    @Test("EXTN-01 EXTN-02 EXTN-04 XTASK-03 the extension is off until it is wanted, and then declared on every request")
+    @Test(
+        "EXTN-01 EXTN-02 EXTN-04 XTASK-03 the extension is off until it is wanted, and then declared on every request"
+    )
     func extensionDeclared() async throws {
         for isWanted in [false, true] {
             let server = Self.server(.v2026_07_28)
@@ -274,13 +301,19 @@ struct TaskTests {
             capabilities: ["tools": [:], "tasks": ["requests": ["tools": ["call": [:]]]]],
             [
                 "tools/list": { _ in
-                    ["tools": [["name": "t", "inputSchema": ["type": "object"], "execution": ["taskSupport": "required"]]]]
+                    [
+                        "tools": [
+                            ["name": "t", "inputSchema": ["type": "object"], "execution": ["taskSupport": "required"]]
+                        ]
+                    ]
                 },
                 "tools/call": { call in
                     token.withLock { $0 = call.params["_meta"]?["progressToken"] }
                     return ["task": ["taskId": "1", "status": "working", "ttl": nil, "pollInterval": 3_600_000]]
                 },
-                "tasks/get": { _ in ["taskId": "1", "status": .string(isDone.withLock { $0 } ? "completed" : "working"), "ttl": nil] },
+                "tasks/get": { _ in
+                    ["taskId": "1", "status": .string(isDone.withLock { $0 } ? "completed" : "working"), "ttl": nil]
+                },
                 "tasks/result": { _ in ["content": []] },
             ]
         )

@@ -16,7 +16,8 @@ struct ToolCallTests {
     private struct Pair: Codable, Sendable, Equatable { var a: Int, b: Int }
     private struct Sum: Codable, Sendable, Equatable { var sum: Int }
 
-    private static func adder(_ revision: ProtocolRevision, answer: @escaping ProtocolServer.Handler) -> ProtocolServer {
+    private static func adder(_ revision: ProtocolRevision, answer: @escaping ProtocolServer.Handler) -> ProtocolServer
+    {
         let number: JSONValue = ["type": "integer"]
         return ProtocolServer(
             revision,
@@ -35,7 +36,9 @@ struct ToolCallTests {
                             ], ["name": "odd", "inputSchema": ["type": "no such type"]],
                             [
                                 "name": "draft7",
-                                "inputSchema": ["type": "object", "properties": ["p": ["type": "array", "items": [number]]]],
+                                "inputSchema": [
+                                    "type": "object", "properties": ["p": ["type": "array", "items": [number]]],
+                                ],
                             ],
                         ], "ttlMs": 60000, "cacheScope": "private",
                     ]
@@ -47,10 +50,12 @@ struct ToolCallTests {
     private static let sum: ProtocolServer.Handler = { call in
         let sum = (call.arguments["a"]?.int64 ?? 0) + (call.arguments["b"]?.int64 ?? 0)
         let structured: JSONValue = ["sum": .number(JSONNumber(sum))]
-        return ["content": [["type": "text", "text": .string(structured.description)]], "structuredContent": structured]
+        return [
+            "content": [["type": "text", "text": .string(structured.description)]], "structuredContent": structured,
+        ]
     }
 
-    @Test("a value in, a value out", arguments: eras)
+    @Test("TOOL-24 a value in, a value out", arguments: eras)
     func typed(revision: ProtocolRevision) async throws {
         try await withSession(Self.adder(revision, answer: Self.sum)) { session in
             let sum = try await session.callTool("add", arguments: Pair(a: 40, b: 2), returning: Sum.self)
@@ -60,7 +65,9 @@ struct ToolCallTests {
             #expect(tools[0].meta?.members["com.example/x"] == 1 && tools[0].annotations?.readOnlyHint == true)
             #expect(try tools[0].inputSchema.decode(JSONValue.self)["x-unknown"] == ["kept": true])
         }
-        let failing: ProtocolServer.Handler = { _ in ["content": [["type": "text", "text": "no luck"]], "isError": true] }
+        let failing: ProtocolServer.Handler = { _ in
+            ["content": [["type": "text", "text": "no luck"]], "isError": true]
+        }
         try await withSession(Self.adder(revision, answer: failing)) { session in
             let error = await #expect(throws: MCPError.self) {
                 try await session.callTool("add", arguments: Pair(a: 1, b: 1), returning: Sum.self)
@@ -81,16 +88,23 @@ struct ToolCallTests {
         }
     }
 
-    @Test("TOOL-27 SCH-02 SCH-04 SCH-05 arguments are checked before they leave, where the schema can be read", arguments: eras)
+    @Test(
+        "TOOL-27 SCH-01 SCH-02 SCH-04 SCH-05 arguments are checked before they leave, where the schema can be read",
+        arguments: eras
+    )
     func arguments(revision: ProtocolRevision) async throws {
         let server = Self.adder(revision, answer: Self.sum)
         try await withSession(server) { session in
             _ = try await session.listTools()
-            let error = await #expect(throws: MCPError.self) { try await session.callTool("add", arguments: ["a": "x"]) }
+            let error = await #expect(throws: MCPError.self) {
+                try await session.callTool("add", arguments: ["a": "x"])
+            }
             #expect(error?.code == .invalidArguments)
             #expect(error?.message.contains("/a: expected integer, found string") == true, "\(error?.message ?? "")")
             #expect(error?.message.contains("property \"b\" is missing") == true)
-            let old = await #expect(throws: MCPError.self) { try await session.callTool("draft7", arguments: ["p": ["x"]]) }
+            let old = await #expect(throws: MCPError.self) {
+                try await session.callTool("draft7", arguments: ["p": ["x"]])
+            }
             #expect(old?.code == .invalidArguments)
             #expect(server.received("tools/call").isEmpty)
             // A schema that makes no sense checks nothing, and says so.
@@ -113,7 +127,9 @@ struct ToolCallTests {
             }
             try await withSession(server) { session in
                 _ = try await session.listTools()
-                let error = await #expect(throws: MCPError.self) { try await session.callTool("add", arguments: ["a": 1, "b": 1]) }
+                let error = await #expect(throws: MCPError.self) {
+                    try await session.callTool("add", arguments: ["a": 1, "b": 1])
+                }
                 #expect(error?.code == .badResponse, "\(structured)")
             }
         }
@@ -193,7 +209,9 @@ struct ToolCallTests {
                         count += 1
                         return count
                     }
-                    var result: JSONObject = ["tools": [["name": .string("t\(number)"), "inputSchema": ["type": "object"]]]]
+                    var result: JSONObject = [
+                        "tools": [["name": .string("t\(number)"), "inputSchema": ["type": "object"]]]
+                    ]
                     result["ttlMs"] = ttl
                     result["cacheScope"] = "private"
                     return .object(result)
@@ -226,7 +244,11 @@ struct ToolCallTests {
                 // Nothing is read again by itself when its time is over.
                 #expect(server.received("tools/list").count == (isKept ? 2 : 4))
                 #expect(tools.map(\.name) == [isKept ? "t2" : "t4"])
-                _ = try await session.listTools(options: { var o = RequestOptions(); o.ignoresCache = true; return o }())
+                _ = try await session.listTools(
+                    options: {
+                        var o = RequestOptions(); o.ignoresCache = true; return o
+                    }()
+                )
                 #expect(server.received("tools/list").count == (isKept ? 3 : 5))
             }
         }
@@ -292,7 +314,11 @@ struct ToolCallTests {
 @Suite("Trace context")
 struct TraceTests {
     private struct W3C: Instrument {
-        func inject<Carrier, Inject: Injector>(_ context: ServiceContext, into carrier: inout Carrier, using injector: Inject)
+        func inject<Carrier, Inject: Injector>(
+            _ context: ServiceContext,
+            into carrier: inout Carrier,
+            using injector: Inject
+        )
         where Inject.Carrier == Carrier {
             guard let id = context[TraceID.self] else { return }
             injector.inject("00-\(id)-b7ad6b7169203331-01", forKey: "traceparent", into: &carrier)
@@ -301,7 +327,11 @@ struct TraceTests {
             injector.inject("no", forKey: "x-b3-traceid", into: &carrier)
         }
 
-        func extract<Carrier, Extract: Extractor>(_ carrier: Carrier, into context: inout ServiceContext, using extractor: Extract)
+        func extract<Carrier, Extract: Extractor>(
+            _ carrier: Carrier,
+            into context: inout ServiceContext,
+            using extractor: Extract
+        )
         where Extract.Carrier == Carrier {}
     }
 

@@ -18,7 +18,8 @@ struct WireTests {
         let server = ProtocolServer(
             revision,
             capabilities: [
-                "tools": ["listChanged": true], "resources": ["subscribe": true], "prompts": [:], "logging": [:], "completions": [:],
+                "tools": ["listChanged": true], "resources": ["subscribe": true], "prompts": [:], "logging": [:],
+                "completions": [:],
             ],
             [
                 "tools/list": { _ in ["tools": [["name": "ask", "inputSchema": ["type": "object"]]]] },
@@ -26,7 +27,11 @@ struct WireTests {
                     switch call.params["name"] {
                     case "hang":
                         let never = Signal()
-                        await withTaskCancellationHandler { await never.wait() } onCancel: { never.fire() }
+                        await withTaskCancellationHandler {
+                            await never.wait()
+                        } onCancel: {
+                            never.fire()
+                        }
                         return [:]
                     case "ask":
                         let answers = try await call.input(["r": ["method": "roots/list"]])
@@ -40,7 +45,9 @@ struct WireTests {
                         return ["content": []]
                     }
                 },
-                "resources/read": { _ in throw ProtocolServer.Failure(-32002, "no such resource", data: ["uri": "x:none"]) },
+                "resources/read": { _ in
+                    throw ProtocolServer.Failure(-32002, "no such resource", data: ["uri": "x:none"])
+                },
                 "prompts/get": { _ in ["messages": []] },
             ]
         )
@@ -58,7 +65,9 @@ struct WireTests {
                         _ = try? await session.callTool(
                             "t",
                             arguments: ["i": .number(JSONNumber(Int64(i)))],
-                            options: RequestOptions(onProgress: { report in reports.withLock { $0.append(report.progress) } })
+                            options: RequestOptions(onProgress: { report in
+                                reports.withLock { $0.append(report.progress) }
+                            })
                         )
                     }
                 }
@@ -236,12 +245,17 @@ struct WireTests {
         }
     }
 
-    @Test("CAN-10 CAN-14 CAN-13 cancellations of nothing, of what is done, and nonsense change nothing", arguments: [ProtocolRevision.v2025_11_25, .v2026_07_28])
+    @Test(
+        "CAN-10 CAN-14 CAN-13 cancellations of nothing, of what is done, and nonsense change nothing",
+        arguments: [ProtocolRevision.v2025_11_25, .v2026_07_28]
+    )
     func oddCancellations(revision: ProtocolRevision) async throws {
         let server = ProtocolServer(revision, ["tools/call": { _ in ["content": []] }])
         try await withSession(server) { session in
             _ = try await session.callTool("a")
-            for params in [["requestId": 9999], ["requestId": 1], ["requestId": "x"], ["requestId": [:]], [:]] as [JSONObject] {
+            for params in [["requestId": 9999], ["requestId": 1], ["requestId": "x"], ["requestId": [:]], [:]]
+                as [JSONObject]
+            {
                 server.tell("notifications/cancelled", params)
             }
             _ = try await session.callTool("b")
@@ -276,7 +290,8 @@ struct WireTests {
             _ = try await session.waitUntilReady()
             let events = session.serverEvents()
             server.send([
-                ["jsonrpc": "2.0", "method": "notifications/tools/list_changed"], ["jsonrpc": "2.0", "id": "p", "method": "ping"],
+                ["jsonrpc": "2.0", "method": "notifications/tools/list_changed"],
+                ["jsonrpc": "2.0", "id": "p", "method": "ping"],
             ])
             _ = try await session.callTool("t")
             var iterator = events.makeAsyncIterator()
@@ -288,7 +303,10 @@ struct WireTests {
         }
     }
 
-    @Test("PROG-03 PROG-05 PROG-06 PROG-07 progress that does not grow, is nobody's or comes late is not told", arguments: ProtocolRevision.all)
+    @Test(
+        "PROG-03 PROG-05 PROG-06 PROG-07 progress that does not grow, is nobody's or comes late is not told",
+        arguments: ProtocolRevision.all
+    )
     func progress(revision: ProtocolRevision) async throws {
         let reports = Locked<[Double]>([])
         let server = ProtocolServer(

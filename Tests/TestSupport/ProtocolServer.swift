@@ -45,7 +45,11 @@ public final class ProtocolServer: Sendable {
     private let state = Locked(State())
 
     /// A server with these methods; handshake, ping and subscriptions it knows by itself.
-    public init(_ revision: ProtocolRevision, capabilities: JSONValue = ["tools": [:]], _ handlers: [String: Handler] = [:]) {
+    public init(
+        _ revision: ProtocolRevision,
+        capabilities: JSONValue = ["tools": [:]],
+        _ handlers: [String: Handler] = [:]
+    ) {
         self.revision = revision
         self.capabilities = capabilities
         self.handlers = handlers
@@ -145,7 +149,9 @@ public final class ProtocolServer: Sendable {
         }
 
         /// Sends a request to the client, whatever the era, and waits for the whole answer.
-        public func ask(_ method: String, _ params: JSONValue) async -> JSONValue { await self.server.ask(method, params) }
+        public func ask(_ method: String, _ params: JSONValue) async -> JSONValue {
+            await self.server.ask(method, params)
+        }
 
         /// Needs more rounds, in the modern era.
         public func again(state: JSONValue?, requests: JSONObject = JSONObject()) throws -> Never {
@@ -226,7 +232,8 @@ public final class ProtocolServer: Sendable {
         case "server/discover" where self.revision.isModern:
             return [
                 "supportedVersions": [.string(self.revision.rawValue)], "capabilities": self.capabilities, "ttlMs": 0,
-                "cacheScope": "private", "_meta": ["io.modelcontextprotocol/serverInfo": ["name": "memory", "version": "1"]],
+                "cacheScope": "private",
+                "_meta": ["io.modelcontextprotocol/serverInfo": ["name": "memory", "version": "1"]],
             ]
         case "initialize" where !self.revision.isModern:
             return [
