@@ -86,8 +86,7 @@ final class ProcessLife: @unchecked Sendable {
         self.end.processID = self.process.pid
         self.accounts.add(3, \.descriptors)
         self.outgoing.withLock { outgoing in
-            outgoing.open(self.process.stdin)
-            outgoing.onWritable = { [weak self] _, _ in self?.writable() }
+            outgoing.open(self.process.stdin, io: self.io) { [weak self] _, _ in self?.writable() }
         }
         self.stdoutToken = self.io.watch(self.process.stdout) { [weak self] _, scratch in self?.readOutput(scratch) }
         self.stderrToken = self.io.watch(self.process.stderr) { [weak self] _, scratch in self?.readErrors(scratch) }
@@ -439,7 +438,6 @@ final class ProcessLife: @unchecked Sendable {
             self.accounts.add(-1, \.timers)
         }
         self.timer = nil
-        self.outgoing.withLock { $0.onWritable = nil }
         self.end.rung = self.machine.rung
         self.end.stderrTail = self.output.lastWords
         self.end.strayLines = self.output.strayLines

@@ -177,7 +177,12 @@ struct Outgoing {
     private var isRefusing = false
     private var closedBecause = "the server is not started yet"
 
-    mutating func open(_ descriptor: Int32) { self.descriptor = descriptor }
+    /// - Parameter handler: called when there is room again, and when the server has closed its end, which nobody would notice who
+    ///   only waits for an answer (D8).
+    mutating func open(_ descriptor: Int32, io: IOThread, _ handler: @escaping IOThread.Handler) {
+        self.descriptor = descriptor
+        self.token = io.watch(descriptor, read: false, write: false, handler)
+    }
 
     /// Takes the descriptor away; what is queued is lost.
     mutating func close(because reason: String, io: IOThread) -> Int32? {
@@ -194,9 +199,6 @@ struct Outgoing {
         self.token = nil
     }
 
-    /// `onWritable` is set by the owner; nil until the process is there.
-    var onWritable: IOThread.Handler?
-
     mutating func send(_ message: RawJSON, limit: Int, io: IOThread) -> Outcome {
         guard self.descriptor >= 0 else { return .closed(self.closedBecause) }
         guard self.queue.isEmpty else {
@@ -211,9 +213,7 @@ struct Outgoing {
         switch self.queue.write(to: self.descriptor) {
         case .empty: return .accepted
         case .blocked:
-            if self.token == nil, let handler = self.onWritable {
-                self.token = io.watch(self.descriptor, read: false, write: true, handler)
-            }
+            if let token = self.token { io.change(self.descriptor, token, read: false, write: true) }
             return .accepted
         case .broken:
             self.queue.removeAll()
@@ -223,13 +223,17 @@ struct Outgoing {
 
     enum Progress { case stillBlocked, drained(tellReceiver: Bool), broken }
 
-    /// The pipe has room again.
+    /// The pipe has room again, or an error: with nothing to write, only an error calls.
     mutating func resume(_ io: IOThread) -> Progress {
         guard self.descriptor >= 0 else { return .stillBlocked }
+        if self.queue.isEmpty {
+            self.stopWatching(io)
+            return .broken
+        }
         switch self.queue.write(to: self.descriptor) {
         case .blocked: return .stillBlocked
         case .empty:
-            self.stopWatching(io)
+            if let token = self.token { io.change(self.descriptor, token, read: false, write: false) }
             defer { self.isRefusing = false }
             return .drained(tellReceiver: self.isRefusing)
         case .broken:
