@@ -20,6 +20,7 @@ let package = Package(
     products: [
         .library(name: "MCPHost", targets: ["MCPHost"]),
         .library(name: "MCPClient", targets: ["MCPClient", "MCPStdio"]),
+        .library(name: "JSONSchema", targets: ["JSONSchema"]),
         .executable(name: "mcp-host", targets: ["mcp-host"]),
         .executable(name: "mcp-guard", targets: ["mcp-guard"]),
         .executable(name: "mcp-zoo", targets: ["mcp-zoo"]),

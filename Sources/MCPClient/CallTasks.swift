@@ -39,7 +39,10 @@ extension ClientSession {
     ///
     /// Revision 2025-11-25: where server and tool allow it. Since 2026-07-28 the server decides, if ``ClientConfiguration/usesTasks``.
     /// - Parameters:
+    ///   - name: as the server lists it.
+    ///   - arguments: a JSON object; nil for none.
     ///   - timeToLive: how long the result is to be kept, if the client may say so (2025-11-25).
+    ///   - options: time limits of the request that starts it.
     /// - Returns: the task, or the result if the server has answered at once.
     /// - Throws: `notSupported` where server or tool has no tasks.
     public func startTool(

@@ -1,4 +1,3 @@
-import Dispatch
 import JSON
 public import MCPTransport
 import MCPTypes
@@ -15,18 +14,6 @@ public final class ClientSession: Sendable {
         var isInitialize = false
         /// The server does something for it that cannot be undone.
         var isCall = false
-    }
-
-    /// Somebody who wants to know about progress: told on a queue of his own, so that he may take his time (L9), and before his call
-    /// returns.
-    struct ProgressHandler: Sendable {
-        private let queue = DispatchQueue(label: "mcp.progress")
-        let handle: @Sendable (ProgressNotificationParams) -> Void
-
-        init(_ handle: @escaping @Sendable (ProgressNotificationParams) -> Void) { self.handle = handle }
-
-        func tell(_ progress: ProgressNotificationParams) { self.queue.async { self.handle(progress) } }
-        func whenTold(_ next: @escaping @Sendable () -> Void) { self.queue.async(execute: next) }
     }
 
     /// How a request ended.

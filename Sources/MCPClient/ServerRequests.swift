@@ -318,7 +318,7 @@ extension ClientSession {
 enum SamplingMessages {
     /// Tool results stand alone, and answer exactly the uses before them (`SAMP-10`, `SAMP-11`).
     static func problem(_ messages: [SamplingMessage]) -> String? {
-        var open: Set<String>?
+        var unanswered: Set<String>?
         for (i, message) in messages.enumerated() {
             var (uses, results, others): (Set<String>, Set<String>, Int) = ([], [], 0)
             for block in message.content.blocks {
@@ -331,12 +331,12 @@ enum SamplingMessages {
             if !results.isEmpty, others > 0 || !uses.isEmpty {
                 return "message \(i) mixes tool results with something else"
             }
-            if let open, message.role != .user || results != open {
+            if let unanswered, message.role != .user || results != unanswered {
                 return "message \(i) does not answer each tool use before it"
             }
-            if open == nil, !results.isEmpty { return "message \(i) answers a tool use that is not there" }
-            open = message.role == .assistant && !uses.isEmpty ? uses : nil
+            if unanswered == nil, !results.isEmpty { return "message \(i) answers a tool use that is not there" }
+            unanswered = message.role == .assistant && !uses.isEmpty ? uses : nil
         }
-        return open == nil ? nil : "the last tool use is not answered"
+        return unanswered == nil ? nil : "the last tool use is not answered"
     }
 }

@@ -29,7 +29,9 @@ extension ClientSession {
 
 extension CallToolResult {
     /// The answer as a value of your own; see ``ClientSession/callTool(_:arguments:returning:options:)``.
-    /// - Parameter tool: its name, for errors.
+    /// - Parameters:
+    ///   - type: what to read.
+    ///   - tool: its name, for errors.
     public func value<Value: Decodable>(
         _ type: Value.Type = Value.self,
         of tool: String = "the tool"

@@ -398,15 +398,3 @@ public final class Connection: Sendable {
         self.context.journal.note(event, server: self.name, generation: generation, cause: cause, task: task)
     }
 }
-
-/// What all connections of a host share.
-struct HostContext: Sendable {
-    var accounts: ResourceAccounts
-    var journal: LifecycleJournal
-    var timekeeper: any Timekeeper
-    var handlers: ServerRequestHandlers
-    /// What all servers tell.
-    var events: Broadcast<HostEvent>
-    /// Runs a handler that belongs to nobody.
-    var launch: @Sendable (@escaping @Sendable () async -> Void) -> Void
-}

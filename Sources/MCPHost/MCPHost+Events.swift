@@ -19,7 +19,7 @@ extension MCPHost {
         ServerEvents(self.root.context.events, buffer: buffer)
     }
 
-    /// Asks a server to tell when a resource changes, across its restarts too; ``ServerEvent/resourceUpdated(uri:)`` tells.
+    /// Asks a server to tell when a resource changes, across its restarts too; `ServerEvent.resourceUpdated(uri:)` tells.
     /// - Throws: `notSupported` if the server does not watch it.
     public func subscribe(server: String, to uri: String) async throws(MCPError) {
         try await self.ask(server) { session throws(MCPError) in try await session.subscribe(to: uri) }
@@ -30,7 +30,7 @@ extension MCPHost {
         try await self.ask(server) { session throws(MCPError) in session.unsubscribe(from: uri) }
     }
 
-    /// Calls a server's tool as a task; see ``ClientSession/startTool(_:arguments:timeToLive:options:)``.
+    /// Calls a server's tool as a task; see `ClientSession.startTool(_:arguments:timeToLive:options:)`.
     public func startTool(
         server: String,
         name: String,
@@ -49,7 +49,7 @@ extension MCPHost {
     }
 
     /// Calls a server's tool with a value of your own, and reads its answer into another; see
-    /// ``ClientSession/callTool(_:arguments:returning:options:)``.
+    /// `ClientSession.callTool(_:arguments:returning:options:)`.
     public func callTool<Arguments: Encodable & Sendable, Value: Decodable & Sendable>(
         server: String,
         name: String,

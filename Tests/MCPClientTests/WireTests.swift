@@ -218,6 +218,18 @@ struct WireTests {
         #expect(server.received("notifications/cancelled").allSatisfy { $0["params"]?["reason"]?.string != nil })
     }
 
+    @Test("STDIO-21 VER-10 a client that speaks only the modern revision asks first too, and says why it cannot talk")
+    func modernOnly() async throws {
+        let server = ProtocolServer(.v2025_11_25)
+        try await withSession(server) {
+            $0.era = .modernOnly
+        } _: { session in
+            let error = await #expect(throws: MCPError.self) { try await session.callTool("t") }
+            #expect(error?.code == .unsupportedRevision)
+            #expect(server.received.compactMap { $0["method"]?.string } == ["server/discover"])
+        }
+    }
+
     @Test("RPC-32 RPC-27 an old code for a missing resource is understood, other old codes mean nothing by themselves")
     func oldCodes() async throws {
         for (code, expected) in [(-32002, ErrorCode.resourceNotFound), (-32001, ErrorCode(rawValue: -32001))] {

@@ -1,0 +1,14 @@
+import MCPClient
+import MCPTransport
+
+/// What all connections of a host share.
+struct HostContext: Sendable {
+    var accounts: ResourceAccounts
+    var journal: LifecycleJournal
+    var timekeeper: any Timekeeper
+    var handlers: ServerRequestHandlers
+    /// What all servers tell.
+    var events: Broadcast<HostEvent>
+    /// Runs a handler that belongs to nobody.
+    var launch: @Sendable (@escaping @Sendable () async -> Void) -> Void
+}
