@@ -9,6 +9,13 @@ let package = Package(
     targets: [
         .executableTarget(name: "echo-server"),
         .executableTarget(name: "json-bench", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
+        .executableTarget(
+            name: "schema-bench",
+            dependencies: [
+                .product(name: "JSONSchema", package: "swift-mcp-host"),
+                .product(name: "MCPHost", package: "swift-mcp-host"),
+            ]
+        ),
         .executableTarget(name: "soak", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
         .executableTarget(name: "stdio-bench", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
     ]

@@ -9,6 +9,9 @@ pin=""
 command -v taskset > /dev/null && pin="taskset -c $(($(nproc) - 1))"
 echo "== JSON"
 $pin "$bin/json-bench"
+echo "== JSON Schema"
+python3 schema-inputs.py | $pin "$bin/schema-bench"
+if python3 -c 'import jsonschema' 2> /dev/null; then $pin python3 schema-inputs.py --measure; fi
 echo "== stdio, one server"
 $pin "$bin/stdio-bench" calls "$bin/echo-server"
 for bytes in 1000000 10000000; do $pin "$bin/stdio-bench" big "$bin/echo-server" $bytes; done

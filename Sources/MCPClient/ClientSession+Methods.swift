@@ -87,9 +87,9 @@ extension ClientSession {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RawJSON {
-        let server = try await self.waitUntilReady()
+        let spoken = try await self.spoken()
         if self.configuration.checksToolCalls { try self.book.check(arguments: arguments, of: name) }
-        if Self.takesTasks(server), self.book.tool(name)?.execution?.taskSupport == .required {
+        if spoken.takesTasks, self.book.tool(name)?.execution?.taskSupport == .required {
             return try await self.callAsTask(name, arguments, options)
         }
         return try await self.settle(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }.payload

@@ -60,7 +60,7 @@ extension ClientSession: TransportReceiver {
             return
         case .toolsListChanged, .promptsListChanged, .resourcesListChanged, .resourcesUpdated, .tasks:
             // Of a subscription that has been closed, or that never was.
-            if self.server?.revision.isModern == true, self.keeper.listening(for: params) == nil { return }
+            if self.isModern, self.keeper.listening(for: params) == nil { return }
         default: break
         }
         if let event = ServerEvent(method, params) { self.tell(event) }
@@ -89,7 +89,7 @@ extension ClientSession: TransportReceiver {
     /// A legacy server wants no answer any more, or a modern one ends a subscription (SPEC-NOTES A1).
     private func cancelledByServer(_ id: RequestID) {
         self.desk.cancel(id)
-        guard self.server?.revision.isModern == true, case .integer(let number) = id,
+        guard self.isModern, case .integer(let number) = id,
             self.keeper.isListening(number)
         else { return }
         self.answer(id, .failure(MCPError(.connectionLost, "the server ended the subscription")))

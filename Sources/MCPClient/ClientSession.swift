@@ -54,6 +54,7 @@ public final class ClientSession: Sendable {
     let taskProgress = Locked<[Int64: ProgressHandler]>([:])
     private let jobs: AsyncStream<@Sendable () async -> Void>
     private let job: AsyncStream<@Sendable () async -> Void>.Continuation
+    private let known = Locked<Spoken?>(nil)
     /// From which level on the server is to log.
     let logLevel: Locked<LoggingLevel?>
     /// What every modern request carries, encoded once.
@@ -174,11 +175,28 @@ public final class ClientSession: Sendable {
     /// Waits until the conversation is ready.
     /// - Throws: why it cannot be, or `cancelled` if the calling task is; the conversation goes on then.
     public func waitUntilReady() async throws(MCPError) -> ServerDescription {
+        if let result = self.ready.value { return try result.get() }
         guard let result = await self.ready.waitUnlessCancelled() else {
             throw MCPError(.cancelled, "waiting for the server was cancelled")
         }
         return try result.get()
     }
+
+    /// What every message has to know, without copying all that the server said.
+    struct Spoken: Sendable {
+        var revision: ProtocolRevision
+        /// `tools/call` may be a task of the core protocol (`TASKL-02` to `TASKL-04`).
+        var takesTasks: Bool
+    }
+
+    func spoken() async throws(MCPError) -> Spoken {
+        if let known = self.known.withLock({ $0 }) { return known }
+        let server = try await self.waitUntilReady()
+        return Spoken(revision: server.revision, takesTasks: Self.takesTasks(server))
+    }
+
+    /// Whether the modern era is spoken; not before it is known.
+    var isModern: Bool { self.known.withLock { $0?.revision.isModern } == true }
 
     /// What the server said about itself; nil until the conversation is ready.
     public var server: ServerDescription? {
@@ -208,6 +226,9 @@ public final class ClientSession: Sendable {
             // An end that follows from our own verdict is no answer to the question.
             if error.code != .connectionLost { self.setProbing(false) }
         }
+        if case .success(let server) = result {
+            self.known.withLock { $0 = Spoken(revision: server.revision, takesTasks: Self.takesTasks(server)) }
+        }
         self.ready.complete(result)
         if case .failure = result { self.transport.close(.orderly) }
     }
@@ -226,12 +247,7 @@ public final class ClientSession: Sendable {
         options: RequestOptions = RequestOptions(),
         writeParams: (inout JSONWriter) -> Void = { _ in }
     ) async throws(MCPError) -> RawJSON {
-        let revision: ProtocolRevision
-        if case .success(let description)? = self.ready.value {
-            revision = description.revision
-        } else {
-            revision = try await self.waitUntilReady().revision
-        }
+        let revision = try await self.spoken().revision
         return try await self.exchange(method, revision: revision, options: options, writeParams: writeParams)
     }
 

@@ -51,7 +51,7 @@ extension ClientSession {
         leavesTask: Bool = false,
         writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Settled {
-        let revision = try await self.waitUntilReady().revision
+        let revision = try await self.spoken().revision
         var payload = try await self.request(method, options: options, writeParams: writeParams)
         guard revision.isModern else { return Settled(payload: payload) }
         var isOneOff = false

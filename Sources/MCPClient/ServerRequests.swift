@@ -76,7 +76,7 @@ extension ClientSession {
 
     /// Answers a request of a legacy server. A modern one must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
     func reply(to id: RequestID, _ method: String, _ params: RawJSON?) {
-        if self.server?.revision.isModern == true { return }
+        if self.isModern { return }
         switch Method(rawValue: method) {
         case .ping: self.sendReply(Wire.emptyResult(id))
         case let asked where self.configuration.handlers.offers(asked):

@@ -30,7 +30,9 @@ final class ToolBook: Sendable {
     var problems: [String: String] { self.state.withLock { $0.problems } }
 
     func schemas(_ name: String) -> (input: JSONSchema?, output: JSONSchema?) {
-        let (known, tool) = self.state.withLock { ($0.schemas[name], $0.tools[name]) }
+        let (known, tool) = self.state.withLock { state in
+            state.schemas[name].map { ($0, nil) } ?? (nil, state.tools[name])
+        }
         if let known { return known }
         guard let tool else { return (nil, nil) }
         var problem: String?
