@@ -41,7 +41,8 @@ struct LineFramerTests {
         _ = time(1 << 20)
         let small = (0..<3).map { _ in time(2 << 20) }.min() ?? .zero
         let large = (0..<3).map { _ in time(16 << 20) }.min() ?? .zero
-        #expect(large < small * 32, "\(small) for 2 MiB, \(large) for 16 MiB")
+        // Looking at everything again with each chunk would take seconds; a busy machine may double or treble milliseconds.
+        #expect(large < max(small * 32, .milliseconds(300)), "\(small) for 2 MiB, \(large) for 16 MiB")
     }
 
     @Test("C3 C4 C5 the same messages, however they are cut", arguments: [1, 2, 3, 7, 64, 10_000])
