@@ -200,19 +200,21 @@ struct SchemaLibrary {
         var value = self.resources[start].root
         for token in pointer.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
             let name = Self.unescaped(token)
-            if let member = value.object?[name] {
-                value = member
-            } else if let elements = value.array, let i = Int(name), elements.indices.contains(i) {
-                value = elements[i]
-            } else {
-                return nil
-            }
+            guard let next = Self.member(name, of: value) else { return nil }
+            value = next
             place.pointer += "/\(Self.escaped(name))"
             if let inner = self.resources[place.resource].embedded[place.pointer] {
                 place = Place(resource: inner, pointer: "")
             }
         }
         return place
+    }
+
+    private static func member(_ name: String, of value: JSONValue) -> JSONValue? {
+        if let elements = value.array {
+            return Int(name).flatMap { elements.indices.contains($0) ? elements[$0] : nil }
+        }
+        return value.object?[name]
     }
 
     private static func unescaped(_ token: Substring) -> String {
@@ -236,13 +238,8 @@ struct SchemaLibrary {
         var value = self.resources[place.resource].root
         for token in place.pointer.split(separator: "/", omittingEmptySubsequences: false).dropFirst() {
             let name = Self.unescaped(token)
-            if let member = value.object?[name] {
-                value = member
-            } else if let elements = value.array, let i = Int(name), elements.indices.contains(i) {
-                value = elements[i]
-            } else {
-                return nil
-            }
+            guard let next = Self.member(name, of: value) else { return nil }
+            value = next
         }
         return value
     }

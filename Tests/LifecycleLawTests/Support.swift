@@ -62,8 +62,8 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
         switch self {
         case .stdioLegacy: ScriptedServer.configuration(name, ["--era", "legacy"])
         case .stdioModern: ScriptedServer.configuration(name, ["--era", "modern"])
-        case .memoryLegacy: MemoryServer.configuration(name, isModern: false)
-        case .memoryModern: MemoryServer.configuration(name, isModern: true)
+        case .memoryLegacy: ProtocolServer.echo(name, isModern: false)
+        case .memoryModern: ProtocolServer.echo(name, isModern: true)
         }
     }
 }

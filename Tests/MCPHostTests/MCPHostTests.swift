@@ -157,7 +157,7 @@ struct MCPHostTests {
         let host = try await MCPHost.start(configuration)
         for i in 0..<10 {
             _ = try await Task(name: "opener \(i)") {
-                try await host.addServer(MemoryServer.configuration("s", isModern: true))
+                try await host.addServer(ProtocolServer.echo("s", isModern: true))
             }.value
             _ = await Task(name: "closer \(i)") { await host.removeServer("s") }.value
         }

@@ -340,6 +340,31 @@ public final class ProtocolServer: Sendable {
     }
 }
 
+extension ProtocolServer {
+    /// A host's entry for a server in memory with two tools, one that echoes and one that never answers; each start of it is a new one.
+    public static func echo(_ name: String, isModern: Bool) -> ServerConfiguration {
+        ServerConfiguration(
+            name: name,
+            endpoint: .transport("in memory") {
+                let server = ProtocolServer(
+                    isModern ? .v2026_07_28 : .v2025_11_25,
+                    [
+                        "tools/list": { _ in ["tools": [["name": "echo", "inputSchema": ["type": "object"]]]] },
+                        "tools/call": { call in
+                            if call.params["name"] == "hang" { await untilCancelled() }
+                            return ["content": [["type": "text", "text": call.arguments["text"] ?? ""]]]
+                        },
+                    ]
+                )
+                return server.transport()
+            }
+        )
+    }
+}
+
+/// Waits for the calling task's cancellation.
+public func untilCancelled() async { _ = await Completion<Void>().waitUnlessCancelled() }
+
 /// Runs a conversation with a server in memory, and closes it.
 public func withSession<R: Sendable>(
     _ server: ProtocolServer,
@@ -349,6 +374,8 @@ public func withSession<R: Sendable>(
 ) async throws -> R {
     var configuration = ClientConfiguration()
     if !server.revision.isModern { configuration.era = .legacyOnly }
+    // A busy machine is no legacy server.
+    configuration.probeTimeout = configuration.connectTimeout
     change(&configuration)
     let accounts = ResourceAccounts()
     let session = ClientSession(
