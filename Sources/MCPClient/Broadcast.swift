@@ -5,6 +5,8 @@ package final class Broadcast<Element: Sendable>: Sendable {
     private struct State {
         var next = 0
         var listeners: [Int: (AsyncStream<Element>.Continuation, Locked<Int>)] = [:]
+        /// Those that the server has to know of.
+        var counted: Set<Int> = []
         var isFinished = false
     }
 
@@ -15,15 +17,16 @@ package final class Broadcast<Element: Sendable>: Sendable {
     package init(onListeners: @escaping @Sendable (Int) -> Void = { _ in }) { self.onListeners = onListeners }
 
     /// How many listen now.
-    package var count: Int { self.state.withLock { $0.listeners.count } }
+    package var count: Int { self.state.withLock { $0.counted.count } }
 
-    package func listen(buffer: Int) -> (stream: AsyncStream<Element>, dropped: Locked<Int>) {
+    package func listen(buffer: Int, isCounted: Bool = true) -> (stream: AsyncStream<Element>, dropped: Locked<Int>) {
         let (stream, continuation) = AsyncStream<Element>.makeStream(bufferingPolicy: .bufferingNewest(max(1, buffer)))
         let dropped = Locked(0)
         let place: Int? = self.state.withLock { state in
             if state.isFinished { return nil }
             state.next += 1
             state.listeners[state.next] = (continuation, dropped)
+            if isCounted { state.counted.insert(state.next) }
             return state.next
         }
         guard let place else {
@@ -31,13 +34,16 @@ package final class Broadcast<Element: Sendable>: Sendable {
             return (stream, dropped)
         }
         continuation.onTermination = { [weak self] _ in self?.leave(place) }
-        self.onListeners(self.count)
+        if isCounted { self.onListeners(self.count) }
         return (stream, dropped)
     }
 
     private func leave(_ place: Int) {
-        let wasThere = self.state.withLock { $0.listeners.removeValue(forKey: place) != nil }
-        if wasThere { self.onListeners(self.count) }
+        let wasCounted = self.state.withLock { state in
+            state.listeners[place] = nil
+            return state.counted.remove(place) != nil
+        }
+        if wasCounted { self.onListeners(self.count) }
     }
 
     package func send(_ element: Element) {
@@ -49,7 +55,7 @@ package final class Broadcast<Element: Sendable>: Sendable {
     /// Ends all sequences, after what is in their buffers.
     package func finish() {
         let listeners = self.state.withLock { state in
-            defer { state.listeners = [:] }
+            defer { (state.listeners, state.counted) = ([:], []) }
             state.isFinished = true
             return Array(state.listeners.values)
         }

@@ -170,7 +170,7 @@ extension ClientSession {
         var answered: Set<String> = []
         var state = first
         // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`).
-        let changes = ServerEvents(self.events, buffer: 16)
+        let changes = ServerEvents(self.events, buffer: 16, isCounted: false)
         while true {
             if let state, isModern ? state.isTerminal : state.isTerminal || state.status == .inputRequired {
                 return try await self.outcome(state, isModern, options)

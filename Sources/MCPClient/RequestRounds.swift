@@ -52,8 +52,8 @@ extension ClientSession {
         writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Settled {
         let revision = try await self.spoken().revision
+        if !revision.isModern { return Settled(payload: try await self.ask(method, options, writeParams)) }
         var payload = try await self.request(method, options: options, writeParams: writeParams)
-        guard revision.isModern else { return Settled(payload: payload) }
         var isOneOff = false
         for round in 1... {
             let type: ResultType?
@@ -93,6 +93,65 @@ extension ClientSession {
             }
         }
         throw MCPError(.badResponse, "\(method.rawValue) has no end")
+    }
+
+    /// A legacy request; once more, if the server wants the user to visit pages first and he has (-32042, revision 2025-11-25). It was
+    /// refused, so nothing is done twice.
+    private func ask(
+        _ method: Method,
+        _ options: RequestOptions,
+        _ writeParams: (inout JSONWriter) -> Void
+    ) async throws(MCPError) -> RawJSON {
+        let refusal: MCPError
+        do throws(MCPError) {
+            return try await self.request(method, options: options, writeParams: writeParams)
+        } catch {
+            refusal = error
+        }
+        guard refusal.rpcError?.code == .urlElicitationRequired, let pages = refusal.rpcError?.elicitations,
+            !pages.isEmpty, self.configuration.handlers.page != nil
+        else { throw refusal }
+        // Whoever is quick is done before all pages have been shown.
+        let events = ServerEvents(self.events, buffer: 64, isCounted: false)
+        for page in pages {
+            guard try await self.visit(page) else { throw refusal }
+        }
+        let open = Set(pages.compactMap(\.elicitationId))
+        guard await self.waitForPages(open, events, options.hardTimeout ?? self.configuration.hardTimeout) else {
+            throw Task.isCancelled ? MCPError(.cancelled, "the call was cancelled while the user was away") : refusal
+        }
+        return try await self.request(method, options: options, writeParams: writeParams)
+    }
+
+    private func visit(_ page: ElicitRequestURLParams) async throws(MCPError) -> Bool {
+        let requests = InputRequests([.init("page", InputRequest(.elicit(.url(page))))])
+        let response = try await self.fulfil(requests).members.first?.value.result
+        return (try? response?.decode(ElicitResult.self))?.action == .accept
+    }
+
+    /// - Returns: whether the server has told that all of them are done.
+    private func waitForPages(
+        _ pages: Set<String>,
+        _ events: ServerEvents<ServerEvent>,
+        _ limit: Duration
+    ) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                var open = pages
+                for await event in events {
+                    if case .elicitationCompleted(let id) = event { open.remove(id) }
+                    if open.isEmpty { return true }
+                }
+                return false
+            }
+            group.addTask {
+                await self.pause(limit)
+                return false
+            }
+            let isDone = await group.next() ?? false
+            group.cancelAll()
+            return isDone
+        }
     }
 
     private func answers(

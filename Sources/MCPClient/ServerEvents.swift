@@ -28,8 +28,9 @@ public struct ServerEvents<Element: Sendable>: AsyncSequence, Sendable {
     let lost: Locked<Int>
 
     /// Listens; the sequence ends with the connection.
-    package init(_ broadcast: Broadcast<Element>, buffer: Int) {
-        (self.stream, self.lost) = broadcast.listen(buffer: buffer)
+    /// - Parameter isCounted: the server has to know that somebody listens.
+    package init(_ broadcast: Broadcast<Element>, buffer: Int, isCounted: Bool = true) {
+        (self.stream, self.lost) = broadcast.listen(buffer: buffer, isCounted: isCounted)
     }
 
     /// How many events this reader has lost so far.

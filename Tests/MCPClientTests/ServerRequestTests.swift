@@ -319,6 +319,44 @@ struct ServerRequestTests {
         }
     }
 
+    @Test("ELI-21 ELI-22 a call that needs a page first is made again when the server says that the user is done there")
+    func pageFirst() async throws {
+        let isDone = Locked(false)
+        let server = ProtocolServer(
+            .v2025_11_25,
+            [
+                "tools/call": { call in
+                    if isDone.withLock({ $0 }) { return ["content": [["type": "text", "text": "welcome"]]] }
+                    let page: JSONValue = [
+                        "mode": "url", "message": "Sign in", "url": "https://example.com", "elicitationId": "7",
+                    ]
+                    throw ProtocolServer.Failure(-32042, "sign in first", data: ["elicitations": [page]])
+                }
+            ]
+        )
+        for isWilling in [false, true] {
+            try await withSession(server) {
+                $0.handlers.page = { params, _ in
+                    guard isWilling else { throw ServerRequestHandlers.Rejection() }
+                    isDone.withLock { $0 = true }
+                    for id in ["someone else's", "7", "7"] {
+                        server.tell("notifications/elicitation/complete", ["elicitationId": .string(id)])
+                    }
+                    return ElicitResult(action: .accept)
+                }
+            } _: { session in
+                if isWilling {
+                    let result = try await session.callTool("t")
+                    #expect(result.content.first?.text == "welcome")
+                } else {
+                    let error = await #expect(throws: MCPError.self) { try await session.callTool("t") }
+                    #expect(error?.rpcError?.code == .urlElicitationRequired)
+                }
+            }
+        }
+        #expect(server.received("tools/call").count == 3)
+    }
+
     @Test("ELI-21 the end of a page is told once it is there, whatever id it has")
     func pageDone() async throws {
         let server = ProtocolServer(.v2025_11_25)

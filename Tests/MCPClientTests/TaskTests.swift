@@ -136,6 +136,7 @@ struct TaskTests {
             let quick = try await session.callTool("quick")
             #expect(quick.content.first?.text == "at last")
             #expect(server.received("tools/call").last?["params"]?["task"] == nil)
+            #expect(server.received("subscriptions/listen").isEmpty, "nobody has asked for events")
         }
     }
 
