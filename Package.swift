@@ -149,6 +149,7 @@ if Context.environment["MCP_HOST_FUZZ"] != nil {
     for (name, dependencies) in [
         ("json", ["JSON"]), ("framing", ["JSON", "MCPTransport"]),
         ("session", ["JSON", "MCPTypes", "MCPTransport", "MCPClient"]),
+        ("schema", ["JSON", "JSONSchema"]),
     ] {
         package.targets.append(
             .executableTarget(
