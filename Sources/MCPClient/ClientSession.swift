@@ -162,14 +162,19 @@ public final class ClientSession: Sendable {
     }
 
     /// Runs something beside the conversation.
-    func spawn(_ work: @escaping @Sendable () async -> Void) {
+    /// - Parameter left: called when it is over and off the books, also if it is too late for it to begin.
+    func spawn(_ work: @escaping @Sendable () async -> Void, left: @escaping @Sendable () -> Void = {}) {
         self.accounts.add(1, \.tasks)
         let counted: @Sendable () async -> Void = {
             await work()
             self.accounts.add(-1, \.tasks)
+            left()
         }
         if let launch = self.configuration.launch { return launch(counted) }
-        if case .terminated = self.job.yield(counted) { self.accounts.add(-1, \.tasks) }
+        if case .terminated = self.job.yield(counted) {
+            self.accounts.add(-1, \.tasks)
+            left()
+        }
     }
 
     /// Waits until the conversation is ready.

@@ -84,7 +84,11 @@ extension ClientSession {
             case .refuse(let reason): self.sendReply(Wire.error(id, .internalError, reason))
             case .begin(let cancelled):
                 self.state.withLock { $0.serverAsks() }
-                self.spawn { await self.serve(id, asked, params, cancelled) }
+                self.spawn {
+                    await self.serve(id, asked, params, cancelled)
+                } left: {
+                    self.desk.left(id)
+                }
             }
         default: self.sendReply(Wire.error(id, .methodNotFound, "Method not found: \(method)"))
         }
@@ -106,7 +110,6 @@ extension ClientSession {
         _ cancelled: MCPTransport.Completion<Void>
     ) async {
         defer {
-            self.desk.left(id)
             let now = self.timekeeper.now
             self.state.withLock { $0.serverIsAnswered(now: now) }
         }
