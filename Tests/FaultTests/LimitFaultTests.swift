@@ -83,6 +83,26 @@ struct LimitFaultTests {
         #expect(outcome.out.contains("ready") && outcome.out.hasSuffix("0 processes left\n"))
     }
 
+    @Test(
+        "M1 sixty-four servers that ignore everything but SIGKILL: closed at the same time, within the bound of the whole host"
+    )
+    func fleet() async throws {
+        try await withZoo { zoo in
+            let servers = (0..<64).map { number in
+                var server = zoo.server("deaf-\(number)", "--ignore-eof", "--ignore-term")
+                server.stdio = StdioTransport.Options()
+                return server
+            }
+            let host = try await zoo.host(servers)
+            let clock = ContinuousClock()
+            let start = clock.now
+            let report = await host.shutdown()
+            // End of input 2 s, SIGTERM 2 s, and what SIGKILL takes: 8 s for all, as ARCHITECTURE section 7 says.
+            #expect(clock.now - start < .seconds(8))
+            #expect(report.isClean && report.servers.count == 64 && report.servers.allSatisfy { $0.rung == .kill })
+        }
+    }
+
     @Test("M1 six deaf servers and one SIGINT: all ended in parallel, within the bound", .timeLimit(.minutes(1)))
     func deafServers() async throws {
         try await withZoo { zoo in
