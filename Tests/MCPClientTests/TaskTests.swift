@@ -121,7 +121,7 @@ struct TaskTests {
     }
 
     @Test(
-        "TASKL-07 TASKL-10 TASKL-11 TASKL-14 XTASK-02 XTASK-10 XTASK-11 a call that becomes a task looks like any other",
+        "TASKL-07 TASKL-10 TASKL-11 TASKL-12 TASKL-14 TASKL-36 TASKL-37 XTASK-02 XTASK-10 XTASK-11 a call that becomes a task looks like any other",
         arguments: eras
     )
     func followed(revision: ProtocolRevision) async throws {
@@ -132,6 +132,8 @@ struct TaskTests {
             #expect(result.content.first?.text == "at last" && result.isError != true)
             #expect(server.received("tasks/get").count == 3)
             #expect(server.received("tasks/get").allSatisfy { $0["params"]?["taskId"] == "task-7" })
+            let related = "io.modelcontextprotocol/related-task"
+            #expect(server.received("tasks/get").allSatisfy { $0["params"]?["_meta"]?[related] == nil })
             #expect(server.received("tools/call").first?["params"]?["task"] == (revision.isModern ? nil : [:]))
             let quick = try await session.callTool("quick")
             #expect(quick.content.first?.text == "at last")
