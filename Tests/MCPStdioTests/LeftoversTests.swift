@@ -1,4 +1,5 @@
 import Foundation
+import MCPTransport
 import TestSupport
 import Testing
 
@@ -7,6 +8,9 @@ import Testing
 /// The process journal, who is meant by a number, and the end of what killed hosts left.
 @Suite("Process journal and leftovers")
 struct LeftoversTests {
+    /// What a test that fails must not leave behind.
+    private static let started = Locked<[Int32]>([])
+
     private static func start(_ arguments: [String], environment: [String: String] = [:]) throws -> Process {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: ScriptedServer.path)
@@ -17,6 +21,7 @@ struct LeftoversTests {
         process.standardOutput = output
         process.environment = environment
         try process.run()
+        Self.started.withLock { $0.append(process.processIdentifier) }
         // An answer proves that it is past `exec`, where a process has no environment for a moment.
         try input.fileHandleForWriting.write(
             contentsOf: Data("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".utf8)
@@ -27,7 +32,9 @@ struct LeftoversTests {
 
     /// In a process of its own, where an expectation does not reach: the exit status is the number of what did not hold.
     private static func require(_ number: Int32, _ condition: Bool) {
-        if !condition { exit(number) }
+        guard !condition else { return }
+        for pid in Self.started.withLock({ $0 }) { kill(pid, SIGKILL) }
+        exit(number)
     }
 
     @Test("E18 a number that has passed on is nobody: no signal reaches the stranger")
