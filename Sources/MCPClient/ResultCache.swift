@@ -5,7 +5,12 @@ import MCPTypes
 /// (`CACHE-12`).
 final class ResultCache: Sendable {
     /// What a change makes stale.
-    enum Kind: Hashable { case tools, prompts, resources, resource(String) }
+    enum Kind: Hashable {
+        case tools, prompts, resources, resource(String)
+
+        /// All contents count their changes together: a server may name any number of addresses, and must not fill our books.
+        fileprivate var counted: Kind { if case .resource = self { .resource("") } else { self } }
+    }
 
     private struct Entry {
         var value: any Sendable
@@ -19,12 +24,12 @@ final class ResultCache: Sendable {
         var epochs: [Kind: Int] = [:]
     }
 
-    /// Contents of resources that are kept; the oldest go first when there are more.
+    /// Kinds of entries that are kept; when there are more, the contents of some resource go.
     private static let resourcesKept = 256
 
     private let state = Locked(State())
 
-    func epoch(_ kind: Kind) -> Int { self.state.withLock { $0.epochs[kind] ?? 0 } }
+    func epoch(_ kind: Kind) -> Int { self.state.withLock { $0.epochs[kind.counted] ?? 0 } }
 
     func value<Value: Sendable>(_ kind: Kind, _ key: String, as type: Value.Type, now: Duration) -> Value? {
         self.state.withLock { state in
@@ -40,7 +45,7 @@ final class ResultCache: Sendable {
     /// - Parameter epoch: from before the request.
     func keep(_ kind: Kind, _ key: String, _ value: some Sendable, expires: Duration?, epoch: Int) {
         self.state.withLock { state in
-            guard (state.epochs[kind] ?? 0) == epoch else { return }
+            guard (state.epochs[kind.counted] ?? 0) == epoch else { return }
             if case .resource = kind, state.entries.count > Self.resourcesKept, state.entries[kind] == nil,
                 let other = state.entries.keys.first(where: { if case .resource = $0 { true } else { false } })
             {
@@ -53,7 +58,7 @@ final class ResultCache: Sendable {
     /// Something has changed.
     func invalidate(_ kind: Kind) {
         self.state.withLock { state in
-            state.epochs[kind, default: 0] += 1
+            state.epochs[kind.counted, default: 0] += 1
             state.entries[kind] = nil
         }
     }
