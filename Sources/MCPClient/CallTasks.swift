@@ -164,7 +164,7 @@ extension ClientSession {
     }
 
     func follow(_ id: String, _ first: TaskState?, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
-        let isModern = try await self.waitUntilReady().revision.isModern
+        let isModern = try await self.spoken().revision.isModern
         let hard = options.hardTimeout ?? self.configuration.taskTimeout
         let deadline = self.timekeeper.now + hard
         var answered: Set<String> = []
@@ -195,15 +195,8 @@ extension ClientSession {
             max(interval.map { .milliseconds($0) } ?? bounds.lowerBound, bounds.lowerBound),
             bounds.upperBound
         )
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.pause(pause) }
-            group.addTask {
-                for await event in changes {
-                    if case .task(let state) = event, state.id == id { return }
-                }
-            }
-            _ = await group.next()
-            group.cancelAll()
+        _ = await self.wait(pause, for: changes) { event in
+            if case .task(let state) = event { state.id == id } else { false }
         }
     }
 

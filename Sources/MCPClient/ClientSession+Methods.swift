@@ -9,16 +9,15 @@ public import MCPTypes
 extension ClientSession {
     /// All tools, page by page.
     public func listTools(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Tool] {
-        let tools = try await self.walk(
+        try await self.walk(
             .toolsList,
             .tools,
             options,
             ListToolsResult.self,
             items: { $0.tools },
-            page: { ($0.nextCursor, $0.ttlMs) }
+            page: { ($0.nextCursor, $0.ttlMs) },
+            whenRead: { self.book.update($0) }
         )
-        self.book.update(tools)
-        return tools
     }
 
     /// All resources, page by page.
@@ -104,16 +103,12 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ReadResourceResult {
         let kind = ResultCache.Kind.resource(uri)
-        if self.configuration.caches, !options.ignoresCache,
-            let known = self.cache.value(kind, "", as: ReadResourceResult.self, now: self.timekeeper.now)
-        {
-            return known
-        }
+        if let known: ReadResourceResult = self.known(kind, .resourcesRead, options) { return known }
         let epoch = self.cache.epoch(kind)
         let settled = try await self.settle(.resourcesRead, options: options) { $0.member("uri", uri) }
         let result: ReadResourceResult = try Self.decode(settled.payload, .resourcesRead)
-        if self.configuration.caches, !settled.isOneOff, let ttl = result.ttlMs, ttl > 0 {
-            self.cache.keep(kind, "", result, expires: self.timekeeper.now + .milliseconds(ttl), epoch: epoch)
+        if !settled.isOneOff {
+            self.keep(kind, .resourcesRead, result, expires: self.end(of: result.ttlMs), epoch: epoch)
         }
         return result
     }
@@ -210,6 +205,28 @@ extension ClientSession {
         throw MCPError(.badResponse, "the result of \(method.rawValue) is of an unknown kind: \(type?.rawValue ?? "")")
     }
 
+    // MARK: Answers that are still good
+
+    private func known<Value: Sendable>(_ kind: ResultCache.Kind, _ method: Method, _ options: RequestOptions) -> Value?
+    {
+        guard self.configuration.caches, !options.ignoresCache else { return nil }
+        return self.cache.value(kind, method.rawValue, as: Value.self, now: self.timekeeper.now)
+    }
+
+    private func keep(
+        _ kind: ResultCache.Kind,
+        _ method: Method,
+        _ value: some Sendable,
+        expires: Duration?,
+        epoch: Int
+    ) {
+        guard self.configuration.caches, expires.map({ $0 > self.timekeeper.now }) ?? true else { return }
+        self.cache.keep(kind, method.rawValue, value, expires: expires, epoch: epoch)
+    }
+
+    /// Until when something is good that came now (`CACHE-05` to `CACHE-08`).
+    private func end(of timeToLive: Int64?) -> Duration { self.timekeeper.now + .milliseconds(max(0, timeToLive ?? 0)) }
+
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
     private func walk<Page: ResultObject, Item: Sendable>(
         _ method: Method,
@@ -217,14 +234,11 @@ extension ClientSession {
         _ options: RequestOptions,
         _ type: Page.Type,
         items: (Page) -> [Item],
-        page: (Page) -> (next: String?, ttl: Int64?)
+        page: (Page) -> (next: String?, ttl: Int64?),
+        whenRead: ([Item]) -> Void = { _ in }
     ) async throws(MCPError) -> [Item] {
         let server = try await self.waitUntilReady()
-        if self.configuration.caches, !options.ignoresCache,
-            let known = self.cache.value(kind, method.rawValue, as: [Item].self, now: self.timekeeper.now)
-        {
-            return known
-        }
+        if let known: [Item] = self.known(kind, method, options) { return known }
         let epoch = self.cache.epoch(kind)
         // A legacy list is good until the server tells of a change, if it does; a modern one for as long as its shortest-lived page.
         var expires: Duration? = server.revision.isModern || !server.capabilities.tells(kind) ? .zero : nil
@@ -255,13 +269,12 @@ extension ClientSession {
             }
             let (next, ttl) = page(result)
             if server.revision.isModern {
-                let end = self.timekeeper.now + .milliseconds(max(0, ttl ?? 0))
+                let end = self.end(of: ttl)
                 expires = cursor == nil ? end : min(expires ?? end, end)
             }
             guard let following = next else {
-                if self.configuration.caches, expires.map({ $0 > self.timekeeper.now }) ?? true {
-                    self.cache.keep(kind, method.rawValue, all, expires: expires, epoch: epoch)
-                }
+                whenRead(all)
+                self.keep(kind, method, all, expires: expires, epoch: epoch)
                 return all
             }
             guard seen.insert(following).inserted else {

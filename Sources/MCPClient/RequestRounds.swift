@@ -135,22 +135,12 @@ extension ClientSession {
         _ events: ServerEvents<ServerEvent>,
         _ limit: Duration
     ) async -> Bool {
-        await withTaskGroup(of: Bool.self) { group in
-            group.addTask {
-                var open = pages
-                for await event in events {
-                    if case .elicitationCompleted(let id) = event { open.remove(id) }
-                    if open.isEmpty { return true }
-                }
-                return false
+        let open = Locked(pages)
+        return await self.wait(limit, for: events) { event in
+            open.withLock { open in
+                if case .elicitationCompleted(let id) = event { open.remove(id) }
+                return open.isEmpty
             }
-            group.addTask {
-                await self.pause(limit)
-                return false
-            }
-            let isDone = await group.next() ?? false
-            group.cancelAll()
-            return isDone
         }
     }
 

@@ -15,6 +15,10 @@ package final class SubscriptionWishes: Sendable {
         var resources: [String: Int] = [:]
         var version = 0
         var changed: (@Sendable () -> Void)?
+
+        var wanted: Wanted {
+            Wanted(lists: self.listeners + self.others > 0, resources: Set(self.resources.keys))
+        }
     }
 
     private let state = Locked(State())
@@ -24,9 +28,11 @@ package final class SubscriptionWishes: Sendable {
     /// Who keeps the server informed from now on.
     func attend(_ changed: @escaping @Sendable () -> Void) { self.state.withLock { $0.changed = changed } }
 
-    private func change(_ body: (inout State) -> Bool) -> Int {
+    private func change(_ body: (inout State) -> Void) -> Int {
         let (version, changed) = self.state.withLock { state in
-            let hasChanged = body(&state)
+            let before = state.wanted
+            body(&state)
+            let hasChanged = state.wanted != before
             if hasChanged { state.version += 1 }
             return (state.version, hasChanged ? state.changed : nil)
         }
@@ -36,42 +42,28 @@ package final class SubscriptionWishes: Sendable {
 
     /// - Returns: the version in which it is contained.
     func add(_ uri: String) -> Int {
-        self.change { state in
-            state.resources[uri, default: 0] += 1
-            return state.resources[uri] == 1
-        }
+        self.change { $0.resources[uri, default: 0] += 1 }
     }
 
     func remove(_ uri: String) -> Int {
         self.change { state in
-            guard let count = state.resources[uri] else { return false }
+            guard let count = state.resources[uri] else { return }
             state.resources[uri] = count > 1 ? count - 1 : nil
-            return count == 1
         }
     }
 
     /// How many listen to the events of this connection.
     package func setListeners(_ count: Int) {
-        _ = self.change { state in
-            let before = state.listeners + state.others > 0
-            state.listeners = count
-            return (count + state.others > 0) != before
-        }
+        _ = self.change { $0.listeners = count }
     }
 
     /// How many listen to the events of all connections.
     package func setOthers(_ count: Int) {
-        _ = self.change { state in
-            let before = state.listeners + state.others > 0
-            state.others = count
-            return (state.listeners + count > 0) != before
-        }
+        _ = self.change { $0.others = count }
     }
 
     var snapshot: (version: Int, wanted: Wanted) {
-        self.state.withLock { state in
-            (state.version, Wanted(lists: state.listeners + state.others > 0, resources: Set(state.resources.keys)))
-        }
+        self.state.withLock { ($0.version, $0.wanted) }
     }
 }
 
@@ -316,6 +308,28 @@ extension ClientSession {
         for event in [ServerEvent.toolsChanged, .promptsChanged, .resourcesChanged] { self.tell(event) }
         await self.pause(self.configuration.listenRetryDelay)
         signal.yield()
+    }
+
+    /// Waits for an event, or until a time or the connection is over.
+    /// - Returns: whether the event came.
+    func wait(
+        _ limit: Duration,
+        for events: ServerEvents<ServerEvent>,
+        until isIt: @escaping @Sendable (ServerEvent) -> Bool
+    ) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await event in events where isIt(event) { return true }
+                return false
+            }
+            group.addTask {
+                await self.pause(limit)
+                return false
+            }
+            let came = await group.next() ?? false
+            group.cancelAll()
+            return came
+        }
     }
 
     /// Waits, or until the connection ends.

@@ -436,14 +436,14 @@ struct ServerRequestTests {
     @Test("CAN-08 a handler is cancelled with the request that it answers", arguments: Self.eras)
     func cancelledHandler(revision: ProtocolRevision) async throws {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
-        let (began, ended) = (Signal(), Signal())
+        let (began, ended) = (MCPTransport.Completion<Void>(), MCPTransport.Completion<Void>())
         try await withSession(server) {
             $0.handlers.form = { _, _ in
-                began.fire()
+                began.complete(())
                 await withTaskCancellationHandler {
                     await ended.wait()
                 } onCancel: {
-                    ended.fire()
+                    ended.complete(())
                 }
                 return ElicitResult(action: .cancel)
             }
@@ -471,14 +471,14 @@ struct ServerRequestTests {
     )
     func endedHandler(revision: ProtocolRevision) async throws {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
-        let (began, cancelled) = (Signal(), Signal())
+        let (began, cancelled) = (MCPTransport.Completion<Void>(), MCPTransport.Completion<Void>())
         try await withSession(server) {
             $0.handlers.form = { _, _ in
-                began.fire()
+                began.complete(())
                 await withTaskCancellationHandler {
                     await cancelled.wait()
                 } onCancel: {
-                    cancelled.fire()
+                    cancelled.complete(())
                 }
                 return ElicitResult(action: .accept, content: ["a": "late"])
             }
@@ -496,10 +496,10 @@ struct ServerRequestTests {
     func noIdleTime() async throws {
         let server = Self.asking(.v2025_11_25, Self.form(["a": ["type": "string"]]))
         let time = ManualTimekeeper()
-        let (began, go) = (Signal(), Signal())
+        let (began, go) = (MCPTransport.Completion<Void>(), MCPTransport.Completion<Void>())
         try await withSession(server, timekeeper: time) {
             $0.handlers.form = { _, _ in
-                began.fire()
+                began.complete(())
                 await go.wait()
                 return ElicitResult(action: .cancel)
             }
@@ -507,32 +507,9 @@ struct ServerRequestTests {
             let call = Task { try await session.callTool("ask", options: RequestOptions(idleTimeout: .seconds(60))) }
             await began.wait()
             time.advance(by: .seconds(300))
-            go.fire()
+            go.complete(())
             let result = try await call.value
             #expect(result.content.first?.text == #"{"action":"cancel"}"#)
-        }
-    }
-}
-
-/// Happens once, and may be waited for.
-final class Signal: Sendable {
-    private let state = Locked<(Bool, [CheckedContinuation<Void, Never>])>((false, []))
-
-    func fire() {
-        let waiters = self.state.withLock { state in
-            defer { state = (true, []) }
-            return state.1
-        }
-        for waiter in waiters { waiter.resume() }
-    }
-
-    func wait() async {
-        await withCheckedContinuation { continuation in
-            let isThere = self.state.withLock { state in
-                if !state.0 { state.1.append(continuation) }
-                return state.0
-            }
-            if isThere { continuation.resume() }
         }
     }
 }

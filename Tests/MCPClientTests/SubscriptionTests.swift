@@ -124,12 +124,7 @@ struct SubscriptionTests {
                         "notifications/subscriptions/acknowledged",
                         ["notifications": ["resourceSubscriptions": []], "_meta": meta]
                     )
-                    let never = Signal()
-                    await withTaskCancellationHandler {
-                        await never.wait()
-                    } onCancel: {
-                        never.fire()
-                    }
+                    await untilCancelled()
                     return [:]
                 }
             ]

@@ -26,12 +26,7 @@ struct WireTests {
                 "tools/call": { call in
                     switch call.params["name"] {
                     case "hang":
-                        let never = Signal()
-                        await withTaskCancellationHandler {
-                            await never.wait()
-                        } onCancel: {
-                            never.fire()
-                        }
+                        await untilCancelled()
                         return [:]
                     case "ask":
                         let answers = try await call.input(["r": ["method": "roots/list"]])
