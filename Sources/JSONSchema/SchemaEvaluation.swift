@@ -157,7 +157,6 @@ struct SchemaEvaluation {
         return isValid
     }
 
-    // swift-format-ignore: one line for each keyword reads best
     private mutating func perform(
         _ check: SchemaProgram.Check,
         _ place: Int,

@@ -55,7 +55,9 @@ extension ClientSession {
         if !revision.isModern { return Settled(payload: try await self.ask(method, options, writeParams)) }
         var payload = try await self.request(method, options: options, writeParams: writeParams)
         var isOneOff = false
-        for round in 1... {
+        var round = 0
+        while true {
+            round += 1
             let type: ResultType?
             do { type = try payload.decode(ResultKind.self).type } catch {
                 throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
@@ -92,7 +94,6 @@ extension ClientSession {
                 throw MCPError(.badResponse, "the result of \(method.rawValue) is of an unknown kind: \(type.rawValue)")
             }
         }
-        throw MCPError(.badResponse, "\(method.rawValue) has no end")
     }
 
     /// A legacy request; once more, if the server wants the user to visit pages first and he has (-32042, revision 2025-11-25). It was

@@ -48,7 +48,7 @@ struct InteropTests {
 
     @Test("a server on mcp 2.3.0, once in each era")
     func bothEras() async throws {
-        let script = try PythonServers.script(PythonServers.official)
+        let script = try PythonServers.script(PythonServers.everything)
         var legacy = ServerConfiguration(name: "legacy", command: script.command, arguments: script.arguments)
         legacy.client.era = .legacyOnly
         let modern = ServerConfiguration(name: "modern", command: script.command, arguments: script.arguments)
@@ -69,7 +69,7 @@ struct InteropTests {
 
     @Test("E24 fifty calls in parallel, half of them cancelled: the server goes on")
     func cancelledCalls() async throws {
-        let script = try PythonServers.script(PythonServers.official)
+        let script = try PythonServers.script(PythonServers.everything)
         let host = try await MCPHost.start(
             HostConfiguration(servers: [
                 ServerConfiguration(name: "s", command: script.command, arguments: script.arguments)

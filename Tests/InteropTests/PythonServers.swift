@@ -67,19 +67,6 @@ enum PythonServers {
         mcp.run(show_banner=False)
         """
 
-    static let official = """
-        from mcp.server import MCPServer
-        server = MCPServer("official")
-        @server.tool()
-        def shout(text: str) -> str:
-            "Say it loudly."
-            return text.upper()
-        @server.tool()
-        def fail() -> str:
-            raise ValueError("as asked")
-        server.run()
-        """
-
     /// Questions of all kinds, progress, logs, changes, and the extension for tasks, on the official package.
     static let everything = #"""
         import asyncio, time
