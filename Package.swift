@@ -79,10 +79,11 @@ let package = Package(
             swiftSettings: settings
         ),
         // Tests mirror Sources.
+        .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
             name: "TestSupport",
             dependencies: [
-                "CMCPProcess", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
+                "CMCPProcess", "CTestSupport", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
             ],
             path: "Tests/TestSupport",
             swiftSettings: settings

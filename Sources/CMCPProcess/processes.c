@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #else
 #include <libproc.h>
+#include <sys/proc.h>
 #endif
 
 #if defined(__linux__)
@@ -28,16 +29,19 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     if (count <= 0) return ESRCH;
     text[count] = 0;
     char *fields = strrchr(text, ')');
-    int parent, group, session;
+    int parent, group, session, threads;
     unsigned flags;
     unsigned long long start;
     char state;
-    // 3 state, 4 ppid, 5 pgrp, 6 session, 9 flags, 22 start time
-    if (!fields || sscanf(fields + 1, " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu", &state, &parent, &group,
-                          &session, &flags, &start) != 6)
+    // 3 state, 4 ppid, 5 pgrp, 6 session, 9 flags, 20 threads, 22 start time
+    if (!fields || sscanf(fields + 1, " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu", &state, &parent, &group,
+                          &session, &flags, &threads, &start) != 7)
         return ESRCH;
     const unsigned exiting = 0x4;  // PF_EXITING
-    *process = (struct mcp_process){pid, parent, group, session, state, (flags & exiting) != 0, start};
+    // State and flags are the main thread's. It may have called pthread_exit, and the process lives in its other threads (T7).
+    int others_run = threads > 1;
+    if (others_run && (state == 'Z' || state == 'X')) state = 'R';
+    *process = (struct mcp_process){pid, parent, group, session, state, threads, !others_run && (flags & exiting) != 0, start};
     return 0;
 }
 
@@ -51,9 +55,12 @@ ssize_t mcp_process_list(struct mcp_process **list) {
         if (pid <= 0) continue;
         if (count == room) {
             struct mcp_process *more = realloc(found, (room *= 2) * sizeof *found);
-            if (!more) free(found);
+            if (!more) {
+                free(found);
+                found = NULL;
+                break;
+            }
             found = more;
-            if (!found) break;
         }
         if (mcp_process_read(pid, &found[count]) == 0) count++;
     }
@@ -64,13 +71,15 @@ ssize_t mcp_process_list(struct mcp_process **list) {
 
 int mcp_process_signal(const struct mcp_process *process, int signal) {
     int fd = mcp_pidfd_open(process->pid);
-    if (fd < 0) return errno;
-    // From here on the descriptor names one process. It is the right one if it started when ours did.
+    if (fd < 0 && errno == ESRCH) return ESRCH;
+    // From here on the descriptor names one process. It is the right one if it started when ours did. Where there is no descriptor
+    // (T22), its number could pass on between the two calls, if it ended just now and all other numbers had been used up.
     struct mcp_process now;
     int failure = mcp_process_read(process->pid, &now);
     if (!failure && now.start != process->start) failure = ESRCH;
-    if (!failure && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) != 0) failure = errno;
-    close(fd);
+    if (!failure && fd >= 0 && syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) != 0) failure = errno;
+    if (!failure && fd < 0 && kill(process->pid, signal) != 0) failure = errno;
+    if (fd >= 0) close(fd);
     return failure;
 }
 
@@ -85,6 +94,7 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
         .group = (pid_t)info.pbi_pgid,
         .session = getsid(pid),
         .state = info.pbi_status == SZOMB ? 'Z' : 'R',
+        .threads = 1,
         .is_exiting = (info.pbi_flags & PROC_FLAG_INEXIT) != 0,
         .start = info.pbi_start_tvsec * 1000000ull + info.pbi_start_tvusec,
     };

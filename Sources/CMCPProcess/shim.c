@@ -3,10 +3,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/syscall.h>
@@ -39,9 +43,11 @@ int mcp_spawn(const char *path, char *const argv[], char *const envp[], const ch
     if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, out, 1);
     if (!failure) failure = posix_spawn_file_actions_adddup2(&actions, err, 2);
     if (!failure && control >= 0) failure = posix_spawn_file_actions_adddup2(&actions, control, 3);
-#if defined(__GLIBC__) && __GLIBC_PREREQ(2, 34)
+#if defined(__GLIBC__)
+#if __GLIBC_PREREQ(2, 34)
     // Also descriptors that somebody else in this process opened without O_CLOEXEC (D15).
     if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, control >= 0 ? 4 : 3);
+#endif
 #endif
     if (!failure) failure = posix_spawn(pid, path, &actions, &attributes, argv, envp);
     posix_spawnattr_destroy(&attributes);
@@ -107,4 +113,73 @@ void mcp_ignore_sigpipe(void) {
         ignore.sa_handler = SIG_IGN;
         sigaction(SIGPIPE, &ignore, NULL);
     }
+}
+
+enum mcp_child mcp_child_look(pid_t pid, int *status) {
+    siginfo_t info;
+    int result;
+    memset(&info, 0, sizeof info);
+    do result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    while (result < 0 && errno == EINTR);
+    if (result < 0) return MCP_CHILD_UNKNOWN;
+    if (info.si_pid != pid) return MCP_CHILD_RUNS;
+    *status = info.si_code == CLD_EXITED ? (info.si_status & 0xFF) << 8 : info.si_status;
+    return MCP_CHILD_ENDED;
+}
+
+int mcp_child_wait(pid_t pid) {
+    siginfo_t info;
+    int result;
+    do result = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? errno : 0;
+}
+
+int mcp_lock_file(int fd) {
+    int result;
+    do result = flock(fd, LOCK_EX | LOCK_NB);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? errno : 0;
+}
+
+// Descriptors that a forked child must not keep. The lock is held over `fork`, so the child finds the table whole.
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static int *kept;
+static size_t kept_count, kept_room;
+
+static void before_fork(void) { pthread_mutex_lock(&kept_lock); }
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&kept_lock); }
+static void after_fork_in_child(void) {
+    for (size_t i = 0; i < kept_count; i++) close(kept[i]);
+    kept_count = 0;
+    pthread_mutex_unlock(&kept_lock);
+}
+
+static void register_fork_handlers(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
+
+void mcp_close_in_forked_child(int fd) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, register_fork_handlers);
+    pthread_mutex_lock(&kept_lock);
+    if (kept_count == kept_room) {
+        size_t room = kept_room ? kept_room * 2 : 64;
+        int *more = realloc(kept, room * sizeof *more);
+        if (more) {
+            kept = more;
+            kept_room = room;
+        }
+    }
+    // Without memory for the entry a forked child keeps the descriptor, as it would have without this table.
+    if (kept_count < kept_room) kept[kept_count++] = fd;
+    pthread_mutex_unlock(&kept_lock);
+}
+
+void mcp_descriptor_is_closed(int fd) {
+    pthread_mutex_lock(&kept_lock);
+    for (size_t i = kept_count; i-- > 0;) {
+        if (kept[i] != fd) continue;
+        kept[i] = kept[--kept_count];
+        break;
+    }
+    pthread_mutex_unlock(&kept_lock);
 }

@@ -148,7 +148,7 @@ extension ClientSession {
         let server = try await self.waitUntilReady()
         let handlers = self.configuration.handlers
         guard !server.revision.isModern, handlers.roots != nil, handlers.rootsChange else { return }
-        try self.transport.send(Wire.notification(.rootsListChanged))
+        self.post(Wire.notification(.rootsListChanged))
     }
 
     /// What the server tells by itself, from now on. Any number of readers may listen; each has a buffer of its own.

@@ -35,12 +35,21 @@ extension ClientSession: TransportReceiver {
     }
 
     private func answer(_ id: RequestID, _ reply: Reply) {
-        guard let ending = self.state.withLock({ $0.answered(id) }) else { return }
-        let waiter = ending.waiter
-        if let progress = waiter.progress {
-            progress.whenTold { self.resume(waiter, reply) }
-        } else {
-            self.resume(waiter, reply)
+        let answer = self.state.withLock { machine in
+            machine.answered(id) { waiter in
+                // Progress that came before the answer is told before it.
+                guard waiter.progress != nil else { return false }
+                waiter.reply = reply
+                return true
+            }
+        }
+        switch answer {
+        case .ends(let ending): self.resume(ending.waiter, reply)
+        case .held(let number, let waiter):
+            waiter.progress?.whenTold {
+                if let ending = self.state.withLock({ $0.delivered(number) }) { self.resume(ending.waiter, reply) }
+            }
+        case .stray: return
         }
         self.sendNext()
     }
@@ -86,7 +95,7 @@ extension ClientSession: TransportReceiver {
         handler?.tell(progress)
     }
 
-    /// A legacy server wants no answer any more, or a modern one ends a subscription (SPEC-NOTES A1).
+    /// A legacy server wants no answer any more, or a modern one ends a subscription (`CAN-08`, `SUB-06`).
     private func cancelledByServer(_ id: RequestID) {
         self.desk.cancel(id)
         guard self.isModern, case .integer(let number) = id,
@@ -95,18 +104,22 @@ extension ClientSession: TransportReceiver {
         self.answer(id, .failure(MCPError(.connectionLost, "the server ended the subscription")))
     }
 
-    /// A message was too large: the request that it answers fails, the others go on (C6).
+    /// A message was too large: the request that it answers fails, the others go on (C6); a request is refused.
     public func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
-        guard let id = Envelope.id(inStart: start) else { return }
-        let error = MCPError(.messageTooLarge, "the answer has \(size) bytes, more than the limit of \(limit)")
-        self.answer(id, .failure(error))
+        let problem = "has \(size) bytes, more than the limit of \(limit)"
+        if let id = Envelope.id(inStart: start) {
+            return self.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))
+        }
+        if let envelope = try? Envelope(scanning: start), case .request(let id, _) = envelope.kind, !self.isModern {
+            self.post(Wire.error(id, .invalidRequest, "the request \(problem)"))
+        }
     }
 
     /// The transport has room again.
     public func transportDidDrain() {
-        self.transport.setReceiving(true)
         self.state.withLock { $0.drained() }
         self.sendNext()
+        self.applyReceiving()
     }
 
     /// Nothing will come any more.

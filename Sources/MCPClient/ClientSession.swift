@@ -14,6 +14,8 @@ public final class ClientSession: Sendable {
         var isInitialize = false
         /// The server does something for it that cannot be undone.
         var isCall = false
+        /// The answer, while the progress handler is still busy.
+        var reply: Reply?
     }
 
     /// How a request ended.
@@ -61,6 +63,8 @@ public final class ClientSession: Sendable {
     private let encodedInfo: RawJSON
     private let encodedCapabilities: RawJSON
     private let failedCount = Locked(0)
+    /// Whether the transport was told last to deliver, and whether somebody is telling it now.
+    private let receiving = Locked((told: true, isBeingTold: false))
     private let probing = Locked(false)
     private let alarm = Locked(Alarm())
     let notificationSink: AsyncStream<ServerNotification>.Continuation
@@ -218,13 +222,37 @@ public final class ClientSession: Sendable {
         self.transport.close(manner)
     }
 
+    /// The budget for connecting counts from the start on, so that a start which does not come back is an error of its own (T4).
+    /// - Returns: whether the transport is open; false if it has ended.
+    private func waitForOpening() async throws(MCPError) -> Bool {
+        if let isOpen = self.opened.value { return isOpen }
+        let limit = self.configuration.connectTimeout - self.configuration.connectTimeSpent
+        let outcome = Completion<Bool?>()
+        let timer = self.timekeeper.makeTimer { outcome.complete(nil) }
+        self.accounts.add(1, \.timers)
+        timer.set(self.timekeeper.now + limit)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { if let isOpen = await self.opened.waitUnlessCancelled() { outcome.complete(isOpen) } }
+            _ = await outcome.wait()
+            group.cancelAll()
+        }
+        timer.cancel()
+        self.accounts.add(-1, \.timers)
+        if let isOpen = outcome.value ?? nil { return isOpen }
+        throw MCPError(
+            .timeout,
+            "not ready within \(self.configuration.connectTimeout) (connect timeout): the server's process has not come up yet"
+        )
+    }
+
     private func shakeHands() async {
         let result: Result<ServerDescription, MCPError>
         do throws(MCPError) {
-            guard await self.opened.wait() else {
+            let start = self.timekeeper.now
+            guard try await self.waitForOpening() else {
                 throw self.state.withLock { $0.brokenBy } ?? MCPError(.connectionLost, "the connection did not open")
             }
-            result = .success(try await Handshake(session: self).negotiate())
+            result = .success(try await Handshake(session: self, since: start).negotiate())
             self.setProbing(false)
         } catch {
             result = .failure(error)
@@ -344,28 +372,61 @@ public final class ClientSession: Sendable {
             $0.start(id, waiter, frame, patience: patience, isProbe: isProbe, now: now)
         }
         switch action {
-        case .send(let frame):
+        case .send(let frame, let drains):
             self.wake(at: now + min(patience.idle, patience.hard))
-            self.sendOrFail(id, frame)
+            if self.send(id, frame, drains) { self.sendNext() }
         case .wait: self.wake(at: now + min(patience.idle, patience.hard))
         case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
         }
     }
 
-    private func sendOrFail(_ id: Int64, _ frame: RawJSON) {
+    /// - Returns: whether somebody else may be sent now.
+    private func send(_ id: Int64, _ frame: RawJSON, _ drains: Int) -> Bool {
         do throws(MCPError) {
             try self.transport.send(frame)
+            return false
         } catch {
-            if error.code == .busy { return self.state.withLock { $0.sendRefused(id, frame) } }
+            // Between the refusal and this lock the transport may have drained and said so: the machine knows by the number (T6).
+            if error.code == .busy { return self.state.withLock { $0.sendRefused(id, frame, drains: drains) } }
             let ending = self.state.withLock { $0.failed(id) }
             if let ending { self.resume(ending.waiter, .failure(error)) }
-            self.sendNext()
+            return true
         }
     }
 
-    /// Sends what waited for a place.
+    /// Sends what waited for room: first what nobody waits for, then requests.
     func sendNext() {
-        while let (id, frame) = self.state.withLock({ $0.nextToSend() }) { self.sendOrFail(id, frame) }
+        while let (message, drains) = self.state.withLock({ $0.nextPost() }) {
+            do throws(MCPError) {
+                try self.transport.send(message)
+            } catch  where error.code == .busy {
+                if !self.state.withLock({ $0.postRefused(message, drains: drains) }) { break }
+            } catch {}
+        }
+        while let (id, frame, drains) = self.state.withLock({ $0.nextToSend() }) { _ = self.send(id, frame, drains) }
+    }
+
+    /// Sends a message that nobody waits for: now, or when there is room for it. It is lost only with the connection.
+    func post(_ message: RawJSON) {
+        self.state.withLock { $0.post(message) }
+        self.sendNext()
+        self.applyReceiving()
+    }
+
+    /// Listens to the server, or not, as the machine wants it. One thread at a time tells the transport, and looks again afterwards;
+    /// whoever comes meanwhile leaves it to that one. So the last word is about the newest state.
+    func applyReceiving() {
+        while true {
+            let wanted: Bool? = self.receiving.withLock { receiving in
+                let wanted = self.state.withLock { $0.isReceiving }
+                guard !receiving.isBeingTold, receiving.told != wanted else { return nil }
+                receiving = (wanted, true)
+                return wanted
+            }
+            guard let wanted else { return }
+            self.transport.setReceiving(wanted)
+            self.receiving.withLock { $0.isBeingTold = false }
+        }
     }
 
     func cancel(_ id: Int64) {
@@ -376,17 +437,20 @@ public final class ClientSession: Sendable {
 
     /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
     private func end(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, reason: String) {
-        if ending.wasSent, !ending.waiter.isInitialize {
-            try? self.transport.send(Wire.cancelled(ending.id, reason: reason))
-        }
+        if ending.wasSent, !ending.waiter.isInitialize { self.post(Wire.cancelled(ending.id, reason: reason)) }
         self.resume(ending.waiter, .failure(error))
     }
 
     func fail(_ error: MCPError) {
         let endings = self.state.withLock { $0.broke(error) }
-        self.failedCount.withLock { $0 += endings.count }
+        self.failedCount.withLock { $0 += endings.count { !$0.isAnswered } }
         self.broken.complete(error)
         for ending in endings {
+            // Its answer had come before, and only the caller's progress handler was in the way.
+            if ending.isAnswered, let reply = ending.waiter.reply {
+                self.resume(ending.waiter, reply)
+                continue
+            }
             var error = error
             if error.code == .connectionLost, ending.waiter.isCall, ending.wasSent {
                 error.code = .outcomeUnknown

@@ -2,7 +2,7 @@ import JSON
 import MCPTransport
 import MCPTypes
 
-/// Finds out which era a server speaks, and begins the conversation in it (SPEC-NOTES 2.1 and 2.3).
+/// Finds out which era a server speaks, and begins the conversation in it (`STDIO-18` to `STDIO-20`, `VER-03`, `LIFE-07`).
 ///
 /// One budget for everything (B9). Nothing is concluded from one error code: whatever is not an answer of a modern server means an
 /// older one (B12), silence too, and a late answer to the probe finds nobody (B11).
@@ -11,9 +11,10 @@ struct Handshake {
     private let start: Duration
     private var configuration: ClientConfiguration { self.session.configuration }
 
-    init(session: ClientSession) {
+    /// - Parameter start: from when on the budget counts.
+    init(session: ClientSession, since start: Duration) {
         self.session = session
-        self.start = session.timekeeper.now
+        self.start = start
     }
 
     private enum Verdict {
@@ -169,7 +170,7 @@ struct Handshake {
                 "the server answers initialize with revision \"\(result.protocolVersion)\", which this host cannot speak there"
             )
         }
-        try self.session.transport.send(Wire.notification(.initialized))
+        self.session.post(Wire.notification(.initialized))
         return ServerDescription(
             revision: revision,
             serverInfo: result.serverInfo,

@@ -78,10 +78,10 @@ extension ClientSession {
     func reply(to id: RequestID, _ method: String, _ params: RawJSON?) {
         if self.isModern { return }
         switch Method(rawValue: method) {
-        case .ping: self.sendReply(Wire.emptyResult(id))
+        case .ping: self.post(Wire.emptyResult(id))
         case let asked where self.configuration.handlers.offers(asked):
             switch self.desk.admit(id) {
-            case .refuse(let reason): self.sendReply(Wire.error(id, .internalError, reason))
+            case .refuse(let reason): self.post(Wire.error(id, .internalError, reason))
             case .begin(let cancelled):
                 self.state.withLock { $0.serverAsks() }
                 self.spawn {
@@ -90,17 +90,8 @@ extension ClientSession {
                     self.desk.left(id)
                 }
             }
-        default: self.sendReply(Wire.error(id, .methodNotFound, "Method not found: \(method)"))
+        default: self.post(Wire.error(id, .methodNotFound, "Method not found: \(method)"))
         }
-    }
-
-    private func sendReply(_ message: RawJSON) {
-        do throws(MCPError) {
-            try self.transport.send(message)
-        } catch  where error.code == .busy {
-            // It asks faster than it reads the answers: stop listening until it reads.
-            self.transport.setReceiving(false)
-        } catch {}
     }
 
     private func serve(
@@ -125,7 +116,7 @@ extension ClientSession {
             return first ?? nil
         }
         // A request that was cancelled gets no answer (`CAN-08`).
-        if let answer, cancelled.value == nil { self.sendReply(answer) }
+        if let answer, cancelled.value == nil { self.post(answer) }
     }
 
     private func answer(_ id: RequestID, _ method: Method, _ params: RawJSON?, _ revision: ProtocolRevision) async

@@ -32,11 +32,14 @@ struct SessionStateMachine<Waiter> {
         /// The message, while it waits for its turn.
         var frame: RawJSON?
         var isProbe: Bool
+        /// The answer is here, and its caller is not told yet: a progress handler is still busy. The server has done its part, so it is
+        /// told of nothing any more; the caller may still go, and the hard limit still holds (T15).
+        var isAnswered = false
 
         /// - Parameter isIdleCounted: no, while the server waits for us.
         func deadline(_ isIdleCounted: Bool) -> Duration {
             let hard = self.started + self.patience.hard
-            return isIdleCounted ? min(self.lastSign + self.patience.idle, hard) : hard
+            return isIdleCounted && !self.isAnswered ? min(self.lastSign + self.patience.idle, hard) : hard
         }
     }
 
@@ -50,6 +53,15 @@ struct SessionStateMachine<Waiter> {
     private var cancelledEarly: Set<Int64> = []
     /// Set when a message could not be sent because the transport is full: nothing leaves the line until it drains.
     private var isBlocked = false
+    /// How often the transport has drained. Whoever tries to send takes the number along: a refusal that comes back with an older number
+    /// is out of date, because the transport has drained in between and will not say so again (T6).
+    private var drains = 0
+    /// Messages that nobody waits for: answers to the server, cancellations. They wait for room like requests, and go first (T13).
+    private var outbox: [RawJSON] = []
+    /// So many of them may wait before the server is not listened to any more.
+    private static var outboxLimit: Int { 256 }
+    /// Whether the server is to be listened to: not while it asks and does not read the answers.
+    private(set) var isReceiving = true
     /// Requests of the server that have no answer yet.
     private var questions = 0
 
@@ -67,7 +79,8 @@ struct SessionStateMachine<Waiter> {
     // MARK: Start
 
     enum StartAction {
-        case send(RawJSON)
+        /// Send it; a refusal goes back with this number of drains.
+        case send(RawJSON, drains: Int)
         case wait
         case refuse(Waiter, MCPError)
     }
@@ -96,7 +109,7 @@ struct SessionStateMachine<Waiter> {
         if !self.isBlocked, self.line.isEmpty, self.inFlight < self.limits.inFlight {
             self.inFlight += 1
             self.pending[id] = entry
-            return .send(frame)
+            return .send(frame, drains: self.drains)
         }
         guard self.line.count < self.limits.waiting else {
             let message = "busy: \(self.inFlight) requests in flight and \(self.line.count) waiting, which is the limit"
@@ -109,28 +122,64 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// The transport had no room for the message of `id`: it goes back to the head of the line.
-    mutating func sendRefused(_ id: Int64, _ frame: RawJSON) {
-        self.isBlocked = true
-        guard self.pending[id] != nil else { return }
+    /// - Parameter drains: the number that came with the message.
+    /// - Returns: whether the transport has drained since: then it is to be tried again now, nobody will say so later.
+    mutating func sendRefused(_ id: Int64, _ frame: RawJSON, drains: Int) -> Bool {
+        let isOutdated = self.noteRefusal(drains)
+        guard self.pending[id] != nil else { return isOutdated }  // ended meanwhile
         self.pending[id]?.frame = frame
         self.inFlight -= 1
         self.line.insert(id, at: 0)
+        return isOutdated
+    }
+
+    private mutating func noteRefusal(_ drains: Int) -> Bool {
+        if drains == self.drains { self.isBlocked = true }
+        return drains != self.drains
     }
 
     /// The transport has room again.
-    mutating func drained() { self.isBlocked = false }
+    mutating func drained() {
+        self.isBlocked = false
+        self.drains += 1
+    }
 
     /// The next message whose turn it is, if there is a free place. Ask until nil.
-    mutating func nextToSend() -> (id: Int64, frame: RawJSON)? {
+    mutating func nextToSend() -> (id: Int64, frame: RawJSON, drains: Int)? {
         guard !self.isBlocked, self.inFlight < self.limits.inFlight else { return nil }
         while let id = self.line.first {
             self.line.removeFirst()
             guard let frame = self.pending[id]?.frame else { continue }  // ended while it waited
             self.pending[id]?.frame = nil
             self.inFlight += 1
-            return (id, frame)
+            return (id, frame, self.drains)
         }
         return nil
+    }
+
+    // MARK: Messages that nobody waits for
+
+    /// A message is to leave as soon as there is room.
+    mutating func post(_ message: RawJSON) {
+        guard self.brokenBy == nil else { return }
+        self.outbox.append(message)
+        if self.outbox.count >= Self.outboxLimit { self.isReceiving = false }
+    }
+
+    /// The next of them, if there is room. Ask until nil.
+    mutating func nextPost() -> (message: RawJSON, drains: Int)? {
+        guard !self.isBlocked, !self.outbox.isEmpty else { return nil }
+        let message = self.outbox.removeFirst()
+        if self.outbox.isEmpty { self.isReceiving = true }
+        return (message, self.drains)
+    }
+
+    /// The transport had no room for it.
+    /// - Returns: whether it is to be tried again now.
+    mutating func postRefused(_ message: RawJSON, drains: Int) -> Bool {
+        let isOutdated = self.noteRefusal(drains)
+        if self.brokenBy == nil { self.outbox.insert(message, at: 0) }
+        return isOutdated
     }
 
     // MARK: Ends, one for each request
@@ -139,32 +188,66 @@ struct SessionStateMachine<Waiter> {
     struct Ending {
         var id: Int64
         var waiter: Waiter
-        /// The message had left, so the server works on it.
+        /// The message had left and has no answer, so the server works on it.
         var wasSent: Bool
+        /// The answer had come: the waiter has it.
+        var isAnswered = false
     }
 
     private mutating func take(_ id: Int64) -> Ending? {
         guard let entry = self.pending.removeValue(forKey: id) else { return nil }
-        let wasSent = entry.frame == nil
+        let wasSent = entry.frame == nil && !entry.isAnswered
         if wasSent { self.inFlight -= 1 }
-        return Ending(id: id, waiter: entry.waiter, wasSent: wasSent)
+        return Ending(id: id, waiter: entry.waiter, wasSent: wasSent, isAnswered: entry.isAnswered)
     }
 
-    /// An answer came. A number that came back as a string is taken for the number, if nobody has that string (F5).
-    mutating func answered(_ id: RequestID) -> Ending? {
-        guard let number = Self.number(of: id) else { return nil }
-        guard let entry = self.pending[number], entry.frame == nil else { return nil }
-        if case .integer = id, entry.isProbe { return nil }
-        return self.take(number)
+    enum Answer {
+        /// Its caller is to be told.
+        case ends(Ending)
+        /// It stays until ``delivered(_:)``, because the caller's progress handler comes first.
+        case held(Int64, Waiter)
+        /// Nobody waits for it.
+        case stray
     }
+
+    /// An answer came. A number that came back as a string is taken for the number, if nobody has that string (F5); only the very digits
+    /// that were sent count (T20).
+    /// - Parameter hold: puts the answer into the waiter and says yes, if the waiter is not to be told yet.
+    mutating func answered(_ id: RequestID, hold: (inout Waiter) -> Bool) -> Answer {
+        guard let number = Self.number(of: id), var entry = self.pending[number], entry.frame == nil, !entry.isAnswered
+        else { return .stray }
+        if case .integer = id, entry.isProbe { return .stray }
+        if case .string(let text) = id, entry.isProbe != text.hasPrefix(Self.probePrefix) { return .stray }
+        guard hold(&entry.waiter) else { return self.take(number).map { .ends($0) } ?? .stray }
+        entry.isAnswered = true
+        self.inFlight -= 1
+        self.pending[number] = entry
+        return .held(number, entry.waiter)
+    }
+
+    /// The same for a waiter that is told at once.
+    mutating func answered(_ id: RequestID) -> Ending? {
+        if case .ends(let ending) = self.answered(id, hold: { _ in false }) { ending } else { nil }
+    }
+
+    /// What came before the answer has been told to the caller; nil if it has gone meanwhile.
+    mutating func delivered(_ id: Int64) -> Ending? { self.take(id) }
 
     /// How the number of a request looks on the wire; a probe's is a string, so that its late answer is never taken for another's.
-    static func wireID(_ id: Int64, isProbe: Bool) -> RequestID { isProbe ? .string("probe-\(id)") : .integer(id) }
+    static func wireID(_ id: Int64, isProbe: Bool) -> RequestID {
+        isProbe ? .string("\(self.probePrefix)\(id)") : .integer(id)
+    }
+
+    private static var probePrefix: String { "probe-" }
 
     private static func number(of id: RequestID) -> Int64? {
         switch id {
-        case .integer(let number): number
-        case .string(let text): text.hasPrefix("probe-") ? Int64(text.dropFirst(6)) : Int64(text)
+        case .integer(let number): return number
+        case .string(let text):
+            let digits = text.hasPrefix(self.probePrefix) ? text.dropFirst(self.probePrefix.count) : text[...]
+            // `+2` and `02` are other strings than `2`.
+            guard let number = Int64(digits), String(number).utf8.elementsEqual(digits.utf8) else { return nil }
+            return number
         }
     }
 
@@ -187,6 +270,8 @@ struct SessionStateMachine<Waiter> {
         guard self.brokenBy == nil else { return [] }
         self.brokenBy = error
         self.line = []
+        self.outbox = []
+        self.isReceiving = true
         self.cancelledEarly = []
         return self.pending.keys.sorted().compactMap { self.take($0) }
     }
@@ -196,9 +281,9 @@ struct SessionStateMachine<Waiter> {
     /// The server reported progress: its idle time starts again, the hard limit does not (F11, F12). A token of nobody and a value
     /// that does not grow change nothing (F14).
     mutating func progressed(_ token: Int64, _ value: Double, now: Duration) -> Waiter? {
-        guard let entry = self.pending[token], entry.frame == nil, value > entry.progress ?? -.infinity else {
-            return nil
-        }
+        guard let entry = self.pending[token], entry.frame == nil, !entry.isAnswered,
+            value > entry.progress ?? -.infinity
+        else { return nil }
         self.pending[token]?.progress = value
         self.pending[token]?.lastSign = now
         return entry.waiter
@@ -221,9 +306,11 @@ struct SessionStateMachine<Waiter> {
             guard let entry = self.pending[id], let ending = self.take(id) else { return nil }
             let hard = entry.started + entry.patience.hard <= now
             let message =
-                hard
-                ? "timeout: no result within \(entry.patience.hard), the limit for one request"
-                : "timeout: no answer and no progress for \(entry.patience.idle), the idle limit of a request"
+                entry.isAnswered
+                ? "timeout: the answer came, but the progress handler did not return within \(entry.patience.hard), the limit for one request"
+                : hard
+                    ? "timeout: no result within \(entry.patience.hard), the limit for one request"
+                    : "timeout: no answer and no progress for \(entry.patience.idle), the idle limit of a request"
             return (ending, MCPError(.timeout, message))
         }
     }

@@ -241,6 +241,9 @@ public final class Connection: Sendable {
         report.exitStatus = end.transport.exitStatus
         report.helpersEnded += end.transport.helpersEnded
         report.processesLeft += end.transport.processesLeft
+        if let doubt = end.transport.doubt {
+            report.doubt = [report.doubt, doubt].compactMap { $0 }.joined(separator: "; ")
+        }
         report.callsFailed += end.requestsFailed
         report.stderrTail = end.transport.stderrTail
         self.note("ended", generation, self.explain(end).message)
@@ -285,7 +288,10 @@ public final class Connection: Sendable {
                 launch,
                 options: self.configuration.stdio,
                 accounts: self.context.accounts,
-                timekeeper: self.context.timekeeper
+                timekeeper: self.context.timekeeper,
+                endedLate: { [name = self.name, journal = self.context.journal] what in
+                    journal.note("ended late", server: name, cause: what)
+                }
             )
         }
         return ClientSession(
@@ -340,6 +346,7 @@ public final class Connection: Sendable {
             exitStatus: nil,
             helpersEnded: [],
             processesLeft: [],
+            doubt: nil,
             callsFailed: 0,
             failure: nil,
             stderrTail: ""

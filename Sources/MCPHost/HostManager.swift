@@ -15,11 +15,31 @@ public final class HostManager: Sendable {
         case value(HostConfiguration)
     }
 
+    /// One opening of all servers, which everybody joins who initializes meanwhile, and its one outcome.
+    private final class Opening: Sendable {
+        let host: MCPHost
+        let outcome = Completion<Result<Void, MCPError>>()
+        init(_ host: MCPHost) { self.host = host }
+    }
+
     private struct State {
-        var host: MCPHost?
-        /// Tasks that wait in `initialize()`; when the last of them is cancelled, so is the opening.
+        /// Under way, or successful; nil before the first and after a failed one.
+        var opening: Opening?
+        /// Tasks that wait for it in `initialize()`; when the last of them is cancelled, so is the opening.
         var waiting = 0
-        var isInitialized = false
+
+        /// Takes it out: it has failed, or nobody wants it any more. A later opening is left alone.
+        mutating func abandon(_ opening: Opening) -> Bool {
+            guard self.opening === opening, !self.isShutDown else { return false }
+            self.opening = nil
+            self.waiting = 0
+            self.abandoned.removeAll { $0.root.isOver }
+            self.abandoned.append(opening.host)
+            return true
+        }
+
+        /// Hosts whose opening was given up, until they are gone.
+        var abandoned: [MCPHost] = []
         var isShutDown = false
     }
 
@@ -39,86 +59,91 @@ public final class HostManager: Sendable {
         self.logger = logger
     }
 
-    /// Opens all servers and waits until they are ready. Calling it again, also at the same time, joins the first call.
+    /// Opens all servers and waits until they are ready. Calling it again joins the first call, at the same time or later: once it has
+    /// succeeded, calling it again changes nothing, whatever has become of a server meanwhile.
     /// - Throws: if any server fails: an error that names every one that did and why; everything is closed again by then, and
     ///   `initialize()` may be tried again. `cancelled` if the calling task is.
     public func initialize() async throws(MCPError) {
-        let host = try self.hostToWaitFor()
-        let settled = await host.ready()
-        let isLast = self.state.withLock { state in
+        let opening = try self.join()
+        let isSettled = opening.outcome.value != nil ? true : await opening.host.ready()
+        // Whoever joins from here on joins a new one.
+        let isAbandoned = self.state.withLock { state in
+            guard state.opening === opening else { return false }
             state.waiting -= 1
-            return state.waiting == 0
+            return !isSettled && state.waiting == 0 && opening.outcome.value == nil && state.abandon(opening)
         }
-        guard settled else {
-            if isLast { self.abandon(host, cause: "the initializing task was cancelled") }
+        guard isSettled else {
+            if isAbandoned { opening.host.beginShutdown(cause: "the initializing task was cancelled") }
             throw MCPError(.cancelled, "initialize() was cancelled")
         }
-        let failed = host.connections.filter { $0.failure != nil }
-        if failed.isEmpty {
-            self.state.withLock { $0.isInitialized = true }
-            return
+        if let outcome = opening.outcome.value, case .success = outcome { return }
+        // The first attempts decide, and whoever comes first says so for all: a server that has come up and is being restarted has not
+        // failed to open (T2).
+        let failed = opening.host.connections.compactMap { connection -> (String, MCPError)? in
+            guard case .failure(let error)? = connection.ready.value else { return nil }
+            return (connection.name, error)
         }
-        self.abandon(host, cause: "\(failed.count) servers could not be opened")
-        _ = await host.root.waitForEndUnlessCancelled()
-        let reasons = failed.map { "\($0.name): \($0.failure?.message ?? "")" }.joined(separator: "\n")
-        throw MCPError(
-            failed[0].failure?.code ?? .connectionLost,
-            "\(failed.count) of \(host.root.configuration.servers.count) servers could not be opened:\n\(reasons)"
+        let outcome: Result<Void, MCPError> =
+            failed.isEmpty ? .success(()) : .failure(Self.error(failed, of: opening.host.connections.count))
+        opening.outcome.complete(outcome)
+        guard case .failure(let error)? = opening.outcome.value else { return }
+        if self.state.withLock({ $0.abandon(opening) }) {
+            opening.host.beginShutdown(cause: "\(failed.count) servers could not be opened")
+        }
+        _ = await opening.host.root.waitForEndUnlessCancelled()
+        throw error
+    }
+
+    private static func error(_ failed: [(name: String, error: MCPError)], of count: Int) -> MCPError {
+        let reasons = failed.map { "\($0.name): \($0.error.message)" }.joined(separator: "\n")
+        return MCPError(
+            failed[0].error.code,
+            "\(failed.count) of \(count) servers could not be opened:\n\(reasons)"
         )
     }
 
-    private func hostToWaitFor() throws(MCPError) -> MCPHost {
-        let isShutDown = self.state.withLock { state in
-            if !state.isShutDown { state.waiting += 1 }
-            return state.isShutDown
+    /// The opening that is there, or a new one.
+    private func join() throws(MCPError) -> Opening {
+        let (isShutDown, opening) = self.state.withLock { state in
+            if !state.isShutDown, state.opening != nil { state.waiting += 1 }
+            return (state.isShutDown, state.opening)
         }
         if isShutDown { throw MCPError(.hostClosed, "the manager is shut down; make a new one") }
-        do throws(MCPError) {
-            if let host = self.state.withLock({ $0.host }) { return host }
-            let configuration: HostConfiguration
-            switch self.source {
-            case .value(let value): configuration = value
-            case .file(let path): configuration = try HostConfiguration(contentsOf: path)
-            }
-            let fresh = MCPHost(configuration, logger: self.logger)
-            // Another task may have been quicker: its host counts, and ours has not opened anything.
-            let chosen = self.state.withLock { state in
-                if state.isShutDown { return fresh }
-                let host = state.host ?? fresh
-                state.host = host
-                return host
-            }
-            if chosen === fresh {
-                fresh.journal.note("opened", cause: "initialize() with \(configuration.servers.count) servers")
-                fresh.root.launch()
-                if self.state.withLock({ $0.host }) !== fresh { fresh.beginShutdown(cause: "shut down meanwhile") }
-            } else {
-                fresh.beginShutdown(cause: "not needed")
-            }
+        if let opening { return opening }
+        let configuration: HostConfiguration
+        switch self.source {
+        case .value(let value): configuration = value
+        case .file(let path): configuration = try HostConfiguration(contentsOf: path)
+        }
+        let fresh = Opening(MCPHost(configuration, logger: self.logger))
+        // Another task may have been quicker: its host counts, and ours has not opened anything.
+        let chosen = self.state.withLock { state in
+            if state.isShutDown { return fresh }
+            let opening = state.opening ?? fresh
+            state.opening = opening
+            state.waiting += 1
+            return opening
+        }
+        guard chosen === fresh else {
+            fresh.host.beginShutdown(cause: "not needed")
             return chosen
-        } catch {
-            self.state.withLock { $0.waiting -= 1 }
-            throw error
         }
-    }
-
-    private func abandon(_ host: MCPHost, cause: String) {
-        self.state.withLock { state in
-            if state.host === host, !state.isShutDown { state.host = nil }
-        }
-        host.beginShutdown(cause: cause)
+        fresh.host.journal.note("opened", cause: "initialize() with \(configuration.servers.count) servers")
+        fresh.host.root.launch()
+        if self.state.withLock({ $0.opening }) !== fresh { fresh.host.beginShutdown(cause: "shut down meanwhile") }
+        return fresh
     }
 
     /// The running host.
     /// - Throws: `notFound` before ``initialize()`` has succeeded, `hostClosed` after ``shutdown()``.
     public var host: MCPHost {
         get throws(MCPError) {
-            let (host, isInitialized, isShutDown) = self.state.withLock { ($0.host, $0.isInitialized, $0.isShutDown) }
+            let (opening, isShutDown) = self.state.withLock { ($0.opening, $0.isShutDown) }
             if isShutDown { throw MCPError(.hostClosed, "the manager is shut down") }
-            guard let host, isInitialized else {
+            guard let opening, case .success? = opening.outcome.value else {
                 throw MCPError(.notFound, "no host yet: call initialize() first, and await it")
             }
-            return host
+            return opening.host
         }
     }
 
@@ -134,14 +159,17 @@ public final class HostManager: Sendable {
         try await self.host.removeServer(name)
     }
 
-    /// Closes everything; see ``MCPHost/shutdown()``. Without a host there is nothing to close, and the report says so.
+    /// Closes everything; see ``MCPHost/shutdown()``. Without a host there is nothing to close, and the report says so. A host whose
+    /// opening was given up, and that is still being closed, is waited for and reported too.
     @discardableResult
     public func shutdown() async -> TeardownReport {
-        let host = self.state.withLock { state in
+        let (opening, abandoned) = self.state.withLock { state in
             state.isShutDown = true
-            return state.host
+            return (state.opening, state.abandoned.filter { !$0.root.isOver })
         }
-        if let host { return await host.shutdown() }
-        return TeardownReport(servers: [], open: .init(), duration: .zero, isComplete: true)
+        var report = TeardownReport(servers: [], open: .init(), duration: .zero, isComplete: true)
+        if let opening { report = await opening.host.shutdown() }
+        for host in abandoned { report.add(await host.shutdown()) }
+        return report
     }
 }

@@ -23,6 +23,8 @@ final class HostRoot: Sendable {
         var drainTimer: (any DeadlineTimer)?
         /// Added and not yet entered by the root.
         var waiting: [ObjectIdentifier: Connection] = [:]
+        /// Of which something may be left, also those that were taken out of the host by name: closing reaches them all (T10).
+        var present: [ObjectIdentifier: Connection] = [:]
     }
 
     /// A host that opens and closes servers for months keeps the newest ends only.
@@ -109,7 +111,8 @@ final class HostRoot: Sendable {
     private func left(_ connection: Connection) {
         guard let report = connection.gone.value else { return }
         self.audience.remove(connection.wishes)
-        self.state.withLock { state in
+        let hasSuccessor = self.state.withLock { state in
+            state.present[ObjectIdentifier(connection)] = nil
             state.ended.append(report)
             if state.ended.count > Self.reportsKept { state.ended.removeFirst() }
             // A failed one stays visible, with its reason, until it is removed.
@@ -117,8 +120,10 @@ final class HostRoot: Sendable {
                 state.connections[connection.name] = nil
                 state.order.removeAll { $0 == connection.name }
             }
+            return state.connections[connection.name].map { $0 !== connection } ?? false
         }
-        self.registry.forget(connection.name)
+        // What is known by the name now belongs to somebody else (T3).
+        if !hasSuccessor { self.registry.forget(connection.name) }
     }
 
     private func finish() {
@@ -171,6 +176,7 @@ final class HostRoot: Sendable {
             state.order.append(configuration.name)
             state.connections[configuration.name] = connection
             state.waiting[ObjectIdentifier(connection)] = connection
+            state.present[ObjectIdentifier(connection)] = connection
             self.audience.add(connection.wishes)
         }
         self.context.journal.note("added", server: configuration.name, cause: configuration.endpointDescription)
@@ -178,7 +184,7 @@ final class HostRoot: Sendable {
         return connection
     }
 
-    /// Takes a connection out of the host and asks for its end.
+    /// Takes the connection of that name out of the host and asks for its end.
     func remove(_ name: String, cause: String) -> Connection? {
         let connection = self.state.withLock { state in
             state.order.removeAll { $0 == name }
@@ -186,6 +192,16 @@ final class HostRoot: Sendable {
         }
         connection?.close(.orderly, cause: cause)
         return connection
+    }
+
+    /// Takes this very connection out of the host and asks for its end. Whoever has its name meanwhile stays (T3).
+    func remove(_ connection: Connection, cause: String) {
+        self.state.withLock { state in
+            guard state.connections[connection.name] === connection else { return }
+            state.order.removeAll { $0 == connection.name }
+            state.connections[connection.name] = nil
+        }
+        connection.close(.orderly, cause: cause)
     }
 
     // MARK: Calls, which draining waits for
@@ -230,21 +246,30 @@ final class HostRoot: Sendable {
         switch next {
         case .nothing: break
         case .close: self.closeAll(manner, cause: cause)
-        case .drain:
-            self.context.accounts.add(1, \.timers)
-            let timer = self.context.timekeeper.makeTimer { [weak self] in
-                self?.closeAll(.orderly, cause: "the drain limit has passed")
-            }
-            self.state.withLock { $0.drainTimer = timer }
-            timer.set(now + self.configuration.drainTimeout)
+        case .drain: self.startDrainTimer(now + self.configuration.drainTimeout)
         }
+    }
+
+    /// The last call may end, and with it the draining and the host, while the timer is being made: then it is not for anybody, and not
+    /// in the books either (T16).
+    private func startDrainTimer(_ deadline: Duration) {
+        let timer = self.context.timekeeper.makeTimer { [weak self] in
+            self?.closeAll(.orderly, cause: "the drain limit has passed")
+        }
+        let isWanted = self.state.withLock { state in
+            guard state.phase == .draining else { return false }
+            self.context.accounts.add(1, \.timers)
+            state.drainTimer = timer
+            return true
+        }
+        if isWanted { timer.set(deadline) } else { timer.cancel() }
     }
 
     private func closeAll(_ manner: CloseManner, cause: String) {
         let connections: [Connection] = self.state.withLock { state in
             guard state.phase != .closed else { return [] }
             state.phase = .closing
-            return Array(state.connections.values)
+            return Array(state.present.values)
         }
         self.arrival.finish()
         for connection in connections { connection.close(manner, cause: cause) }
@@ -267,6 +292,9 @@ final class HostRoot: Sendable {
             isComplete: isComplete
         )
     }
+
+    /// Whether nothing of the host is left.
+    var isOver: Bool { self.report.value != nil }
 
     /// Waits until somebody asks for the end.
     func waitForClosing() async { _ = await self.closingAsked.waitUnlessCancelled() }

@@ -41,6 +41,14 @@ public final class LifecycleJournal: Sendable {
     private struct State {
         var entries: [Entry] = []
         var count = 0
+        var watchers = Watchers<Entry>()
+
+        /// Oldest first.
+        func ordered(_ capacity: Int) -> [Entry] {
+            let first = self.count % max(1, self.entries.count)
+            return self.entries.count < capacity
+                ? self.entries : Array(self.entries[first...] + self.entries[..<first])
+        }
     }
 
     private let state = Locked(State())
@@ -57,12 +65,17 @@ public final class LifecycleJournal: Sendable {
     }
 
     /// The newest entries, oldest first.
-    public var entries: [Entry] {
-        self.state.withLock { state in
-            let first = state.count % max(1, state.entries.count)
-            return state.entries.count < self.capacity
-                ? state.entries : Array(state.entries[first...] + state.entries[..<first])
+    public var entries: [Entry] { self.state.withLock { $0.ordered(self.capacity) } }
+
+    /// The entries that are there, oldest first, and then each as it is made. Ends with the reading task; a slow reader sees by
+    /// ``Entry/number`` that it has lost the oldest.
+    /// - Parameter buffer: entries that are kept for a slow reader. Default 4096, as many as the journal keeps.
+    public func updates(buffer: Int = 4096) -> AsyncStream<Entry> {
+        let (stream, continuation, number) = self.state.withLock { state in
+            state.watchers.add(.bufferingNewest(max(1, buffer)), first: state.ordered(self.capacity))
         }
+        continuation.onTermination = { _ in self.state.withLock { $0.watchers.remove(number) } }
+        return stream
     }
 
     /// Entries about one server.
@@ -92,6 +105,7 @@ public final class LifecycleJournal: Sendable {
             } else {
                 state.entries[(state.count - 1) % self.capacity] = entry
             }
+            if !state.watchers.isEmpty { state.watchers.tell(entry) }
             return entry
         }
         self.log?.append(entry)

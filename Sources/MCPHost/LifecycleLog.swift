@@ -62,7 +62,8 @@ public final class LifecycleLog: Sendable {
         if let server = entry.server { object["server"] = .string(server) }
         let line = Array("\(RawJSON(encoding: object))\n".utf8)
         self.lost.withLock { lost in
-            let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW
+            // Without O_NONBLOCK a FIFO in its place would hold up whoever changes a state (T20).
+            let flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK
             let descriptor = open(self.path(1), flags, 0o600)
             guard descriptor >= 0 else {
                 lost += 1

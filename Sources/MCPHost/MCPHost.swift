@@ -166,8 +166,8 @@ public final class MCPHost: Sendable {
         do throws(MCPError) {
             _ = try await connection.session()
         } catch {
-            _ = self.root.remove(
-                server.name,
+            self.root.remove(
+                connection,
                 cause: error.code == .cancelled ? "the adding task was cancelled" : "it could not be opened"
             )
             if error.code != .cancelled { _ = await connection.gone.waitUnlessCancelled() }
@@ -197,6 +197,9 @@ public final class MCPHost: Sendable {
 
     /// Every change of state, with its cause and the task that asked.
     public var journal: LifecycleJournal { self.root.context.journal }
+
+    /// The host's books.
+    package var accounts: ResourceAccounts { self.root.context.accounts }
 
     /// What the host has open now.
     public var openResources: ResourceAccounts.Snapshot { self.root.context.accounts.snapshot }

@@ -21,6 +21,8 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         public var helpersEnded: [Int32]
         /// Processes still there after everything.
         public var processesLeft: [Int32]
+        /// Why it is not proved that nothing is left of it, in words for a person; nil when it is proved.
+        public var doubt: String?
         /// Calls that ended with an error because of the end.
         public var callsFailed: Int
         /// Why it was not in use any more, if that came before the shutdown.
@@ -41,19 +43,40 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
     /// Processes that are still there.
     public var processesLeft: [Int32] { self.servers.flatMap(\.processesLeft) }
 
-    /// Whether nothing at all is left behind.
-    public var isClean: Bool { self.isComplete && self.processesLeft.isEmpty && self.open.isEmpty }
+    /// Whether it is proved that nothing at all is left behind.
+    public var isClean: Bool {
+        self.isComplete && self.processesLeft.isEmpty && self.open.isEmpty
+            && self.servers.allSatisfy { $0.doubt == nil }
+    }
 
-    /// `2 servers closed, 0 processes left`
+    /// `2 servers closed, 0 processes left`. Zero is said only when it is proved; otherwise what is known, and why that may not be all.
     public var description: String {
         let count = self.servers.count
         let left = self.processesLeft
-        var text =
-            "\(count) \(count == 1 ? "server" : "servers") closed, \(left.count) \(left.count == 1 ? "process" : "processes") left"
+        let doubts = self.servers.compactMap { server in server.doubt.map { "\(server.name): \($0)" } }
+        var text = "\(count) \(count == 1 ? "server" : "servers") closed"
+        if !left.isEmpty || doubts.isEmpty {
+            text += ", \(left.count) \(left.count == 1 ? "process" : "processes") left"
+        }
         if !left.isEmpty { text += " (\(left.map(String.init).joined(separator: ", ")))" }
+        if !doubts.isEmpty { text += "; not proved that nothing is left: \(doubts.joined(separator: "; "))" }
         if !self.isComplete { text = "still closing: " + text }
         if self.isComplete, !self.open.isEmpty { text += "; still open: \(self.open)" }
         return text
+    }
+}
+
+extension TeardownReport {
+    /// What another host has left is left too.
+    mutating func add(_ other: TeardownReport) {
+        self.servers += other.servers
+        self.open.processes += other.open.processes
+        self.open.descriptors += other.open.descriptors
+        self.open.timers += other.open.timers
+        self.open.tasks += other.open.tasks
+        self.open.requests += other.open.requests
+        self.duration = max(self.duration, other.duration)
+        self.isComplete = self.isComplete && other.isComplete
     }
 }
 
@@ -102,6 +125,7 @@ extension TeardownReport.Server {
         )
         object["helpersEnded"] = .array(self.helpersEnded.map { .number(JSONNumber(Int64($0))) })
         object["processesLeft"] = .array(self.processesLeft.map { .number(JSONNumber(Int64($0))) })
+        if let doubt = self.doubt { object["doubt"] = .string(doubt) }
         if let failure = self.failure { object["failure"] = .string(failure) }
         if !self.stderrTail.isEmpty { object["stderr"] = .string(self.stderrTail) }
         return .object(object)

@@ -21,8 +21,18 @@ import MCPTransport
 /// Registrations are closures under a number that is never used again: an event for something that is gone finds nobody. The thread
 /// lives as long as the program, as NIO's singletons do.
 package final class IOThread: Sendable {
-    /// Started when the first server is.
-    package static let shared = IOThread()
+    private static let running = Locked<IOThread?>(nil)
+
+    /// The thread of this program, started when the first server is.
+    /// - Throws: an errno, when there is no room for it now; the next call tries again (T14).
+    package static func shared() throws(SystemFailure) -> IOThread {
+        try self.running.withLock { running throws(SystemFailure) in
+            if let thread = running { return thread }
+            let thread = try IOThread()
+            running = thread
+            return thread
+        }
+    }
 
     private struct State {
         var nextToken: UInt64 = 1
@@ -39,38 +49,22 @@ package final class IOThread: Sendable {
         package var readable: Bool
         /// Writing will not block.
         package var writable: Bool
+        /// The other end has gone, or there is an error.
+        package var broken: Bool
     }
 
-    private let selector = Selector()
+    private let selector: Selector
     private let state = Locked(State())
 
-    private init() {
+    private init() throws(SystemFailure) {
+        self.selector = try Selector()
         mcp_ignore_sigpipe()
-        let box = Unmanaged.passRetained(self).toOpaque()
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        pthread_attr_setstacksize(&attributes, 512 << 10)
-        #if canImport(Darwin)
-            var thread: pthread_t?
-        #else
-            var thread = pthread_t()
-        #endif
-        let failure = pthread_create(&thread, &attributes, Self.main, box)
-        precondition(failure == 0, "the I/O thread cannot be started (errno \(failure))")
-        pthread_attr_destroy(&attributes)
+        let failure = SmallThread.start { [self] in self.loop() }
+        guard failure == 0 else {
+            self.selector.closeAll()
+            throw SystemFailure(code: failure)
+        }
     }
-
-    #if canImport(Darwin)
-        private static let main: @convention(c) (UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? = { box in
-            Unmanaged<IOThread>.fromOpaque(box).takeUnretainedValue().loop()
-        }
-    #else
-        private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { box in
-            guard let box else { return nil }
-            Unmanaged<IOThread>.fromOpaque(box).takeUnretainedValue().loop()
-        }
-    #endif
 
     private func loop() -> Never {
         var events: [IOEvent] = []
@@ -79,7 +73,10 @@ package final class IOThread: Sendable {
             self.selector.wait(&events)
             for event in events {
                 let handler = self.state.withLock { $0.handlers[event.token] }
-                handler?(Readiness(readable: event.readable, writable: event.writable), scratch)
+                handler?(
+                    Readiness(readable: event.readable, writable: event.writable, broken: event.broken),
+                    scratch
+                )
             }
             let jobs = self.state.withLock { state in
                 defer { state.jobs.removeAll(keepingCapacity: true) }
@@ -107,9 +104,14 @@ package final class IOThread: Sendable {
         read: Bool = true,
         write: Bool = false,
         _ handler: @escaping Handler
-    ) -> UInt64 {
+    ) throws(SystemFailure) -> UInt64 {
         let token = self.enrol(handler)
-        self.selector.add(descriptor, token, read: read, write: write)
+        do throws(SystemFailure) {
+            try self.selector.add(descriptor, token, read: read, write: write)
+        } catch {
+            self.state.withLock { _ = $0.handlers.removeValue(forKey: token) }
+            throw error
+        }
         return token
     }
 
@@ -137,31 +139,69 @@ package final class IOThread: Sendable {
 
     /// A process that is being watched for its end.
     package struct ExitWatch: Sendable {
-        /// A pidfd on Linux: it names this very process, even when its number is used again (E18). -1 elsewhere.
+        /// A pidfd on Linux: it names this very process, even when its number is used again (E18). -1 where there is none.
         package let descriptor: Int32
         fileprivate let token: UInt64
     }
 
-    /// Watches a process. The handler runs once, on this thread, when the process has ended; it is not reaped.
-    /// - Returns: nil if it has ended already, or if the system refuses.
+    /// Watches a process for its end. The handler runs on this thread when the process has ended, and again until the watch is ended;
+    /// the process is not reaped.
+    /// - Parameters:
+    ///   - pid: the process.
+    ///   - isChild: a child of this program can always be watched: where there is no descriptor for a process, because the system knows
+    ///     none (T22) or all are in use, a thread of its own waits for the child.
+    /// - Throws: ESRCH if it has ended and was reaped; whatever the system says otherwise.
     package func watchExit(
         of pid: Int32,
+        isChild: Bool,
         _ handler: @escaping @Sendable (_ scratch: UnsafeMutableRawBufferPointer) -> Void
-    ) -> ExitWatch? {
+    ) throws(SystemFailure) -> ExitWatch {
         #if os(Linux)
             let descriptor = mcp_pidfd_open(pid)
-            guard descriptor >= 0 else { return nil }
-            let token = self.enrol { handler($1) }
-            self.selector.add(descriptor, token, read: true, write: false)
-            return ExitWatch(descriptor: descriptor, token: token)
+            guard descriptor >= 0 else {
+                let failure = SystemFailure(code: errno)
+                if !isChild || failure.code == ESRCH { throw failure }
+                return try self.waitForChild(pid, handler)
+            }
+            do throws(SystemFailure) {
+                return ExitWatch(descriptor: descriptor, token: try self.watch(descriptor) { handler($1) })
+            } catch {
+                _ = close(descriptor)
+                if !isChild { throw error }
+                return try self.waitForChild(pid, handler)
+            }
         #else
             let token = self.enrol { handler($1) }
-            guard self.selector.addExit(pid, token) else {
+            do throws(SystemFailure) {
+                try self.selector.addExit(pid, token)
+            } catch {
                 self.state.withLock { _ = $0.handlers.removeValue(forKey: token) }
-                return nil
+                // A child that has ended and is not reaped counts as gone here.
+                if error.code == ESRCH, isChild { return try self.waitForChild(pid, handler) }
+                throw error
             }
             return ExitWatch(descriptor: -1, token: token)
         #endif
+    }
+
+    private func waitForChild(
+        _ pid: Int32,
+        _ handler: @escaping @Sendable (_ scratch: UnsafeMutableRawBufferPointer) -> Void
+    ) throws(SystemFailure) -> ExitWatch {
+        let token = self.enrol { handler($1) }
+        let failure = SmallThread.start { [self] in
+            // ECHILD too is an end: somebody else has reaped it.
+            _ = mcp_child_wait(pid)
+            self.execute { scratch in
+                let handler = self.state.withLock { $0.handlers[token] }
+                handler?(Readiness(readable: true, writable: false, broken: false), scratch)
+            }
+        }
+        guard failure == 0 else {
+            self.state.withLock { _ = $0.handlers.removeValue(forKey: token) }
+            throw SystemFailure(code: failure)
+        }
+        return ExitWatch(descriptor: -1, token: token)
     }
 
     /// Ends a watch and gives its descriptor back.

@@ -91,6 +91,17 @@ struct LaunchedProcess {
         /// Our end of the socket to it.
         var control: Int32
     }
+
+    /// The process that is our child: the guard, or the server itself.
+    var child: Int32 { self.keeper?.pid ?? self.pid }
+
+    /// Gives back all of our ends.
+    func closeDescriptors() {
+        for descriptor in [self.stdin, self.stdout, self.stderr, self.keeper?.control ?? -1] where descriptor >= 0 {
+            mcp_descriptor_is_closed(descriptor)
+            closeDescriptor(descriptor)
+        }
+    }
 }
 
 extension ServerLaunch {
@@ -100,12 +111,15 @@ extension ServerLaunch {
         var guardProgram: String?
         /// What has left the server's session stays when the server has ended (E6).
         var keepsDaemons = false
+        /// Milliseconds that the guard has for its first word, the start of the server included (T4).
+        var guardPatience: Int32 = 10_000
     }
 
-    /// Starts the process. Blocks for the time of two `vfork` and `exec`, about a millisecond: not for the cooperative pool.
+    /// Starts the process. Blocks for the time of two `vfork` and `exec`, about a millisecond, longer on a file system that does not
+    /// answer: not for the cooperative pool, and whoever closes does not wait for it (T4).
     /// - Throws: `launchFailed`, telling a missing program (B4) from a missing directory (B5), interpreter (B6) or permission (B7).
     func start(_ care: Care) throws(MCPError) -> LaunchedProcess {
-        if let failure = self.directoryProblem() { throw failure }
+        if let failure = self.wordProblem() ?? self.directoryProblem() { throw failure }
         let path = try self.resolvedCommand()
         if let failure = self.programProblem(path) { throw failure }
 
@@ -116,7 +130,7 @@ extension ServerLaunch {
             let failure = mcp_pipe(&ends)
             guard failure == 0 else {
                 closeAll()
-                throw self.failure("no pipe could be made: \(Self.explain(failure))")
+                throw self.failure("no pipe could be made: \(SystemFailure(code: failure).explanation)")
             }
             pipes += ends
         }
@@ -128,7 +142,7 @@ extension ServerLaunch {
             let failure = mcp_socket_pair(&control)
             guard failure == 0 else {
                 closeAll()
-                throw self.failure("no socket could be made: \(Self.explain(failure))")
+                throw self.failure("no socket could be made: \(SystemFailure(code: failure).explanation)")
             }
             pipes += control
         }
@@ -150,16 +164,21 @@ extension ServerLaunch {
         guard failure == 0 else {
             closeAll()
             ProcessJournal.shared.ended(mark)
-            throw self.failure("cannot start \(program): \(Self.explain(failure))")
+            throw self.failure("cannot start \(program): \(SystemFailure(code: failure).explanation)")
         }
         for childEnd in [inRead, outWrite, errWrite, control[1]] where childEnd >= 0 { _ = close(childEnd) }
         for ownEnd in [inWrite, outRead, errRead] { _ = mcp_set_nonblocking(ownEnd) }
+        // A forked child of this program must neither keep the server's input open nor stand for the host before the guard (T5).
+        for ownEnd in [inWrite, control[0]] where ownEnd >= 0 { mcp_close_in_forked_child(ownEnd) }
         var process = LaunchedProcess(pid: pid, stdin: inWrite, stdout: outRead, stderr: errRead, mark: mark)
+        if care.guardProgram != nil { process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0]) }
+        // From here on it is ended should this program end.
+        LiveGroups.shared.insert(process)
         if care.guardProgram != nil {
-            process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0])
-            if let problem = Self.begin(&process) {
-                for ownEnd in [inWrite, outRead, errRead, control[0]] { _ = close(ownEnd) }
-                ProcessJournal.shared.ended(mark)
+            if let problem = Self.begin(&process, care) {
+                LiveGroups.shared.remove(process)
+                process.closeDescriptors()
+                Custodian.end(process) { if $0 { ProcessJournal.shared.ended(mark) } }
                 throw self.failure("cannot start \(path): \(problem)")
             }
         }
@@ -170,43 +189,63 @@ extension ServerLaunch {
     }
 
     /// Lets a guard start its server.
-    /// - Returns: what went wrong; the guard is gone then.
-    private static func begin(_ process: inout LaunchedProcess) -> String? {
+    /// - Returns: what went wrong; the guard is to be ended then.
+    private static func begin(_ process: inout LaunchedProcess, _ care: Care) -> String? {
         guard let keeper = process.keeper else { return nil }
         if let identity = ProcessIdentity(of: keeper.pid) {
             ProcessJournal.shared.started(process.mark, identity, isGuard: true)
         }
         var go = UInt8(MCP_GUARD_GO)
         _ = mcp_send(keeper.control, &go, 1)
+        _ = mcp_set_nonblocking(keeper.control)
         var event = mcp_guard_event()
-        var count: Int
-        repeat {
-            count = read(keeper.control, &event, MemoryLayout.size(ofValue: event))
-        } while count < 0 && errno == EINTR
-        if count == MemoryLayout.size(ofValue: event), event.kind == Int32(MCP_GUARD_STARTED) {
-            process.pid = event.value
-            _ = mcp_set_nonblocking(keeper.control)
-            return nil
+        let size = MemoryLayout.size(ofValue: event)
+        guard self.waitForInput(keeper.control, care.guardPatience) else {
+            return "mcp-guard did not answer within \(care.guardPatience) ms; it is \(care.guardProgram ?? "")"
         }
-        var status: Int32 = 0
-        while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
-        return count == MemoryLayout.size(ofValue: event)
-            ? self.explain(event.value) : "mcp-guard ended before its server was there"
+        var count: Int
+        repeat { count = read(keeper.control, &event, size) } while count < 0 && errno == EINTR
+        guard count == size else { return "mcp-guard ended before its server was there" }
+        guard event.kind == Int32(MCP_GUARD_STARTED) else { return SystemFailure(code: event.value).explanation }
+        process.pid = event.value
+        return nil
+    }
+
+    private static func waitForInput(_ descriptor: Int32, _ milliseconds: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        while true {
+            // An interruption starts the time anew; nothing interrupts a thread of the spawning queue again and again.
+            let result = poll(&entry, 1, milliseconds)
+            if result < 0, errno == EINTR { continue }
+            return result > 0
+        }
     }
 
     private func failure(_ message: String) -> MCPError { MCPError(.launchFailed, message) }
 
-    private static func explain(_ code: Int32) -> String {
-        switch code {
-        case EMFILE, ENFILE: "too many open files (raise `ulimit -n`, or run fewer servers)"
-        case EAGAIN: "the system's limit on processes is reached (`ulimit -u`)"
-        case E2BIG: "arguments and environment together are too long"
-        case ENOMEM: "out of memory"
-        default: String(cString: strerror(code))
-        }
-    }
-
     // MARK: Looking before leaping: posix_spawn reports all of these as one number (B4 to B7).
+
+    /// C strings end at a NUL, and a name in an environment at its first `=`: what cannot be said to a program is not said in part (T20).
+    private func wordProblem() -> MCPError? {
+        func hasNUL(_ text: String) -> Bool { text.utf8.contains(0) }
+        if hasNUL(self.command) { return self.failure("\"command\" contains a NUL character; remove it") }
+        if let place = self.arguments.firstIndex(where: hasNUL) {
+            return self.failure("argument \(place + 1) contains a NUL character, which cannot be passed to a program")
+        }
+        if let directory = self.workingDirectory, hasNUL(directory) {
+            return self.failure("\"cwd\" contains a NUL character; remove it")
+        }
+        for (name, value) in self.environment {
+            if name.isEmpty { return self.failure("a variable of \"env\" has an empty name") }
+            if name.utf8.contains(UInt8(ascii: "=")) || hasNUL(name) {
+                return self.failure("the name of variable \"\(name)\" of \"env\" contains \"=\" or NUL; correct it")
+            }
+            if hasNUL(value) {
+                return self.failure("the value of variable \(name) of \"env\" contains a NUL character")
+            }
+        }
+        return nil
+    }
 
     private func directoryProblem() -> MCPError? {
         guard let directory = self.workingDirectory else { return nil }
@@ -251,6 +290,10 @@ extension ServerLaunch {
         var info = stat()
         guard stat(path, &info) == 0 else { return self.failure("command \(path) does not exist") }
         if info.st_mode & S_IFMT == S_IFDIR { return self.failure("command \(path) is a directory") }
+        // A FIFO would hold up whoever opens it, for ever (T4).
+        guard info.st_mode & S_IFMT == S_IFREG else {
+            return self.failure("command \(path) is not a regular file; name the program itself")
+        }
         guard access(path, X_OK) == 0 else {
             return self.failure("command \(path) is not executable; `chmod +x` it, or run it through its interpreter")
         }
@@ -259,7 +302,7 @@ extension ServerLaunch {
 
     /// A script names its interpreter in its first line; anything else must be a program of this system.
     private func contentProblem(_ path: String) -> MCPError? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { return nil }  // executable without being readable is allowed
         defer { _ = close(descriptor) }
         var head = [UInt8](repeating: 0, count: 256)

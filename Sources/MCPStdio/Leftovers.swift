@@ -1,3 +1,4 @@
+import CMCPProcess
 import Dispatch
 import JSON
 import MCPTransport
@@ -12,9 +13,10 @@ import MCPTransport
 
 /// What hosts that were killed have left running, read from their process journals, and the end of it.
 ///
-/// A process is ended only if it is proved to be one: it has the number *and* the start time that the journal tells, in the same life
-/// of the machine, or it descends from such a process, or it carries the random mark of the launch in its environment (Linux). The
-/// number alone never suffices (E18).
+/// A host is dead only if that is proved: the kernel has released the lock that it held on its journal (T1). A process is ended only if
+/// it is proved to be one of its servers: it has the number *and* the start time that the journal tells, in the same life of the machine
+/// and the same PID namespace, or it descends from such a process, or it carries the random mark of the launch in its environment
+/// (Linux). The number alone never suffices (E18).
 public enum Leftovers {
     /// One process that a dead host had left.
     public struct Process: Sendable, Hashable {
@@ -26,40 +28,90 @@ public enum Leftovers {
         public var isGone: Bool
     }
 
+    /// What a look through the journals has come to.
+    public struct Outcome: Sendable {
+        /// What dead hosts had left.
+        public var processes: [Process] = []
+        /// Journals that say nothing about any process, and what was done with them: for a person.
+        public var remarks: [String] = []
+    }
+
     private struct Journal {
-        var path: String
         var host: ProcessIdentity
         var isOfThisBoot: Bool
-        var guards: [ProcessIdentity] = []
-        var servers: [ProcessIdentity] = []
+        var isOfThisNamespace: Bool
+        var hasLock: Bool
+        var guards: [String: ProcessIdentity] = [:]
+        var servers: [String: ProcessIdentity] = [:]
         var marks: Set<String> = []
     }
 
-    /// Ends what dead hosts of this user have left: SIGTERM, a second, SIGKILL. Blocks for as long as that takes, at most about 5 s,
-    /// and 3 s for guards that are at it already: not for the cooperative pool.
+    /// A journal of a PID namespace that is gone is kept for so long, in case its namespace is not.
+    private static let foreignJournalLife = 30 * 86400
+
+    /// Ends what dead hosts of this user have left: SIGTERM, a second, SIGKILL. Blocks for as long as that takes, at most about 5 s a
+    /// dead host, and 3 s for guards that are at it already: not for the cooperative pool.
     /// - Parameter isDryRun: only looks.
     /// - Returns: what was found.
-    public static func reap(isDryRun: Bool = false) -> [Process] {
-        guard let folder = StateDirectory.path.map({ $0 + "/processes" }) else { return [] }
-        var found: [Process] = []
+    public static func reap(isDryRun: Bool = false) -> [Process] { self.look(isDryRun: isDryRun).processes }
+
+    /// As ``reap(isDryRun:)``, and tells about journals that cannot be used as well.
+    public static func look(isDryRun: Bool = false) -> Outcome {
+        var outcome = Outcome()
+        guard let folder = StateDirectory.path.map({ $0 + "/processes" }) else { return outcome }
         for name in StateDirectory.files(in: folder) where name.hasSuffix(".jsonl") {
-            guard let journal = self.read("\(folder)/\(name)"), !journal.host.isAlive else { continue }
-            if !isDryRun {
-                // A guard that lives is cleaning up this very moment.
-                _ = ProcessIdentity.waitForEnds(journal.guards.filter(\.isAlive), milliseconds: 3000)
-            }
-            var processes = self.survivors(of: journal)
-            var left = processes
-            // Who was being started at the first look is seen at the next.
-            for _ in 0..<4 where !isDryRun && !left.isEmpty {
-                _ = self.end(left)
-                left = self.survivors(of: journal)
-                processes += left.filter { !processes.contains($0) }
-            }
-            if !isDryRun, left.isEmpty { unlink(journal.path) }
-            found += processes.map { Process(processID: $0.pid, host: journal.host.pid, isGone: !left.contains($0)) }
+            self.look(at: "\(folder)/\(name)", isDryRun, &outcome)
         }
-        return found
+        return outcome
+    }
+
+    private static func look(at path: String, _ isDryRun: Bool, _ outcome: inout Outcome) {
+        guard let descriptor = StateDirectory.openFile(path) else {
+            outcome.remarks.append("\(path) is not a file of this user that can be read: left alone")
+            return
+        }
+        defer { _ = close(descriptor) }
+        // Whoever holds the lock lives: its host, or somebody who is reaping it this very moment. We keep it until we are done.
+        let failure = mcp_lock_file(descriptor)
+        if failure == EWOULDBLOCK { return }
+        // The name may have been given to a newer file between opening and locking.
+        guard self.isStill(path, descriptor) else { return }
+        guard let journal = self.read(descriptor) else {
+            if !isDryRun { unlink(path) }
+            outcome.remarks.append("\(path) is no journal and nobody holds it\(isDryRun ? "" : ": removed")")
+            return
+        }
+        // Without a lock, then or now, only the host's identity is left to go by, and it means something in its own namespace only.
+        let isProvedByLock = journal.hasLock && failure == 0
+        if !isProvedByLock, !journal.isOfThisNamespace || journal.host.isAlive { return }
+        guard journal.isOfThisBoot else {
+            if !isDryRun { unlink(path) }
+            return
+        }
+        guard journal.isOfThisNamespace else {
+            if !isDryRun, self.age(of: descriptor) > self.foreignJournalLife { unlink(path) }
+            return
+        }
+        self.reap(journal, path, isDryRun, &outcome)
+    }
+
+    private static func reap(_ journal: Journal, _ path: String, _ isDryRun: Bool, _ outcome: inout Outcome) {
+        if !isDryRun {
+            // A guard that lives is cleaning up this very moment.
+            _ = ProcessIdentity.waitForEnds(journal.guards.values.filter(\.isAlive), milliseconds: 3000)
+        }
+        var processes = self.survivors(of: journal)
+        var left = processes
+        // Who was being started at the first look is seen at the next.
+        for _ in 0..<4 where !isDryRun && !left.isEmpty {
+            _ = self.end(left)
+            left = self.survivors(of: journal)
+            processes += left.filter { !processes.contains($0) }
+        }
+        if !isDryRun, left.isEmpty { unlink(path) }
+        outcome.processes += processes.map {
+            Process(processID: $0.pid, host: journal.host.pid, isGone: !left.contains($0))
+        }
     }
 
     private static let background = DispatchQueue(label: "mcp.leftovers")
@@ -76,8 +128,7 @@ public enum Leftovers {
     }
 
     private static func survivors(of journal: Journal) -> [ProcessIdentity] {
-        guard journal.isOfThisBoot else { return [] }
-        let roots = (journal.guards + journal.servers).filter(\.isAlive)
+        let roots = (Array(journal.guards.values) + Array(journal.servers.values)).filter(\.isAlive)
         return Set(roots + roots.flatMap(\.descendants) + LaunchMark.bearers(of: journal.marks)).sorted {
             $0.pid < $1.pid
         }
@@ -93,25 +144,60 @@ public enum Leftovers {
         return ProcessIdentity.waitForEnds(stubborn, milliseconds: 2000)
     }
 
-    /// A journal whose lines make sense as far as they were written.
-    private static func read(_ path: String) -> Journal? {
-        guard let bytes = StateDirectory.contents(of: path) else { return nil }
-        let lines = bytes.split(separator: 0x0A).compactMap { try? JSONValue(parsing: Array($0)) }
-        guard let first = lines.first, let host = self.process(first, "host") else { return nil }
-        var journal = Journal(path: path, host: host, isOfThisBoot: first["boot"]?.string == ProcessJournal.boot)
-        var ended: Set<String> = []
-        for line in lines { if let mark = line["ended"]?.string { ended.insert(mark) } }
-        for line in lines.dropFirst() {
-            if let mark = line["launch"]?.string, !ended.contains(mark) { journal.marks.insert(mark) }
-            guard let of = line["of"]?.string, !ended.contains(of) else { continue }
-            if let process = self.process(line, "guard") { journal.guards.append(process) }
-            if let process = self.process(line, "server") { journal.servers.append(process) }
+    // MARK: The file
+
+    private static func isStill(_ path: String, _ descriptor: Int32) -> Bool {
+        var (named, opened) = (stat(), stat())
+        return lstat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_ino == opened.st_ino
+            && named.st_dev == opened.st_dev
+    }
+
+    /// Seconds since something was written.
+    private static func age(of descriptor: Int32) -> Int {
+        var (info, clock) = (stat(), timespec())
+        guard fstat(descriptor, &info) == 0, clock_gettime(CLOCK_REALTIME, &clock) == 0 else { return 0 }
+        #if canImport(Darwin)
+            return clock.tv_sec - info.st_mtimespec.tv_sec
+        #else
+            return clock.tv_sec - info.st_mtim.tv_sec
+        #endif
+    }
+
+    /// A journal whose lines make sense as far as they were written; what has ended is forgotten on the way.
+    private static func read(_ descriptor: Int32) -> Journal? {
+        var journal: Journal?
+        StateDirectory.forEachLine(of: descriptor) { bytes in
+            guard let line = try? JSONValue(parsing: bytes) else { return }
+            if journal == nil {
+                journal = self.header(line)
+                return
+            }
+            if let mark = line["launch"]?.string { journal?.marks.insert(mark) }
+            if let mark = line["ended"]?.string {
+                journal?.marks.remove(mark)
+                journal?.guards[mark] = nil
+                journal?.servers[mark] = nil
+            }
+            guard let mark = line["of"]?.string else { return }
+            if let process = self.process(line, "guard"), process.pid > 1 { journal?.guards[mark] = process }
+            if let process = self.process(line, "server"), process.pid > 1 { journal?.servers[mark] = process }
         }
         return journal
     }
 
+    private static func header(_ line: JSONValue) -> Journal? {
+        guard let host = self.process(line, "host") else { return nil }
+        return Journal(
+            host: host,
+            isOfThisBoot: line["boot"]?.string == ProcessJournal.boot,
+            isOfThisNamespace: (line["namespace"]?.string ?? StateDirectory.pidNamespace)
+                == StateDirectory.pidNamespace,
+            hasLock: line["locked"]?.bool ?? false
+        )
+    }
+
     private static func process(_ line: JSONValue, _ member: String) -> ProcessIdentity? {
-        guard let pid = line[member]?.int64.flatMap({ Int32(exactly: $0) }), pid > 1,
+        guard let pid = line[member]?.int64.flatMap({ Int32(exactly: $0) }), pid > 0,
             let start = line["start"]?.string.flatMap({ UInt64($0) })
         else { return nil }
         return ProcessIdentity(pid: pid, start: start)

@@ -15,45 +15,55 @@ final class LiveGroups: Sendable {
     static let shared = LiveGroups()
 
     private struct State {
-        /// By the number of the server's process; a descriptor to its guard, or nil.
-        var servers: [Int32: Int32?] = [:]
-        var isRegistered = false
+        /// By the number of our child, from the moment of its spawn.
+        var processes: [Int32: LaunchedProcess] = [:]
+        /// Who registered: a forked child inherits the handler, and its exit is none of the servers' business (T5).
+        var owner: Int32 = 0
     }
 
     private let state = Locked(State())
 
+    /// A child is there, or more is known of it.
     func insert(_ process: LaunchedProcess) {
         let isFirst = self.state.withLock { state in
-            state.servers[process.pid] = .some(process.keeper?.control)
-            defer { state.isRegistered = true }
-            return !state.isRegistered
+            // In a forked child the handler is there already; what the parent had is not the child's.
+            let isFirst = state.owner == 0
+            if state.owner != getpid() { state.processes = [:] }
+            state.owner = getpid()
+            state.processes[process.child] = process
+            return isFirst
         }
         if isFirst { atexit { LiveGroups.shared.endAll() } }
     }
 
-    func remove(_ process: LaunchedProcess) { self.state.withLock { _ = $0.servers.removeValue(forKey: process.pid) } }
-
-    /// SIGTERM to all, half a second, SIGKILL.
-    private func endAll() {
-        let servers = self.state.withLock { $0.servers }
-        guard !servers.isEmpty else { return }
-        let text = "mcp-host: fault: the program ends with \(servers.count) server(s) not shut down; ending them now\n"
-        _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
-        let living = servers.keys.compactMap { ProcessIdentity(of: $0) }
-        self.signal(servers, SIGTERM)
-        _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
-        self.signal(servers, SIGKILL)
-        _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
+    func remove(_ process: LaunchedProcess) {
+        self.state.withLock { _ = $0.processes.removeValue(forKey: process.child) }
     }
 
-    private func signal(_ servers: [Int32: Int32?], _ signal: Int32) {
-        for (pid, control) in servers {
-            if let control {
-                var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
-                _ = mcp_send(control, &command, 1)
-            } else {
-                ProcessGroup.signal(pid, signal)
-            }
+    /// SIGTERM to all, half a second, SIGKILL; and past the guards, if there is one that does not do it.
+    private func endAll() {
+        let processes = self.state.withLock { $0.owner == getpid() ? Array($0.processes.values) : [] }
+        guard !processes.isEmpty else { return }
+        let text =
+            "mcp-host: fault: the program ends with \(processes.count) server(s) not shut down; ending them now\n"
+        _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
+        let living = processes.compactMap { ProcessIdentity(of: $0.pid) }
+        for process in processes { process.signal(SIGTERM) }
+        _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
+        for process in processes { process.signal(SIGKILL) }
+        guard !ProcessIdentity.waitForEnds(living, milliseconds: 500).isEmpty else { return }
+        for process in processes where process.keeper != nil {
+            for other in ProcessIdentity(of: process.child)?.descendants ?? [] { other.signal(SIGKILL) }
+            ProcessGroup.signal(process.child, SIGKILL)
         }
+    }
+}
+
+extension LaunchedProcess {
+    /// To all of it: through its guard, or to its process group. Nobody has reaped our child.
+    fileprivate func signal(_ signal: Int32) {
+        guard let keeper = self.keeper else { return ProcessGroup.signal(self.pid, signal) }
+        var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
+        _ = mcp_send(keeper.control, &command, 1)
     }
 }

@@ -50,36 +50,54 @@ struct ProcessIdentity: Sendable, Hashable {
         }
     }
 
-    /// All living processes for which a condition holds.
-    static func all(where isWanted: (mcp_process) -> Bool) -> [ProcessIdentity] {
+    /// All living processes that this user may see.
+    static func table() -> [mcp_process] {
         var list: UnsafeMutablePointer<mcp_process>?
         let count = mcp_process_list(&list)
         defer { free(list) }
-        return UnsafeBufferPointer(start: list, count: max(0, count))
-            .filter { $0.state != Self.zombie && isWanted($0) }
-            .map { ProcessIdentity(pid: $0.pid, start: $0.start) }
+        return UnsafeBufferPointer(start: list, count: max(0, count)).filter { $0.state != Self.zombie }
     }
 
     private static let zombie = CChar(bitPattern: UInt8(ascii: "Z"))
 
+    /// Whether it sleeps in the kernel, where no signal reaches it: a disk or a network file system does not answer.
+    var isUninterruptible: Bool {
+        var process = mcp_process()
+        return mcp_process_read(self.pid, &process) == 0 && process.start == self.start
+            && process.state == CChar(bitPattern: UInt8(ascii: "D"))
+    }
+
     /// Waits for the ends of processes, blocking: not for the cooperative pool.
     /// - Returns: those that are still there after `milliseconds`.
     static func waitForEnds(_ processes: [ProcessIdentity], milliseconds: Int) -> [ProcessIdentity] {
-        var clock = timespec()
-        func now() -> Int {
-            clock_gettime(CLOCK_MONOTONIC, &clock)
-            return clock.tv_sec * 1000 + clock.tv_nsec / 1_000_000
-        }
-        let deadline = now() + milliseconds
+        let deadline = Self.now() + milliseconds
         for process in processes {
-            let descriptor = mcp_pidfd_open(process.pid)
-            guard descriptor >= 0 else { continue }
-            defer { _ = close(descriptor) }
-            guard process.isAlive else { continue }
-            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-            _ = poll(&entry, 1, Int32(max(0, deadline - now())))
+            #if os(Linux)
+                let descriptor = mcp_pidfd_open(process.pid)
+                guard descriptor >= 0 else {
+                    process.waitByLooking(until: deadline)
+                    continue
+                }
+                defer { _ = close(descriptor) }
+                guard process.isAlive else { continue }
+                var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                _ = poll(&entry, 1, Int32(max(0, deadline - Self.now())))
+            #else
+                process.waitByLooking(until: deadline)
+            #endif
         }
         return processes.filter(\.isAlive)
+    }
+
+    /// Where the system has no descriptor for a process that is not our child (T22), there is nothing to wait for but time.
+    private func waitByLooking(until deadline: Int) {
+        while self.isAlive, Self.now() < deadline { _ = poll(nil, 0, 5) }
+    }
+
+    private static func now() -> Int {
+        var clock = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &clock)
+        return clock.tv_sec * 1000 + clock.tv_nsec / 1_000_000
     }
 }
 
@@ -95,12 +113,26 @@ enum LaunchMark {
 
     /// Living processes of this user with one of these marks. Linux only: elsewhere there are none to be seen.
     static func bearers(of marks: Set<String>) -> [ProcessIdentity] {
+        guard !marks.isEmpty else { return [] }
+        let own = getpid()
+        return ProcessIdentity.table().filter { process in
+            process.pid != own && Self.marks(of: process).contains { marks.contains($0) }
+        }.map { ProcessIdentity(pid: $0.pid, start: $0.start) }
+    }
+
+    /// The marks in a process's environment.
+    static func marks(of process: mcp_process) -> [String] {
         #if os(Linux)
-            guard !marks.isEmpty else { return [] }
-            let wanted = Set(marks.map { "\(Self.variable)=\($0)" })
-            let own = getpid()
-            return ProcessIdentity.all { process in
-                process.pid != own && Self.environment(of: process.pid).contains { wanted.contains($0) }
+            var bytes = Self.environment("/proc/\(process.pid)/environ")
+            if bytes.isEmpty, process.threads > 1 {
+                // Its main thread has ended, and has given the memory back that this file shows; the others still have it (T7).
+                for thread in StateDirectory.files(in: "/proc/\(process.pid)/task") where bytes.isEmpty {
+                    bytes = Self.environment("/proc/\(process.pid)/task/\(thread)/environ")
+                }
+            }
+            let prefix = Array("\(Self.variable)=".utf8)
+            return bytes.split(separator: 0).filter { $0.starts(with: prefix) }.map {
+                String(decoding: $0.dropFirst(prefix.count), as: UTF8.self)
             }
         #else
             return []
@@ -108,8 +140,8 @@ enum LaunchMark {
     }
 
     #if os(Linux)
-        private static func environment(of pid: Int32) -> [String] {
-            let descriptor = open("/proc/\(pid)/environ", O_RDONLY | O_CLOEXEC)
+        private static func environment(_ path: String) -> [UInt8] {
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
             guard descriptor >= 0 else { return [] }
             defer { _ = close(descriptor) }
             var bytes: [UInt8] = []
@@ -119,9 +151,7 @@ enum LaunchMark {
                 guard count > 0 else { break }
                 bytes += chunk[..<count]
             }
-            return bytes.split(separator: 0).filter { $0.starts(with: Self.variable.utf8) }.map {
-                String(decoding: $0, as: UTF8.self)
-            }
+            return bytes
         }
     #endif
 }

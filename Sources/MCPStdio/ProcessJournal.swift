@@ -1,3 +1,4 @@
+import CMCPProcess
 import JSON
 import MCPTransport
 
@@ -11,31 +12,40 @@ import MCPTransport
 
 /// Which servers this process has running, on disk, so that somebody can clean up if this process and the guards are killed together.
 ///
-/// One file per host, `processes/PID-START.jsonl` in the ``StateDirectory``, mode 0600. It is written before a server is started and
-/// removed when the last one has ended, so a file without its host tells of a crash: ``Leftovers`` reads it. Lines are appended by
-/// one `write` each and not synced: what they tell of does not survive a crash of the machine either (the boot id says so).
+/// One file per host, `processes/PID-START-RANDOM.jsonl` in the ``StateDirectory``, mode 0600. It is written before a server is started
+/// and removed when the last one has ended, so a file without its host tells of a crash: ``Leftovers`` reads it.
+///
+/// Whether its host lives is not guessed from a process number, which means nothing in another PID namespace and may belong to somebody
+/// else tomorrow: this process holds a lock on the file for as long as it is there, and the kernel releases the lock with the process,
+/// however that ends (T1). Lines are appended by one `write` each and not synced: what they tell of does not survive a crash of the
+/// machine either (the boot id says so). A file that has grown is written anew with what is still alive (T12).
 final class ProcessJournal: Sendable {
     static let shared = ProcessJournal()
 
     private struct State {
         var descriptor: Int32 = -1
         var path = ""
-        var live: Set<String> = []
+        /// Who opened it: a forked child inherits this object and nothing of what it stands for (T5).
+        var owner: Int32 = 0
+        var size = 0
+        var header = JSONObject()
+        /// The lines of each launch that has not ended.
+        var live: [String: [JSONObject]] = [:]
+        var order: [String] = []
     }
 
     private let state = Locked(State())
+    private let compactSize: Int
+
+    /// - Parameter compactSize: from so many bytes on a file that is mostly about what has ended is written anew.
+    init(compactSize: Int = 256 << 10) { self.compactSize = compactSize }
 
     /// A server is about to be started.
     /// - Parameters:
     ///   - mark: names the launch.
     ///   - command: what is started; only a hash of it is kept.
     func launching(_ mark: String, command: [String]) {
-        let hash = Self.hash(command)
-        self.state.withLock { state in
-            if state.descriptor < 0 { Self.open(&state) }
-            state.live.insert(mark)
-            Self.append(["launch": .string(mark), "command": .string(hash)], state)
-        }
+        self.append(["launch": .string(mark), "command": .string(Self.hash(command))], of: mark, isNew: true)
     }
 
     /// A process of a launch is there.
@@ -44,15 +54,29 @@ final class ProcessJournal: Sendable {
             isGuard ? "guard" : "server": .number(JSONNumber(Int64(process.pid))),
             "start": .string(String(process.start)), "of": .string(mark),
         ]
-        self.state.withLock { Self.append(entry, $0) }
+        self.append(entry, of: mark, isNew: false)
+    }
+
+    private func append(_ entry: JSONObject, of mark: String, isNew: Bool) {
+        self.state.withLock { state in
+            if state.descriptor < 0 || state.owner != getpid() {
+                guard isNew else { return }
+                Self.open(&state)
+            }
+            guard isNew || state.live[mark] != nil else { return }
+            if isNew { state.order.append(mark) }
+            state.live[mark, default: []].append(entry)
+            Self.write(entry, &state)
+        }
     }
 
     /// Nothing of a launch is left.
     func ended(_ mark: String) {
         self.state.withLock { state in
-            guard state.live.remove(mark) != nil else { return }
+            guard state.owner == getpid(), state.live.removeValue(forKey: mark) != nil else { return }
             if state.live.isEmpty { return Self.remove(&state) }
-            Self.append(["ended": .string(mark)], state)
+            Self.write(["ended": .string(mark)], &state)
+            if state.size > self.compactSize { Self.compact(&state) }
         }
     }
 
@@ -72,31 +96,63 @@ final class ProcessJournal: Sendable {
     }()
 
     private static func open(_ state: inout State) {
+        state = State()
         guard let own = ProcessIdentity(of: getpid()), let folder = StateDirectory.folder("processes") else { return }
-        state.path = "\(folder)/\(own.pid)-\(own.start).jsonl"
-        let flags = O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
-        state.descriptor = openForWriting(state.path, flags)
-        self.append(
-            [
-                "host": .number(JSONNumber(Int64(own.pid))), "start": .string(String(own.start)),
-                "boot": .string(self.boot),
-            ],
-            state
-        )
+        state.owner = own.pid
+        state.path = "\(folder)/\(own.pid)-\(own.start)-\(LaunchMark.make()).jsonl"
+        state.header = [
+            "host": .number(JSONNumber(Int64(own.pid))), "start": .string(String(own.start)),
+            "boot": .string(self.boot), "namespace": .string(StateDirectory.pidNamespace),
+        ]
+        self.create(&state)
+    }
+
+    /// Makes the file under a name that nobody looks at, locks it, fills it, and only then gives it its name: whoever finds it finds it
+    /// locked, and whole. A file of that name from before is replaced.
+    private static func create(_ state: inout State) {
+        let hidden = state.path.replacingLastComponent { "." + $0 }
+        let descriptor = openForWriting(hidden, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else { return }
+        // Where the file system has no locks, the header says so, and only the process's identity counts.
+        state.header["locked"] = .bool(mcp_lock_file(descriptor) == 0)
+        let old = state.descriptor
+        state.descriptor = descriptor
+        state.size = 0
+        self.write(state.header, &state)
+        for mark in state.order { for entry in state.live[mark] ?? [] { self.write(entry, &state) } }
+        mcp_close_in_forked_child(descriptor)
+        rename(hidden, state.path)
+        // Only now: whoever opened the old file and gets its lock sees that the name means another file.
+        if old >= 0 { self.close(old) }
+    }
+
+    private static func compact(_ state: inout State) {
+        state.order = state.order.filter { state.live[$0] != nil }
+        let living = state.live.values.reduce(0) { $0 + $1.count }
+        // Mostly about the living: it would be as long as it is.
+        guard living * 256 < state.size else { return }
+        self.create(&state)
     }
 
     private static func remove(_ state: inout State) {
-        guard state.descriptor >= 0 else { return }
-        unlink(state.path)
-        _ = close(state.descriptor)
-        state.descriptor = -1
+        if state.descriptor >= 0 {
+            unlink(state.path)
+            self.close(state.descriptor)
+        }
+        state = State()
+    }
+
+    private static func close(_ descriptor: Int32) {
+        mcp_descriptor_is_closed(descriptor)
+        closeDescriptor(descriptor)
     }
 
     /// A full disk loses the line and nothing else (L10).
-    private static func append(_ entry: JSONObject, _ state: State) {
+    private static func write(_ entry: JSONObject, _ state: inout State) {
         guard state.descriptor >= 0 else { return }
         let line = Array("\(RawJSON(encoding: entry))\n".utf8)
-        _ = line.withUnsafeBytes { write(state.descriptor, $0.baseAddress, $0.count) }
+        state.size += line.count
+        writeLine(line, state.descriptor)
     }
 
     /// FNV-1a, 64 bits: to compare commands, not to hide them.
@@ -108,6 +164,19 @@ final class ProcessJournal: Sendable {
 }
 
 private func openForWriting(_ path: String, _ flags: Int32) -> Int32 { open(path, flags, 0o600) }
+private func writeLine(_ line: [UInt8], _ descriptor: Int32) {
+    _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+}
+
+/// `close`, where a method of that name is in the way.
+func closeDescriptor(_ descriptor: Int32) { _ = close(descriptor) }
+
+extension String {
+    fileprivate func replacingLastComponent(_ change: (Substring) -> String) -> String {
+        guard let slash = self.lastIndex(of: "/") else { return change(self[...]) }
+        return self[...slash] + change(self[self.index(after: slash)...])
+    }
+}
 
 extension StateDirectory {
     /// A file of the system, whose size is not known before.

@@ -54,15 +54,61 @@ public enum StateDirectory {
         return names.sorted()
     }
 
-    /// A file of at most 4 MiB that belongs to this user and is no link.
+    /// A regular file of at most 4 MiB that belongs to this user and is no link.
     package static func contents(of path: String) -> [UInt8]? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else { return nil }
+        guard let descriptor = self.openFile(path), let size = self.size(of: descriptor), size <= 4 << 20 else {
+            return nil
+        }
         defer { _ = close(descriptor) }
-        var info = stat()
-        guard fstat(descriptor, &info) == 0, info.st_uid == geteuid(), info.st_size <= 4 << 20 else { return nil }
-        var bytes = [UInt8](repeating: 0, count: Int(info.st_size))
+        var bytes = [UInt8](repeating: 0, count: size)
         let count = bytes.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, 0) }
         return count < 0 ? nil : Array(bytes[..<count])
     }
+
+    /// Opens a regular file of this user for reading; nil for anything else. A FIFO in its place does not hold anybody up (T20).
+    static func openFile(_ path: String) -> Int32? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+        guard descriptor >= 0 else { return nil }
+        if self.size(of: descriptor) != nil { return descriptor }
+        _ = close(descriptor)
+        return nil
+    }
+
+    private static func size(of descriptor: Int32) -> Int? {
+        var info = stat()
+        guard fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_uid == geteuid() else {
+            return nil
+        }
+        return Int(info.st_size)
+    }
+
+    /// Hands on a file line by line, however long it is (T12). A line over 64 KiB is none of ours and is left out.
+    static func forEachLine(of descriptor: Int32, _ body: ([UInt8]) -> Void) {
+        var line: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        var isTooLong = false
+        while true {
+            let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }
+            for piece in chunk[..<count].split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
+                if piece.offset > 0 {
+                    if !isTooLong { body(line) }
+                    line = []
+                    isTooLong = false
+                }
+                if line.count + piece.element.count > 64 << 10 { isTooLong = true } else { line += piece.element }
+            }
+        }
+    }
+
+    /// Names the PID namespace of this process: numbers of another one mean nothing here (T1). Empty where there are none.
+    static let pidNamespace: String = {
+        #if os(Linux)
+            var info = stat()
+            return stat("/proc/self/ns/pid", &info) == 0 ? String(info.st_ino) : ""
+        #else
+            return ""
+        #endif
+    }()
 }

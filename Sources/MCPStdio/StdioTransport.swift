@@ -33,8 +33,12 @@ public final class StdioTransport: Transport {
         public var endOfInputGrace: Duration = .seconds(2)
         /// How long it may take after SIGTERM. Default 2 s.
         public var terminateGrace: Duration = .seconds(2)
-        /// How long the system may take to end it after SIGKILL. Default 2 s.
-        public var reapGrace: Duration = .seconds(2)
+        /// How long the system may take to end it after SIGKILL, before it is reported as left. It takes milliseconds, and seconds on a
+        /// machine that is overloaded (T26). Default 10 s.
+        public var reapGrace: Duration = .seconds(10)
+        /// How long a close waits for a start that has not come back: a file system may not answer (T4). What comes of the start
+        /// afterwards is ended. Default 2 s.
+        public var startGrace: Duration = .seconds(2)
 
         /// Processes that have left the server's session on purpose (daemons) stay when the server has ended, also when the host was
         /// killed (E6). By default everything that a server started ends with it.
@@ -43,7 +47,7 @@ public final class StdioTransport: Transport {
         /// process is killed (E15), and costs about 0.5 ms at the start. Default true.
         public var isGuarded = true
 
-        /// The defaults of ARCHITECTURE section 10.
+        /// The defaults of docs/architecture.md, section 10.
         public init() {}
     }
 
@@ -54,10 +58,16 @@ public final class StdioTransport: Transport {
     private let options: Options
     private let accounts: ResourceAccounts
     private let timekeeper: any Timekeeper
-    private let io: IOThread
-    private let outgoing: Locked<Outgoing>
-    private let life: Locked<ProcessLife?>
-    private let requested = Locked<CloseManner?>(nil)
+    private let endedLate: @Sendable (String) -> Void
+    private let outgoing = Locked(Outgoing())
+    private let state = Locked(State())
+
+    private struct State {
+        var requested: CloseManner?
+        /// What comes of the start; there from the start on.
+        var start: PendingStart?
+        var life: ProcessLife?
+    }
 
     /// A transport that has not started anything yet.
     /// - Parameters:
@@ -65,70 +75,108 @@ public final class StdioTransport: Transport {
     ///   - options: bounds and times.
     ///   - accounts: the books in which processes, descriptors and timers are entered.
     ///   - timekeeper: where the times of closing come from.
-    public init(
+    public convenience init(
         _ launch: ServerLaunch,
         options: Options = Options(),
         accounts: ResourceAccounts = ResourceAccounts(),
         timekeeper: any Timekeeper = SystemTimekeeper()
     ) {
+        self.init(launch, options: options, accounts: accounts, timekeeper: timekeeper, endedLate: { _ in })
+    }
+
+    /// - Parameter endedLate: told, in words for a person, of each process that ended after it had been given up.
+    package init(
+        _ launch: ServerLaunch,
+        options: Options,
+        accounts: ResourceAccounts,
+        timekeeper: any Timekeeper,
+        endedLate: @escaping @Sendable (String) -> Void
+    ) {
         self.launch = launch
         self.options = options
         self.accounts = accounts
         self.timekeeper = timekeeper
-        self.io = .shared
-        self.outgoing = Locked(Outgoing())
-        self.life = Locked(nil)
+        self.endedLate = endedLate
     }
 
     /// Starts the process and stays until it is gone.
     public func run(_ receiver: any TransportReceiver) async -> TransportEnd {
-        func refused(_ error: MCPError) -> TransportEnd {
+        func refused(_ error: MCPError, doubt: String? = nil) -> TransportEnd {
             receiver.transportDidBreak(error)
-            return TransportEnd(launchError: error)
+            return TransportEnd(launchError: error, doubt: doubt)
         }
-        if self.requested.withLock({ $0 }) != nil {
-            return refused(MCPError(.hostClosed, "closed before it was started"))
+        let io: IOThread
+        do throws(SystemFailure) { io = try IOThread.shared() } catch {
+            return refused(MCPError(.launchFailed, "no server can be started: \(error.explanation)"))
         }
-        let launched = await withCheckedContinuation { continuation in
-            Self.spawning.async {
-                do throws(MCPError) {
-                    let process = try self.launch.start(
-                        ServerLaunch.Care(
-                            guardProgram: self.options.isGuarded ? GuardProgram.path : nil,
-                            keepsDaemons: self.options.keepsDaemons
-                        )
-                    )
-                    LiveGroups.shared.insert(process)
-                    continuation.resume(returning: Result<LaunchedProcess, MCPError>.success(process))
-                } catch {
-                    continuation.resume(returning: .failure(error))
-                }
-            }
+        let start = PendingStart(self.timekeeper, self.accounts, self.options.startGrace)
+        let isClosed = self.state.withLock { state in
+            state.start = start
+            return state.requested != nil
+        }
+        if isClosed { return refused(MCPError(.hostClosed, "closed before it was started")) }
+        Self.spawning.async { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
+            let care = ServerLaunch.Care(
+                guardProgram: options.isGuarded ? GuardProgram.path : nil,
+                keepsDaemons: options.keepsDaemons
+            )
+            let result: Result<LaunchedProcess, MCPError>
+            do throws(MCPError) { result = .success(try launch.start(care)) } catch { result = .failure(error) }
+            if !start.cameBack(result) { Self.end(result, endedLate) }
+        }
+        guard let launched = await start.outcome.wait() else {
+            let why =
+                "its start has not come back within \(self.options.startGrace) of closing; what comes of it will be ended"
+            return refused(MCPError(.hostClosed, "closed while it was being started: \(why)"), doubt: why)
         }
         switch launched {
         case .failure(let error): return refused(error)
-        case .success(let process):
-            self.accounts.add(1, \.processes)
-            let life = ProcessLife(
-                process,
-                options: self.options,
-                outgoing: self.outgoing,
-                accounts: self.accounts,
-                timekeeper: self.timekeeper,
-                receiver: receiver
-            )
-            let end = await withCheckedContinuation { continuation in
-                self.io.execute { _ in
-                    self.life.withLock { $0 = life }
-                    life.begin(continuation)
-                    if let manner = self.requested.withLock({ $0 }) { life.close(manner) }
+        case .success(let process): return await self.live(process, io, receiver)
+        }
+    }
+
+    private func live(_ process: LaunchedProcess, _ io: IOThread, _ receiver: any TransportReceiver) async
+        -> TransportEnd
+    {
+        self.accounts.add(1, \.processes)
+        let life = ProcessLife(
+            process,
+            io: io,
+            options: self.options,
+            outgoing: self.outgoing,
+            accounts: self.accounts,
+            timekeeper: self.timekeeper,
+            receiver: receiver,
+            endedLate: self.endedLate
+        )
+        let end = await withCheckedContinuation { continuation in
+            io.execute { _ in
+                life.begin(continuation)
+                let manner = self.state.withLock { state in
+                    state.life = life
+                    return state.requested
                 }
+                if let manner { life.close(manner) }
             }
-            self.life.withLock { $0 = nil }
-            LiveGroups.shared.remove(process)
-            if end.processesLeft.isEmpty { ProcessJournal.shared.ended(process.mark) }
-            self.accounts.add(-1, \.processes)
-            return end
+        }
+        self.state.withLock { $0.life = nil }
+        LiveGroups.shared.remove(process)
+        if end.processesLeft.isEmpty, end.doubt == nil { ProcessJournal.shared.ended(process.mark) }
+        self.accounts.add(-1, \.processes)
+        return end
+    }
+
+    /// The start came back after everybody had gone.
+    private static func end(
+        _ result: Result<LaunchedProcess, MCPError>,
+        _ endedLate: @escaping @Sendable (String) -> Void
+    ) {
+        guard case .success(let process) = result else { return }
+        process.closeDescriptors()
+        LiveGroups.shared.remove(process)
+        Custodian.end(process) { isClear in
+            endedLate("process \(process.pid), whose start came back after closing, was ended")
+            if isClear { ProcessJournal.shared.ended(process.mark) }
         }
     }
 
@@ -140,7 +188,7 @@ public final class StdioTransport: Transport {
                 "a message of \(message.count) bytes exceeds the limit of \(self.options.maximumMessageSize) bytes"
             )
         }
-        switch self.outgoing.withLock({ $0.send(message, limit: self.options.maximumQueuedBytes, io: self.io) }) {
+        switch self.outgoing.withLock({ $0.send(message, limit: self.options.maximumQueuedBytes) }) {
         case .accepted: return
         case .full:
             throw MCPError(
@@ -151,95 +199,69 @@ public final class StdioTransport: Transport {
         case .broken:
             // Most likely the process is ending: its exit status, known in a moment, explains more than "broken pipe". All that
             // wait are told then; this message has been lost like those before it.
-            self.io.execute { _ in self.life.withLock { $0 }?.inputBroke() }
+            self.withLife { $0.inputBroke() }
         }
     }
 
     /// Stops or resumes reading the server's output.
-    public func setReceiving(_ enabled: Bool) {
-        self.io.execute { _ in self.life.withLock { $0 }?.setReceiving(enabled) }
-    }
+    public func setReceiving(_ enabled: Bool) { self.withLife { $0.setReceiving(enabled) } }
 
     /// Asks for the end of the process.
     public func close(_ manner: CloseManner) {
-        self.requested.withLock { $0 = max($0 ?? manner, manner) }
-        self.io.execute { _ in self.life.withLock { $0 }?.close(manner) }
+        let start = self.state.withLock { state in
+            state.requested = max(state.requested ?? manner, manner)
+            return state.start
+        }
+        start?.closing()
+        self.withLife { $0.close(manner) }
+    }
+
+    /// Does something with the process on the I/O thread, if there is one.
+    private func withLife(_ body: @escaping @Sendable (ProcessLife) -> Void) {
+        guard let life = self.state.withLock({ $0.life }) else { return }
+        life.io.execute { _ in body(life) }
     }
 }
 
-/// The way to a server's input, shared by all senders and the I/O thread.
-struct Outgoing {
-    enum Outcome { case accepted, full, closed(String), broken }
+/// A start that is under way, and those who may have gone before it comes back (T4).
+private final class PendingStart: Sendable {
+    /// What came of the start; nil: a close would not wait any longer.
+    let outcome = Completion<Result<LaunchedProcess, MCPError>?>()
+    private let timer = Locked<(any DeadlineTimer)?>(nil)
+    private let timekeeper: any Timekeeper
+    private let accounts: ResourceAccounts
+    private let grace: Duration
 
-    var queue = OutputQueue()
-    private var descriptor: Int32 = -1
-    private var token: UInt64?
-    private var isRefusing = false
-    private var closedBecause = "the server is not started yet"
-
-    /// - Parameter handler: called when there is room again, and when the server has closed its end, which nobody would notice who
-    ///   only waits for an answer (D8).
-    mutating func open(_ descriptor: Int32, io: IOThread, _ handler: @escaping IOThread.Handler) {
-        self.descriptor = descriptor
-        self.token = io.watch(descriptor, read: false, write: false, handler)
+    init(_ timekeeper: any Timekeeper, _ accounts: ResourceAccounts, _ grace: Duration) {
+        (self.timekeeper, self.accounts, self.grace) = (timekeeper, accounts, grace)
     }
 
-    /// Takes the descriptor away; what is queued is lost.
-    mutating func close(because reason: String, io: IOThread) -> Int32? {
-        guard self.descriptor >= 0 else { return nil }
-        defer { self.descriptor = -1 }
-        self.closedBecause = reason
-        self.queue.removeAll()
-        self.stopWatching(io)
-        return self.descriptor
-    }
+    /// - Returns: false if nobody waits for it any more.
+    func cameBack(_ result: Result<LaunchedProcess, MCPError>) -> Bool { self.settle(result) }
 
-    mutating func stopWatching(_ io: IOThread) {
-        if let token = self.token { io.unwatch(self.descriptor, token) }
-        self.token = nil
-    }
-
-    mutating func send(_ message: RawJSON, limit: Int, io: IOThread) -> Outcome {
-        guard self.descriptor >= 0 else { return .closed(self.closedBecause) }
-        guard self.queue.isEmpty else {
-            guard self.queue.bytes + message.count <= limit else {
-                self.isRefusing = true
-                return .full
-            }
-            self.queue.append(message)
-            return .accepted
+    /// Somebody wants the end: from now on there is little patience.
+    func closing() {
+        self.timer.withLock { timer in
+            guard timer == nil, self.outcome.value == nil else { return }
+            self.accounts.add(1, \.timers)
+            timer = self.timekeeper.makeTimer { [weak self] in _ = self?.settle(nil) }
+            timer?.set(self.timekeeper.now + self.grace)
         }
-        self.queue.append(message)
-        switch self.queue.write(to: self.descriptor) {
-        case .empty: return .accepted
-        case .blocked:
-            if let token = self.token { io.change(self.descriptor, token, read: false, write: true) }
-            return .accepted
-        case .broken:
-            self.queue.removeAll()
-            return .broken
-        }
+        // Should it come back now, it waits for the lock, and finds the timer.
     }
 
-    enum Progress { case stillBlocked, drained(tellReceiver: Bool), broken }
+    private func settle(_ result: Result<LaunchedProcess, MCPError>?) -> Bool {
+        let isFirst = self.outcome.complete(result)
+        self.cancelTimer()
+        return isFirst
+    }
 
-    /// The pipe has room again, or an error: with nothing to write, only an error calls.
-    mutating func resume(_ io: IOThread) -> Progress {
-        guard self.descriptor >= 0 else { return .stillBlocked }
-        if self.queue.isEmpty {
-            self.stopWatching(io)
-            return .broken
-        }
-        switch self.queue.write(to: self.descriptor) {
-        case .blocked: return .stillBlocked
-        case .empty:
-            if let token = self.token { io.change(self.descriptor, token, read: false, write: false) }
-            defer { self.isRefusing = false }
-            return .drained(tellReceiver: self.isRefusing)
-        case .broken:
-            self.queue.removeAll()
-            self.stopWatching(io)
-            return .broken
+    private func cancelTimer() {
+        self.timer.withLock { timer in
+            guard let active = timer else { return }
+            active.cancel()
+            self.accounts.add(-1, \.timers)
+            timer = nil
         }
     }
 }

@@ -2,8 +2,8 @@ import MCPTransport
 
 /// Decides how a server process ends: which rung follows when. Pure: no clock, no process.
 ///
-/// `open -> flushing -> inputClosed -> terminated -> killed`, and from each of them, when the process has ended,
-/// `sweeping -> sweepingHard` for what it has left, or `releasing` when only its guard is left, and `ended`.
+/// `open -> flushing -> inputClosed -> terminated -> killed`, and from each of them, when the process has ended, `searching` for what it
+/// has left, then `sweeping -> sweepingHard`, or `releasing` when only its guard is left, and `ended`.
 struct TeardownStateMachine {
     /// Times of the rungs.
     struct Graces: Sendable, Hashable {
@@ -17,6 +17,12 @@ struct TeardownStateMachine {
         /// The rest of the pipe to the server is thrown away and the pipe closed.
         case closeInput
         case signalGroup(Signal)
+        /// The guard has not done it: SIGKILL from here to everything below it.
+        case killDirectly
+        /// Ask whether what is left sleeps in the kernel, where SIGKILL does not reach it; if so, call ``isStuck()``.
+        case lookWhetherStuck
+        /// Find out what the server has left, and tell with ``found(_:)``. The server is not reaped before that.
+        case search
         case arm(Duration)
         case disarm
         /// Everything that can be done is done.
@@ -35,23 +41,40 @@ struct TeardownStateMachine {
     }
 
     private enum State: Equatable {
+        /// -> flushing, inputClosed, killed, searching
         case open
+        /// -> inputClosed, killed, searching
         case flushing
+        /// -> terminated, killed, searching
         case inputClosed
+        /// -> killed, searching
         case terminated
+        /// -> searching, ended (abandoned)
         case killed
-        /// The server is gone, what it left had SIGTERM.
+        /// The server has ended; somebody looks for what it has left. -> sweeping, sweepingHard, releasing, ended
+        case searching
+        /// The server is gone, what it left had SIGTERM. -> sweepingHard, ended
         case sweeping
-        /// They had SIGKILL.
+        /// They had SIGKILL. -> ended
         case sweepingHard
-        /// Nobody is left but the guard, which is ending.
+        /// Nobody is left but the guard, which is ending. -> ended
         case releasing
         case ended
+    }
+
+    /// What happens while SIGKILL is waited for, and when, counted from the signal.
+    private enum Patience {
+        static let beforeDirect: Duration = .seconds(1)
+        static let beforeLook: Duration = .seconds(2)
     }
 
     private var state: State = .open
     private let graces: Graces
     private var force = false
+    /// The rung on which the server ended was SIGKILL: what it left needs no SIGTERM any more.
+    private var wasKilled = false
+    /// Steps of the last wait that are left, each with its time after the step before.
+    private var steps: [(delay: Duration, action: Action?)] = []
     /// The rung that ended the leader.
     private(set) var rung: TeardownRung = .none
     /// Whether SIGKILL did not help.
@@ -67,7 +90,7 @@ struct TeardownStateMachine {
     /// The rung that time is being spent on.
     var currentRung: TeardownRung {
         switch self.state {
-        case .open, .releasing, .ended: .none
+        case .open, .searching, .releasing, .ended: .none
         case .flushing: .flush
         case .inputClosed: .endOfInput
         case .terminated, .sweeping: .terminate
@@ -86,11 +109,10 @@ struct TeardownStateMachine {
         case (.open, .orderly): return self.closeInput()
         case (.open, .force), (.flushing, .force), (.inputClosed, .force), (.terminated, .force):
             let input: [Action] = self.state == .open || self.state == .flushing ? [.closeInput] : []
-            return input + self.kill()
-        case (.sweeping, .force): return self.sweepHard()
-        case (.flushing, .orderly), (.inputClosed, .orderly), (.terminated, .orderly), (.killed, _),
-            (.sweeping, .orderly),
-            (.sweepingHard, _), (.releasing, _), (.ended, _):
+            return input + self.kill(.killed)
+        case (.sweeping, .force): return self.kill(.sweepingHard)
+        case (.flushing, .orderly), (.inputClosed, .orderly), (.terminated, .orderly), (.killed, _), (.searching, _),
+            (.sweeping, .orderly), (.sweepingHard, _), (.releasing, _), (.ended, _):
             return []
         }
     }
@@ -99,7 +121,7 @@ struct TeardownStateMachine {
     mutating func flushed() -> [Action] {
         switch self.state {
         case .flushing: self.closeInput()
-        case .open, .inputClosed, .terminated, .killed, .sweeping, .sweepingHard, .releasing, .ended: []
+        case .open, .inputClosed, .terminated, .killed, .searching, .sweeping, .sweepingHard, .releasing, .ended: []
         }
     }
 
@@ -110,23 +132,24 @@ struct TeardownStateMachine {
         case .inputClosed:
             self.state = .terminated
             return [.signalGroup(.terminate), .arm(self.graces.terminate)]
-        case .terminated: return self.kill()
-        case .sweeping: return self.sweepHard()
-        case .killed, .sweepingHard, .releasing:
-            self.isAbandoned = true
-            if self.state == .killed { self.rung = .abandoned }
-            self.state = .ended
-            return [.finish]
+        case .terminated: return self.kill(.killed)
+        case .sweeping: return self.kill(.sweepingHard)
+        case .killed, .searching, .sweepingHard, .releasing: return self.nextStep()
         case .open, .ended: return []
         }
     }
 
+    /// What is left sleeps in the kernel: SIGKILL will reach it when it wakes, and no sooner.
+    mutating func isStuck() -> [Action] {
+        switch self.state {
+        case .killed, .sweepingHard: self.abandon()
+        case .open, .flushing, .inputClosed, .terminated, .searching, .sweeping, .releasing, .ended: []
+        }
+    }
+
     /// The process has ended; it is not reaped yet, so its number and its group's still belong to it.
-    /// - Parameter remainder: who of it is still there.
-    mutating func leaderEnded(remainder: Remainder) -> [Action] {
+    mutating func leaderEnded() -> [Action] {
         let input: [Action]
-        // Who was to be killed with it needs no SIGTERM any more.
-        let isHard = self.force || self.state == .killed
         switch self.state {
         case .open:
             self.rung = .alreadyGone
@@ -136,21 +159,30 @@ struct TeardownStateMachine {
             input = [.closeInput]
         case .inputClosed, .terminated, .killed:
             self.rung = self.currentRung
+            self.wasKilled = self.state == .killed
             input = []
-        case .sweeping, .sweepingHard, .releasing, .ended: return []
+        case .searching, .sweeping, .sweepingHard, .releasing, .ended: return []
         }
+        self.state = .searching
+        self.steps = []
+        return input + [.arm(self.graces.reap), .search]
+    }
+
+    /// The search after ``leaderEnded()`` is over.
+    mutating func found(_ remainder: Remainder) -> [Action] {
+        guard self.state == .searching else { return [] }
         switch remainder {
         case .nobody:
             self.state = .ended
-            return input + [.disarm, .finish]
+            return [.disarm, .finish]
         case .keeper:
             self.state = .releasing
-            return input + [.arm(self.graces.reap)]
-        case .helpers: break
+            return self.startSteps()
+        case .helpers:
+            if self.force || self.wasKilled { return self.kill(.sweepingHard) }
+            self.state = .sweeping
+            return [.signalGroup(.terminate), .arm(self.graces.terminate)]
         }
-        if isHard { return input + self.sweepHard() }
-        self.state = .sweeping
-        return input + [.signalGroup(.terminate), .arm(self.graces.terminate)]
     }
 
     /// The last other process has ended.
@@ -159,7 +191,7 @@ struct TeardownStateMachine {
         case .sweeping, .sweepingHard, .releasing:
             self.state = .ended
             return [.disarm, .finish]
-        case .open, .flushing, .inputClosed, .terminated, .killed, .ended: return []
+        case .open, .flushing, .inputClosed, .terminated, .killed, .searching, .ended: return []
         }
     }
 
@@ -168,13 +200,35 @@ struct TeardownStateMachine {
         return [.closeInput, .arm(self.graces.endOfInput)]
     }
 
-    private mutating func kill() -> [Action] {
-        self.state = .killed
-        return [.signalGroup(.kill), .arm(self.graces.reap)]
+    private mutating func kill(_ next: State) -> [Action] {
+        self.state = next
+        return [.signalGroup(.kill)] + self.startSteps()
     }
 
-    private mutating func sweepHard() -> [Action] {
-        self.state = .sweepingHard
-        return [.signalGroup(.kill), .arm(self.graces.reap)]
+    /// Nobody can refuse SIGKILL, but a guard can be stopped (T17), a process can sleep in the kernel, and a machine can be busy (T26).
+    private mutating func startSteps() -> [Action] {
+        var passed: Duration = .zero
+        self.steps = []
+        for (time, action) in [
+            (Patience.beforeDirect, Action.killDirectly), (Patience.beforeLook, Action.lookWhetherStuck),
+        ] where time < self.graces.reap {
+            self.steps.append((time - passed, action))
+            passed = time
+        }
+        self.steps.append((self.graces.reap - passed, nil))
+        return [.arm(self.steps[0].delay)]
+    }
+
+    private mutating func nextStep() -> [Action] {
+        guard self.steps.count > 1 else { return self.abandon() }
+        let action = self.steps.removeFirst().action
+        return [.arm(self.steps[0].delay)] + (action.map { [$0] } ?? [])
+    }
+
+    private mutating func abandon() -> [Action] {
+        self.isAbandoned = true
+        if self.state == .killed { self.rung = .abandoned }
+        self.state = .ended
+        return [.disarm, .finish]
     }
 }

@@ -65,7 +65,7 @@ public struct Envelope: Sendable {
         self.payload = (members.result ?? error ?? members.params).map { message.slice($0) }
     }
 
-    /// The id at the start of a message of which only the start is there (C6).
+    /// The id of an answer of which only a part is there: its start, or its envelope without a payload (C6, T8).
     public static func id(inStart start: RawJSON) -> RequestID? {
         let members = MessageMembers(scanning: start)
         guard members.method == nil, !members.hasDuplicate else { return nil }

@@ -19,7 +19,7 @@ public struct LineFramer: ~Copyable {
         case message(RawJSON)
         /// Something else, cut to its first 1024 bytes (C1).
         case stray(RawJSON, size: Int)
-        /// A line over the limit, with its first 1024 bytes (C6).
+        /// A line over the limit (C6): an envelope with the id and the method of the message, wherever in it they stood (T8).
         case oversized(RawJSON, size: Int)
     }
 
@@ -29,6 +29,8 @@ public struct LineFramer: ~Copyable {
     private var partial = ByteBuilder(capacity: 0)
     /// Length of the current line so far, also of what was thrown away.
     private var lineLength = 0
+    /// Of a line that is over the limit.
+    private var sketch: EnvelopeSketch?
 
     /// A framer at the start of a stream.
     /// - Parameter limit: bytes that a line may have, without its line break.
@@ -61,6 +63,7 @@ public struct LineFramer: ~Copyable {
     /// Bytes of the line that is coming in, if it does not look like a message (C2).
     public var pendingStrayBytes: Int {
         guard self.lineLength > 0 else { return 0 }
+        if let sketch = self.sketch { return sketch.isMessage ? 0 : self.lineLength }
         let looksLikeMessage = self.partial.withUnsafeBytes { bytes in
             Self.trimmed(bytes).map { Self.startsMessage(bytes[$0.lowerBound]) } ?? false
         }
@@ -78,20 +81,26 @@ public struct LineFramer: ~Copyable {
         if self.lineLength <= self.limit {
             self.partial.append(piece)
         } else if before <= self.limit {
-            // Too long from here on: keep the start, let go of the rest.
-            let start = ByteBuilder(capacity: Self.kept)
-            self.partial.withUnsafeBytes { start.append(UnsafeRawBufferPointer(rebasing: $0.prefix(Self.kept))) }
-            start.append(UnsafeRawBufferPointer(rebasing: piece.prefix(max(0, Self.kept - start.count))))
-            self.partial = start
+            // Too long from here on: only what the envelope says is kept.
+            var sketch = EnvelopeSketch()
+            self.partial.withUnsafeBytes { sketch.scan($0) }
+            sketch.scan(piece)
+            self.sketch = sketch
+            self.partial = ByteBuilder(capacity: 0)
+        } else {
+            self.sketch?.scan(piece)
         }
     }
 
     private mutating func endLine(_ emit: (Frame) -> Void) {
         let size = self.lineLength
         self.lineLength = 0
+        if let sketch = self.sketch {
+            self.sketch = nil
+            return emit(.oversized(sketch.envelope, size: size))
+        }
         let storage = self.partial.take()
         let whole = RawJSON(storage)
-        if size > self.limit { return emit(.oversized(whole, size: size)) }
         whole.withUnsafeBytes { line in
             guard let range = Self.trimmed(line) else { return }
             if Self.startsMessage(line[range.lowerBound]) {
@@ -103,7 +112,11 @@ public struct LineFramer: ~Copyable {
     }
 
     private func finish(_ line: UnsafeRawBufferPointer, size: Int, _ emit: (Frame) -> Void) {
-        if size > self.limit { return emit(.oversized(Self.start(of: line), size: size)) }
+        if size > self.limit {
+            var sketch = EnvelopeSketch()
+            sketch.scan(line)
+            return emit(.oversized(sketch.envelope, size: size))
+        }
         guard let range = Self.trimmed(line) else { return }
         let text = UnsafeRawBufferPointer(rebasing: line[range])
         if Self.startsMessage(text[0]) {

@@ -29,16 +29,33 @@ public final class ResourceAccounts: Sendable {
         }
     }
 
-    private let counts = Locked(Snapshot())
+    private struct State {
+        var counts = Snapshot()
+        var watchers = Watchers<Snapshot>()
+    }
+
+    private let state = Locked(State())
 
     /// Empty books.
     public init() {}
 
     /// What is open now.
-    public var snapshot: Snapshot { self.counts.withLock { $0 } }
+    public var snapshot: Snapshot { self.state.withLock { $0.counts } }
+
+    /// What is open now, and again whenever that changes: the newest counts, for a reader that is slow. Ends with the reading task.
+    public func updates() -> AsyncStream<Snapshot> {
+        let (stream, continuation, number) = self.state.withLock { state in
+            state.watchers.add(.bufferingNewest(1), first: [state.counts])
+        }
+        continuation.onTermination = { _ in self.state.withLock { $0.watchers.remove(number) } }
+        return stream
+    }
 
     /// Enters `amount` more, or fewer, of one kind.
     package func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int>) {
-        self.counts.withLock { $0[keyPath: kind] += amount }
+        self.state.withLock { state in
+            state.counts[keyPath: kind] += amount
+            if !state.watchers.isEmpty { state.watchers.tell(state.counts) }
+        }
     }
 }

@@ -40,7 +40,7 @@ public protocol TransportReceiver: AnyObject, Sendable {
     func transportDidReceive(_ message: RawJSON)
     /// A message was larger than the limit and was thrown away.
     /// - Parameters:
-    ///   - start: its first bytes, which usually tell the id.
+    ///   - start: what is known of it: a message with its id and its method, as far as it had them (`Envelope.id(inStart:)`).
     ///   - size: its length in bytes.
     ///   - limit: the limit in bytes.
     func transportDidDropOversized(start: RawJSON, size: Int, limit: Int)
@@ -73,7 +73,7 @@ public enum ExitStatus: Sendable, Hashable, CustomStringConvertible {
     ]
 }
 
-/// The steps of closing, in order (ARCHITECTURE section 7). The one that ended the server is reported.
+/// The steps of closing, in order (docs/architecture.md, section 7). The one that ended the server is reported.
 public enum TeardownRung: String, Sendable, Comparable, CaseIterable {
     /// Nothing had to be ended: it never started, or was in memory.
     case none
@@ -85,7 +85,7 @@ public enum TeardownRung: String, Sendable, Comparable, CaseIterable {
     case endOfInput
     /// It ended on SIGTERM to its process group (2 s).
     case terminate
-    /// It ended on SIGKILL to its process group (2 s to reap).
+    /// It ended on SIGKILL to its process group (10 s to reap).
     case kill
     /// Even SIGKILL did not end it in time.
     case abandoned
@@ -111,6 +111,8 @@ public struct TransportEnd: Sendable {
     public var helpersEnded: [Int32]
     /// Processes that are still there after everything.
     public var processesLeft: [Int32]
+    /// Why it is not proved that nothing else is left; nil when it is.
+    public var doubt: String?
     /// The last lines that the server wrote to its standard error.
     public var stderrTail: String
     /// Lines on standard output that were not messages.
@@ -125,6 +127,7 @@ public struct TransportEnd: Sendable {
         processID: Int32? = nil,
         helpersEnded: [Int32] = [],
         processesLeft: [Int32] = [],
+        doubt: String? = nil,
         stderrTail: String = "",
         strayLines: Int = 0
     ) {
@@ -135,6 +138,7 @@ public struct TransportEnd: Sendable {
         self.processID = processID
         self.helpersEnded = helpersEnded
         self.processesLeft = processesLeft
+        self.doubt = doubt
         self.stderrTail = stderrTail
         self.strayLines = strayLines
     }

@@ -17,13 +17,18 @@ public enum RequestID: Sendable, Hashable, CustomStringConvertible {
 }
 
 extension RequestID: JSONDecodable, JSONEncodable {
-    /// Reads a string or a whole number; anything else is an error.
+    /// Reads a string or a whole number in plain digits; anything else is an error. `2.0` and `2e0` are no ids: an id is compared as it
+    /// is written (T20).
     public init(from reader: inout JSONReader) throws(JSONError) {
         if try reader.peekKind() == .string {
             self = .string(try reader.readString())
-        } else {
-            self = .integer(try reader.read())
+            return
         }
+        let number: JSONNumber = try reader.read()
+        guard let value = number.int64, String(value) == number.description else {
+            throw reader.error("an id is a string or a whole number, not \(number)")
+        }
+        self = .integer(value)
     }
 
     /// Writes it as it came.

@@ -56,7 +56,9 @@ struct Reap: ParsableCommand {
     @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else.") var json = false
 
     func run() throws {
-        let found = Leftovers.reap(isDryRun: self.dryRun)
+        let outcome = Leftovers.look(isDryRun: self.dryRun)
+        let found = outcome.processes
+        for remark in outcome.remarks { Terminal.error("mcp-host: \(VisibleText.line(remark))") }
         let left = found.filter { !$0.isGone }
         if self.json {
             let list = found.map { process -> JSONValue in

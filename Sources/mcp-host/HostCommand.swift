@@ -64,6 +64,8 @@ struct HostCommand {
     var options: HostOptions
     /// Only these servers; nil for all.
     var only: String?
+    /// The command does nothing but wait for a signal: one that comes when all servers are ready is its regular end.
+    var endsBySignal = false
 
     /// - Parameter body: what to do; returns the JSON document and the exit code.
     func run(_ body: @escaping @Sendable (MCPHost) async throws -> (JSONObject, ExitCode?)) async throws {
@@ -80,8 +82,12 @@ struct HostCommand {
         let spinner = Spinner("starting \(configuration.servers.count) server(s)")
         defer { spinner.stop() }
         let host = MCPHost(configuration)
-        let outcome = await Self.supervised(host) {
-            guard await host.ready() else { return (JSONObject(), ExitCodes.interrupted) }
+        let isInterrupted = Locked(false)
+        let interruption: (JSONObject, ExitCode?) = (
+            ["error": ["code": "interrupted", "message": "interrupted by a signal"]], ExitCodes.interrupted
+        )
+        var outcome = await Self.supervised(host, isInterrupted) {
+            guard await host.ready(), !isInterrupted.withLock({ $0 }) else { return interruption }
             spinner.stop()
             do {
                 return try await body(host)
@@ -99,19 +105,35 @@ struct HostCommand {
                 return (JSONObject(), ExitCodes.serverUnreachable)
             }
         }
+        if !self.endsBySignal, isInterrupted.withLock({ $0 }) { outcome = interruption }
         let report = await host.shutdown()
         self.conclude(outcome.0, report)
         if !report.isClean { throw ExitCodes.leftBehind }
         if let code = outcome.1 { throw code }
     }
 
-    /// Runs the host, `work`, and the signals side by side. The first SIGINT or SIGTERM closes, the second kills.
+    /// The signals that end this program. One that is ignored, by `nohup` or a shell in the background, stays ignored (T20).
+    private static var endingSignals: [UnixSignal] {
+        [(SIGINT, UnixSignal.sigint), (SIGTERM, .sigterm), (SIGHUP, .sighup)].filter { number, _ in
+            var action = sigaction()
+            guard sigaction(number, nil, &action) == 0 else { return true }
+            #if canImport(Darwin)
+                let handler = unsafeBitCast(action.__sigaction_u.__sa_handler, to: Int.self)
+            #else
+                let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+            #endif
+            return handler != 1  // SIG_IGN, a macro that Swift does not see
+        }.map(\.1)
+    }
+
+    /// Runs the host, `work`, and the signals side by side. The first SIGINT, SIGTERM or SIGHUP closes, the second kills.
     private static func supervised(
         _ host: MCPHost,
+        _ isInterrupted: Locked<Bool>,
         _ work: @escaping @Sendable () async -> (JSONObject, ExitCode?)
     ) async -> (JSONObject, ExitCode?) {
         // Before anything else happens: from here on no signal ends the program on the spot.
-        let signals = await UnixSignalsSequence(trapping: .sigint, .sigterm, .sighup)
+        let signals = await UnixSignalsSequence(trapping: self.endingSignals)
         return await withTaskGroup(of: (JSONObject, ExitCode?)?.self) { group in
             group.addTask(name: "host") {
                 try? await host.run()
@@ -120,6 +142,7 @@ struct HostCommand {
             group.addTask(name: "signals") {
                 var isFirst = true
                 for await _ in signals {
+                    isInterrupted.withLock { $0 = true }
                     host.beginShutdown(isFirst ? .orderly : .force, cause: isFirst ? "a signal" : "a second signal")
                     isFirst = false
                 }
@@ -153,6 +176,9 @@ struct HostCommand {
                 let status = server.exitStatus.map { ", \($0)" } ?? ""
                 let times = server.rungTimes.map { "\($0.rung.rawValue) \($0.time)" }.joined(separator: ", ")
                 Terminal.out("\(VisibleText.line(server.name)): ended by \(server.rung.rawValue)\(status); \(times)")
+                if let doubt = server.doubt {
+                    Terminal.out("  not proved that nothing is left: \(VisibleText.line(doubt))")
+                }
                 if !server.helpersEnded.isEmpty { Terminal.out("  helpers ended: \(server.helpersEnded)") }
                 if server.callsFailed > 0 { Terminal.out("  calls failed: \(server.callsFailed)") }
                 if !server.stderrTail.isEmpty { Terminal.out("  " + VisibleText.block(server.stderrTail)) }

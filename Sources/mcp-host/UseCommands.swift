@@ -93,7 +93,7 @@ struct Run: AsyncParsableCommand {
 
     func run() async throws {
         let json = self.options.json
-        try await HostCommand(options: self.options).run { host in
+        try await HostCommand(options: self.options, endsBySignal: true).run { host in
             let failed = host.connections.filter { $0.failure != nil }
             for connection in failed {
                 Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")

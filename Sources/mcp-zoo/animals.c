@@ -7,7 +7,7 @@
 
 struct animal {
     const char *name, *argument, *ids, *does, *expect;
-    enum { FLAG, NUMBER, BIG, TEXT, EXIT } kind;
+    enum { FLAG, NUMBER, BIG, TEXT, EXIT, CHAIN } kind;
     void *target;
 };
 
@@ -23,6 +23,7 @@ static const struct animal animals[] = {
     {"--exit", "N", "B2 B3 G10", "writes three lines to standard error and exits with N at once", "an error within 0.5 s with the status and the lines; no crash loop", EXIT, H(exit_code)},
     {"--exit-after-init", "", "B16", "answers the handshake and exits", "closed or restarting, never ready for long", FLAG, H(exit_after_init)},
     {"--slow-start", "MS", "B8", "sleeps before it reads", "patience up to the connect budget", NUMBER, H(slow_start)},
+    {"--gate", "FIFO", "B8 L8", "reads one byte from a FIFO before it reads anything else", "patience; the others start meanwhile", TEXT, H(gate)},
     {"--silent-probe", "", "B10 B12", "does not answer server/discover", "initialize after the probe's time", FLAG, H(silent_probe)},
     {"--late-probe", "", "B11", "answers server/discover when it gets initialize", "the late answer is ignored", FLAG, H(late_probe)},
     {"--garble-probe", "", "B10", "answers server/discover with a line that is not JSON", "initialize after the probe's time", FLAG, H(garble_probe)},
@@ -47,6 +48,7 @@ static const struct animal animals[] = {
     {"--deep", "N", "C17", "answers tool calls with N nested arrays", "that call fails fast", NUMBER, H(deep)},
     {"--batch", "", "C20", "answers with an array of answer and notification", "the answer counts", FLAG, H(batch)},
     {"--no-newline", "", "C16", "answers the first tool call without a newline and exits", "the answer is delivered", FLAG, H(no_newline)},
+    {"--id-last", "", "T8", "writes the id of an answer behind its result", "works, also where the answer is too large", FLAG, H(id_last)},
     {"--half-frame", "", "C22", "answers the first tool call with half a message and exits", "the call fails with the exit status", FLAG, H(half_frame)},
 
     {"--stderr", "BYTES", "D1 L1", "writes so much to standard error first", "no stall; bounded memory", BIG, H(stderr_bytes)},
@@ -56,7 +58,9 @@ static const struct animal animals[] = {
     {"--ignore-term", "", "E2", "goes on after SIGTERM", "ended by SIGKILL after the grace", FLAG, H(ignore_term)},
     {"--wrapper", "", "E4 E19", "is a child of the process that was started, as with npx or sh -c", "wrapper and server are gone after closing", FLAG, H(wrapper)},
     {"--wrapper-exits", "", "E5 E8", "the process that was started exits, its child goes on with the pipes", "the end is seen; the child is ended", FLAG, H(wrapper_exits)},
-    {"--helper", "inherit|null|session", "E6 0b", "starts a child that outlives the server: with its pipes, on /dev/null, or in a session of its own", "gone after closing", TEXT, H(helper)},
+    {"--helper", "inherit|null|session|threads|bare", "E6 T7 T18 0b", "starts a child that outlives the server: with its pipes, on /dev/null, in a session of its own, with its main thread ended, or as a daemon without the server's environment", "gone after closing", TEXT, H(helper)},
+    {"--chain", "MS", "T19", "starts a process that forks and exits every 0 to MS milliseconds, for ever", "ended, or told as left", CHAIN, H(chain_ms)},
+    {"--stop-guard", "", "T17", "keeps its parent stopped, a thousand times a second", "ended all the same", FLAG, H(stop_guard)},
     {"--double-fork", "", "E15", "starts a daemon that has left parent, group and session, and ignores SIGTERM", "gone after closing, also when the host was killed", FLAG, H(double_fork)},
     {"--tree", "N", "E4", "starts N children, each of the one before", "all gone after closing", NUMBER, H(tree)},
 
@@ -83,7 +87,8 @@ void list_animals(void) {
     }
     puts("\nTools: echo (text), length (text), hang, later, exit (n), kill, pid, big (n bytes), twice, progress, flood (n), ask (text: a\n"
          "method), nap, order, once, environment, descriptors, surrogate, separators, numbers, duplicate-key, malformed (n), stop-reading,\n"
-         "close-input, close-output, stop-self, say-and-exit (n bytes).");
+         "close-input, close-output, stop-self, stop-guard, kill-guard, say-and-exit (n bytes), roots (n requests for roots at once).\n\n"
+         "mcp-zoo --without-pidfd COMMAND ... runs a program as on a system without process descriptors (Linux).");
 }
 
 int read_switches(int argc, char **argv) {
@@ -102,6 +107,10 @@ int read_switches(int argc, char **argv) {
         switch (found->kind) {
             case FLAG: *(int *)found->target = 1; break;
             case NUMBER: *(int *)found->target = atoi(argv[++i]); break;
+            case CHAIN:
+                habits.has_chain = 1;
+                *(int *)found->target = atoi(argv[++i]);
+                break;
             case BIG: *(long *)found->target = atol(argv[++i]); break;
             case TEXT: *(const char **)found->target = argv[++i]; break;
             case EXIT:

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -131,6 +132,14 @@ static void respond(const char *id, int id_length, const char *body, size_t body
         deliver(&message);
         message.count = 0;
     }
+    if (habits.id_last) {
+        addf(&message, "{");
+        add(&message, body, body_length);
+        addf(&message, ",\"jsonrpc\":\"2.0\",\"id\":%.*s}", id_length, id);
+        deliver(&message);
+        free(message.bytes);
+        return;
+    }
     if (habits.batch) addf(&message, "[{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{\"level\":\"info\",\"data\":1}},");
     if (habits.zero_id) addf(&message, "{\"jsonrpc\":\"2.0\",\"id\":0,");
     else if (habits.string_id && *id != '"') addf(&message, "{\"jsonrpc\":\"2.0\",\"id\":\"%.*s\",", id_length, id);
@@ -222,6 +231,8 @@ static int is(const char *value, int length, const char *text) {
 static struct text stashed[512];
 static int stashed_count;
 static char asked_for[64];
+/// Answers to requests for roots that are still to come before the call of `roots` is answered.
+static long roots_wanted;
 static char late_probe_id[64];
 
 static void leave(int code) {
@@ -297,6 +308,21 @@ static void call(const char *line, size_t line_length, const char *id, int id_le
     } else if (TOOL("stop-self")) {
         text_result(id, id_length, "\"stopping\"", 10);
         raise(SIGSTOP);
+    } else if (TOOL("stop-guard")) {
+        text_result(id, id_length, "\"stopped\"", 9);
+        kill(getppid(), SIGSTOP);
+    } else if (TOOL("kill-guard")) {
+        kill(getppid(), SIGKILL);
+    } else if (TOOL("roots")) {
+        struct text message = {0};
+        for (long i = 0; i < n; i++) {
+            message.count = 0;
+            addf(&message, "{\"jsonrpc\":\"2.0\",\"id\":\"root-%ld\",\"method\":\"roots/list\"}", i);
+            deliver(&message);
+        }
+        free(message.bytes);
+        roots_wanted = n;
+        snprintf(asked_for, sizeof asked_for, "%.*s", id_length, id);
     } else if (TOOL("hang")) {
         // no answer
     } else if (TOOL("nap")) {
@@ -434,6 +460,10 @@ static void handle(const char *line, size_t length) {
     const char *id = member(line, "id", &id_length);
     int modern = strcmp(habits.era, "legacy") != 0, legacy = strcmp(habits.era, "modern") != 0;
     if (!method && is(id, id_length, "asked")) return words_result(asked_for, (int)strlen(asked_for), line);
+    if (!method && id && !strncmp(id, "\"root-", 6)) {
+        if (--roots_wanted == 0) words_result(asked_for, (int)strlen(asked_for), "all answered");
+        return;
+    }
     if (is(method, method_length, "notifications/initialized")) return ready();
     if (!method || !id || habits.mute) return;
     early();
@@ -480,10 +510,67 @@ static void stay(const char *what) {
     for (;;) pause();
 }
 
+static pthread_t main_thread;
+
+/// What goes on when the main thread has ended.
+static void *outlive_main(void *nothing) {
+    pthread_join(main_thread, NULL);
+    note_text("child", "threads");
+    for (;;) pause();
+    return nothing;
+}
+
+/// A daemon of which nothing tells where it came from: neither parents, nor session, nor environment.
+static void start_bare_daemon(void) {
+    pid_t child = fork();
+    if (child != 0) {
+        waitpid(child, NULL, 0);
+        return;
+    }
+    setsid();
+    if (fork() != 0) _exit(0);
+    note_text("child", "bare");
+    to_null();
+    char *const words[] = {"mcp-zoo", "--rest", NULL}, *const nothing[] = {NULL};
+    execve("/proc/self/exe", words, nothing);
+    _exit(1);
+}
+
+/// Each link forks the next and exits. It gives up by itself after half a minute, in case nobody can end it.
+static void start_chain(void) {
+    if (fork() != 0) return;
+    to_null();
+    note_text("child", "chain");
+    srand((unsigned)getpid());
+    for (time_t start = time(NULL); time(NULL) - start < 30;) {
+        if (habits.chain_ms > 0) pause_ms(rand() % (habits.chain_ms + 1));
+        if (fork() > 0) _exit(0);
+    }
+    _exit(0);
+}
+
+static void start_stopper(void) {
+    pid_t guard = getppid();
+    if (fork() != 0) return;
+    to_null();
+    note_text("child", "stopper");
+    for (;;) {
+        kill(guard, SIGSTOP);
+        pause_ms(1);
+    }
+}
+
 static void start_helper(const char *how) {
+    if (!strcmp(how, "bare")) return start_bare_daemon();
     if (fork() != 0) return;
     if (strcmp(how, "inherit") != 0) to_null();
     if (!strcmp(how, "session")) setsid();
+    if (!strcmp(how, "threads")) {
+        pthread_t thread;
+        main_thread = pthread_self();
+        if (pthread_create(&thread, NULL, outlive_main, NULL) != 0) _exit(1);
+        pthread_exit(NULL);
+    }
     stay(how);
 }
 
@@ -525,6 +612,9 @@ int main(int argc, char **argv) {
         list_animals();
         return 0;
     }
+    if (argc > 2 && !strcmp(argv[1], "--without-pidfd")) run_without_pidfd(argv + 2);
+    if (argc == 2 && !strcmp(argv[1], "--rest"))
+        for (;;) pause();
     int failure = read_switches(argc, argv);
     if (failure) return failure;
     if (habits.log) {
@@ -540,6 +630,8 @@ int main(int argc, char **argv) {
     note_text("start", "server");
     if (habits.helper) start_helper(habits.helper);
     if (habits.double_fork) start_daemon();
+    if (habits.has_chain) start_chain();
+    if (habits.stop_guard) start_stopper();
     if (habits.tree) start_tree(habits.tree);
     if (habits.wrapper || habits.wrapper_exits) {
         pid_t child = fork();
@@ -571,6 +663,12 @@ int main(int argc, char **argv) {
             chunk[0] = 'x';
         }
         out_text("\n");
+    }
+    if (habits.gate) {
+        char byte;
+        int fd = open(habits.gate, O_RDONLY | O_CLOEXEC);
+        while (fd >= 0 && read(fd, &byte, 1) < 0 && errno == EINTR) {}
+        if (fd >= 0) close(fd);
     }
     if (habits.slow_start > 0) pause_ms(habits.slow_start);
     char *line = NULL;

@@ -34,7 +34,9 @@ struct BytesFaultTests {
     @Test("C2 L2 a mebibyte of junk and no message: it says that standard output is not MCP")
     func junk() async throws {
         try await withZoo { zoo in
-            let host = try await zoo.host(zoo.server("junk", "--junk", "4000000"))
+            var server = zoo.server("junk", "--junk", "4000000")
+            server.stdio.endOfInputGrace = .milliseconds(150)  // it never reads
+            let host = try await zoo.host(server)
             #expect(try #require(host.connections.first?.failure).message.contains("standard output is not MCP"))
         }
     }

@@ -89,10 +89,14 @@ private struct World {
     var restartAt: Duration?
     /// The process and what it left: nil without one.
     var processLives = false
+    /// What the search will find.
+    var remainder: TeardownStateMachine.Remainder?
     var helpersLive = false
     var closings = 0
     var starts = 0
 
+    /// How often the transport has said that it has room again.
+    var drains = 0
     var nextKey: Key = 1
     var ends: [Key: Int] = [:]
     var generations: [Key: Int] = [:]
@@ -156,6 +160,7 @@ private struct World {
             self.restarts.started(now: self.now)
             self.starts += 1
             self.session = SessionStateMachine(limits: .init(inFlight: 4, waiting: 6))
+            self.drains = 0
             self.teardown = TeardownStateMachine(graces: Self.graces)
             self.teardownDeadline = nil
             self.processLives = true
@@ -198,7 +203,7 @@ private struct World {
         )
         self.say("send \(id) for \(key)")
         switch self.session?.start(id, key, "{}", patience: patience, now: self.now) {
-        case .send: self.wire.append(OnWire(generation: self.connection.generation, id: id, key: key))
+        case .send(_, _): self.wire.append(OnWire(generation: self.connection.generation, id: id, key: key))
         case .wait, nil: self.waiting[id] = key
         case .refuse(let key, _): self.ends[key, default: 0] += 1
         }
@@ -208,7 +213,7 @@ private struct World {
     private var waiting: [Int64: Key] = [:]
 
     private mutating func sendNext() {
-        while let (id, _) = self.session?.nextToSend() {
+        while let (id, _, _) = self.session?.nextToSend() {
             guard let key = self.waiting.removeValue(forKey: id) else {
                 return self.fail("\(id) was sent, but does not wait")
             }
@@ -272,11 +277,14 @@ private struct World {
         }
         if Bool.random(using: &self.random), self.ends[entry.key] == 0 {
             self.say("busy \(entry.id)")
-            self.session?.sendRefused(entry.id, "{}")
+            // Refused just now, or before the transport drained the last time.
+            let drains = self.drains - Int.random(in: 0...min(1, self.drains), using: &self.random)
+            _ = self.session?.sendRefused(entry.id, "{}", drains: drains)
             self.waiting[entry.id] = entry.key
             self.wire.removeLast()
         } else {
             self.session?.drained()
+            self.drains += 1
             self.sendNext()
         }
     }
@@ -326,11 +334,21 @@ private struct World {
         self.breakSession(.connectionLost)
         let remainder: TeardownStateMachine.Remainder =
             self.helpersLive ? .helpers : [.nobody, .keeper].randomElement(using: &self.random) ?? .nobody
-        if let actions = self.teardown?.leaderEnded(remainder: remainder) { self.perform(actions, at: self.now) }
+        self.remainder = remainder
+        if let actions = self.teardown?.leaderEnded() { self.perform(actions, at: self.now) }
+        // The search takes its time.
+        if Bool.random(using: &self.random) { self.searchEnds() }
+    }
+
+    private mutating func searchEnds() {
+        guard let remainder = self.remainder else { return }
+        self.remainder = nil
+        if let actions = self.teardown?.found(remainder) { self.perform(actions, at: self.now) }
     }
 
     private mutating func helpersEnd() {
         guard self.session != nil, !self.processLives else { return }
+        if self.remainder != nil { return self.searchEnds() }
         self.helpersLive = false
         if let actions = self.teardown?.othersEnded() { self.perform(actions, at: self.now) }
     }
@@ -356,7 +374,11 @@ private struct World {
     private mutating func perform(_ actions: [TeardownStateMachine.Action], at time: Duration) {
         for action in actions {
             switch action {
-            case .closeInput, .signalGroup: break
+            case .closeInput, .signalGroup, .killDirectly, .search: break
+            case .lookWhetherStuck:
+                if Int.random(in: 0..<8, using: &self.random) == 0, let actions = self.teardown?.isStuck() {
+                    self.perform(actions, at: time)
+                }
             case .arm(let delay): self.teardownDeadline = time + delay
             case .disarm: self.teardownDeadline = nil
             case .finish: self.transportEnds(at: time)
@@ -368,7 +390,7 @@ private struct World {
         let bound = Self.graces.flush + Self.graces.endOfInput + Self.graces.terminate + Self.graces.reap
         if let began = self.closeBegan {
             // The reaping of a group comes on top of that of its leader.
-            let most = bound + Self.graces.terminate + Self.graces.reap
+            let most = bound + Self.graces.terminate + Self.graces.reap * 2
             if !(time - began <= most) { self.fail("closing took \(time - began)") }
         }
         self.breakSession(.hostClosed)
@@ -376,6 +398,7 @@ private struct World {
         if !(pending == 0) { self.fail("\(pending) requests outlive their connection") }
         self.session = nil
         self.teardown = nil
+        self.remainder = nil
         self.processLives = false
         self.closeBegan = nil
         self.waiting = [:]
@@ -431,7 +454,7 @@ private struct World {
         while self.connection.state != .closed, self.problem == nil {
             self.pass(.seconds(2))
             rounds += 1
-            if !(rounds < 10) { self.fail("not closed after \(rounds * 2) s, still \(self.connection.state)") }
+            if !(rounds < 12) { self.fail("not closed after \(rounds * 2) s, still \(self.connection.state)") }
         }
         if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
     }

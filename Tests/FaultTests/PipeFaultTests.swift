@@ -56,7 +56,7 @@ struct PipeFaultTests {
             #expect(error?.code == .timeout)
             #expect(try await text(host, "good", "echo", ["text": "x"]) == "x")
             let cancelled = Task { try await host.callTool(server: "stuck", name: "echo", arguments: ["text": "y"]) }
-            await until { host.openResources.requests > 0 }
+            await host.wait(forRequests: 1)
             cancelled.cancel()
             let gone = await failure { try await cancelled.value }
             #expect(gone?.code == .cancelled, "cancelling does not wait for the pipe")
@@ -70,7 +70,7 @@ struct PipeFaultTests {
             _ = try await text(host, "slow", "stop-self")
             let big: RawJSON = ["text": .string(String(repeating: "x", count: 1 << 20))]
             let call = Task { try await host.callTool(server: "slow", name: "echo", arguments: big) }
-            await until { host.openResources.requests >= 1 }
+            await host.wait(forRequests: 1)
             call.cancel()
             let error = await failure { try await call.value }
             #expect(error?.code == .cancelled)

@@ -43,7 +43,8 @@ struct ProcessEndFaultTests {
     @Test("E3 a server that has stopped itself is ended all the same", arguments: [true, false])
     func stopped(isGuarded: Bool) async throws {
         try await withZoo { zoo in
-            var server = Self.guarded(zoo.server("stopped"), isGuarded)
+            // Stopped, or about to be: neither SIGTERM nor the end of its input reaches it.
+            var server = Self.guarded(zoo.server("stopped", "--ignore-term"), isGuarded)
             server.stdio.endOfInputGrace = .milliseconds(150)
             let host = try await zoo.host(server)
             _ = try await text(host, "stopped", "stop-self")
@@ -99,14 +100,16 @@ struct ProcessEndFaultTests {
     func helpers(kind: String, isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let switches = kind == "daemon" ? ["--double-fork"] : ["--helper", kind]
-            var server = ServerConfiguration(
-                name: "haunted",
-                command: ScriptedServer.path,
-                arguments: zoo.arguments("haunted", switches)
+            let server = ScriptedServer.patient(
+                ServerConfiguration(
+                    name: "haunted",
+                    command: ScriptedServer.path,
+                    arguments: zoo.arguments("haunted", switches)
+                ),
+                switches
             )
-            server.stdio.terminateGrace = .milliseconds(200)
             let host = try await zoo.host(Self.guarded(server, isGuarded))
-            await until { zoo.events("haunted").contains { $0.event == "child" } }
+            await zoo.wait(for: "child", of: "haunted")
             let report = await host.shutdown()
             let end = try #require(report.servers.first)
             #expect(end.rung == .endOfInput && end.helpersEnded.count == 1, "\(end.helpersEnded)")
@@ -120,7 +123,7 @@ struct ProcessEndFaultTests {
             var server = Self.guarded(zoo.server("parent", "--helper", "session", "--tree", "1"), isGuarded)
             server.stdio.keepsDaemons = true
             let host = try await zoo.host(server)
-            await until { zoo.events("parent").count { $0.event == "child" } >= 2 }
+            await zoo.wait(for: "child", of: "parent", times: 2)
             expectClean(await host.shutdown(), servers: 1)
             let children = zoo.events("parent").filter { $0.event == "child" }
             let daemon = try #require(children.first(where: { $0.detail == "session" })).pid
@@ -262,7 +265,7 @@ struct ProcessEndFaultTests {
                     trailing: ["run", "--config", file]
                 )
             }
-            #expect(await zoo.waitUntilExtinct(milliseconds: 3000))
+            #expect(await zoo.waitUntilExtinct())
         }
     }
 
@@ -335,7 +338,7 @@ struct ProcessEndFaultTests {
             let host = try await zoo.host(server)
             let pid = try #require(Int32(try await text(host, "one", "pid")))
             let hanging = Task { await failure { try await text(host, "one", "hang") } }
-            await until { host.openResources.requests > 0 }
+            await host.wait(forRequests: 1)
             kill(try #require(parent(of: pid)), SIGKILL)
             #expect(await hanging.value?.code == .outcomeUnknown)
             #expect(try await text(host, "one", "echo", ["text": "x"]) == "x")

@@ -33,7 +33,7 @@ struct RestartFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("deaf", "--ignore-eof", "--ignore-term"))
             let closer = Task {
-                await until { Task.isCancelled }
+                await untilCancelled()
                 await host.shutdown()
             }
             closer.cancel()
@@ -102,7 +102,7 @@ struct RestartFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.quick(zoo.server("one")))
             let calls = (0..<20).map { _ in Task { await failure { try await text(host, "one", "hang") } } }
-            await until { host.openResources.requests >= 20 }
+            await host.wait(forRequests: 20)
             _ = await failure { try await text(host, "one", "kill") }
             for call in calls { #expect(await call.value?.code == .outcomeUnknown) }
             let lists = (0..<20).map { _ in Task { await failure { try await host.connection("one").session() } } }
@@ -173,7 +173,7 @@ struct RestartFaultTests {
             server.restart.maximumDelay = .seconds(600)
             let host = try await zoo.host(server)
             let connection = try host.connection("bad")
-            await until { connection.status == .restarting }
+            await host.wait(for: "restarting", of: "bad")
             let error = await failure { try await connection.session() }
             #expect(error?.message.contains("exit status 1") == true, "who asks is told at once")
             expectClean(await host.shutdown(), servers: 1)

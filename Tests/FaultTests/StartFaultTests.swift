@@ -13,14 +13,21 @@ struct StartFaultTests {
         arguments: ["dual", "legacy"]
     )
     func mute(era: String) async throws {
+        let clock = ManualTimekeeper()
         try await withZoo { zoo in
             var server = zoo.server("mute", "--mute", "--era", era)
-            server.client.connectTimeout = .milliseconds(300)
-            server.client.probeTimeout = .milliseconds(200)
-            let host = try await zoo.host(server)
+            server.client.connectTimeout = .seconds(30)
+            server.client.probeTimeout = .seconds(5)
+            let entry = server
+            async let starting = zoo.host([entry], timekeeper: clock)
+            await zoo.wait(forFrame: "server/discover", of: "mute")
+            await clock.pass(.seconds(5))
+            await zoo.wait(forFrame: "initialize", of: "mute")
+            await clock.pass(.seconds(25))
+            let host = try await starting
             let error = try #require(host.connections.first?.failure)
             #expect(
-                error.code == .timeout && error.message.contains("0.3 seconds")
+                error.code == .timeout && error.message.contains("30.0 seconds")
                     && error.message.contains("still waiting for the answer to")
             )
             #expect(zoo.count("start", "mute") == 1, "a mute server is not started again by itself")
@@ -137,7 +144,7 @@ struct StartFaultTests {
             let host = try await zoo.host()
             let server = zoo.server("slow", "--slow-start", "400")
             async let added = failure { try await host.addServer(server) }
-            await until { zoo.count("start", "slow") > 0 }
+            await zoo.wait(for: "start", of: "slow")
             let report = await host.removeServer("slow")
             #expect(report?.processesLeft.isEmpty == true)
             let error = await added
@@ -162,7 +169,7 @@ struct StartFaultTests {
             let connection = try host.connection("late")
             #expect(connection.failure?.message.contains("exit status 1") == true)
             try "".write(toFile: permit, atomically: true, encoding: .utf8)
-            await until { connection.status == .ready }
+            await host.wait(for: "ready", of: "late")
             #expect(try await text(host, "late", "echo", ["text": "x"]) == "x")
         }
     }
@@ -183,7 +190,7 @@ struct StartFaultTests {
                 try await group.waitForAll()
             }
             #expect(host.connections.count { $0.status == .ready } == 9)
-            await until { (try? host.connection("hanging")) != nil }
+            await host.wait(for: "added", of: "hanging")
             #expect(try host.connection("hanging").status == .starting)
             await host.removeServer("hanging")
             let error = await hangs
@@ -193,11 +200,18 @@ struct StartFaultTests {
 
     @Test("B21 output that is never flushed: the error tells of it; Python is told not to buffer")
     func buffered() async throws {
+        let clock = ManualTimekeeper()
         try await withZoo { zoo in
             var server = zoo.server("buffered", "--buffered")
-            server.client.connectTimeout = .milliseconds(300)
-            server.client.probeTimeout = .milliseconds(100)
-            let host = try await zoo.host(server, zoo.server("other"))
+            server.client.connectTimeout = .seconds(30)
+            server.client.probeTimeout = .seconds(5)
+            let entry = server
+            async let starting = zoo.host([entry, zoo.server("other")], timekeeper: clock)
+            await zoo.wait(forFrame: "server/discover", of: "buffered")
+            await clock.pass(.seconds(5))
+            await zoo.wait(forFrame: "initialize", of: "buffered")
+            await clock.pass(.seconds(25))
+            let host = try await starting
             #expect(try #require(host.connection("buffered").failure).message.contains("flush"))
             #expect(try await text(host, "other", "environment").contains("PYTHONUNBUFFERED"))
         }

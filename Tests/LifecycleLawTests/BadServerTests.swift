@@ -99,7 +99,7 @@ struct LifecycleLawBadServerTests {
         let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
         let first = Task { try await host.callTool(server: "one", name: "hang") }
         let second = Task { try await host.callTool(server: "one", name: "hang") }
-        while host.openResources.requests < 2 { await Task.yield() }
+        await host.wait(forRequests: 2)
         first.cancel()
         await #expect { try await first.value } throws: { ($0 as? MCPError)?.code == .cancelled }
         try await useAll(host)

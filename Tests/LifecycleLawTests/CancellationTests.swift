@@ -69,7 +69,7 @@ struct LifecycleLawCancellationTests {
                     } catch { return error.code }
                 }
             }
-            while host.openResources.requests < 10 { await Task.yield() }
+            await host.wait(forRequests: 10)
             expectClean(await host.shutdown(), servers: 1)
             return await group.reduce(into: []) { $0.append($1) }
         }
@@ -80,9 +80,9 @@ struct LifecycleLawCancellationTests {
     func drain() async throws {
         let host = try await MCPHost.start(HostConfiguration(servers: [Way.memoryModern.server("one")]))
         let call = Task { try await host.callTool(server: "one", name: "hang") }
-        while host.openResources.requests < 1 { await Task.yield() }
+        await host.wait(forRequests: 1)
         let closing = Task { await host.shutdown() }
-        while !host.journal.entries.contains(where: { $0.event == "shutdown" }) { await Task.yield() }
+        await host.wait(for: "shutdown")
         await #expect { try await host.callTool(server: "one", name: "echo") } throws: {
             ($0 as? MCPError)?.code == .hostClosed
         }
@@ -99,7 +99,7 @@ struct LifecycleLawCancellationTests {
             HostConfiguration(servers: [ScriptedServer.configuration("stubborn", ["--ignore-eof", "--ignore-term"])])
         )
         let closer = Task { await host.shutdown() }
-        while !host.journal.entries.contains(where: { $0.event == "closing" }) { await Task.yield() }
+        await host.wait(for: "closing", of: "stubborn")
         closer.cancel()
         #expect(await closer.value.isComplete == false)
         let report = await host.shutdown()

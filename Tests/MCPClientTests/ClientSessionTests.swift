@@ -48,11 +48,11 @@ struct ClientSessionTests {
         let transport = self.server { _, _, _, _ in }
         try await withSession(transport, timekeeper: clock) { session in
             let call = Task { try await session.callTool("slow") }
-            while !transport.methods().contains("tools/call") { await Task.yield() }
+            await transport.wait(forSent: "tools/call")
             call.cancel()
             await #expect { try await call.value } throws: { ($0 as? MCPError)?.code == .cancelled }
             let late = Task { try await session.callTool("slow") }
-            while transport.methods().filter({ $0 == "tools/call" }).count < 2 { await Task.yield() }
+            await transport.wait(forSent: "tools/call", times: 2)
             clock.advance(by: .seconds(60))
             await #expect { try await late.value } throws: { ($0 as? MCPError)?.code == .timeout }
         }
@@ -69,7 +69,7 @@ struct ClientSessionTests {
         let transport = self.server { _, _, _, _ in }
         try await withSession(transport, timekeeper: clock) { session in
             let call = Task { try await session.callTool("slow") }
-            while !transport.methods().contains("tools/call") { await Task.yield() }
+            await transport.wait(forSent: "tools/call")
             let token = try #require(transport.sent.last?["params"]?["_meta"]?["progressToken"]?.int64)
             for i in 1...29 {
                 clock.advance(by: .seconds(20))

@@ -113,7 +113,7 @@ struct HandshakeTests {
             }
         }
         try await withSession(transport, timekeeper: clock) { session in
-            while probe.withLock({ $0 }) == nil { await Task.yield() }
+            await transport.wait(forSent: "server/discover")
             clock.advance(by: .seconds(4))
             #expect(session.server == nil)
             clock.advance(by: .seconds(1))
@@ -123,9 +123,9 @@ struct HandshakeTests {
         let mute = ScriptedTransport { _, _, _, _ in }
         let slow = ManualTimekeeper()
         try await withSession(mute, timekeeper: slow) { session in
-            while mute.methods().isEmpty { await Task.yield() }
+            await mute.wait(forSent: "server/discover")
             slow.advance(by: .seconds(5))
-            while mute.methods().count < 3 { await Task.yield() }  // discover, cancelled, initialize
+            await mute.wait(forSent: "initialize")
             slow.advance(by: .seconds(25))
             await #expect { try await session.waitUntilReady() } throws: {
                 ($0 as? MCPError)?.message.contains("30.0 seconds") == true

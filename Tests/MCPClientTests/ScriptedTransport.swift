@@ -1,6 +1,8 @@
 import JSON
 import MCPTransport
 import MCPTypes
+import TestSupport
+import Testing
 
 @testable import MCPClient
 
@@ -16,21 +18,28 @@ final class ScriptedTransport: Transport {
         var isClosed = false
     }
 
-    private let state = Locked(State())
+    private let state = Watched(State())
     private let answer: Answer
 
     init(_ answer: @escaping Answer) { self.answer = answer }
 
     /// Everything that the session has sent.
-    var sent: [JSONValue] { self.state.withLock { $0.sent } }
+    var sent: [JSONValue] { self.state.value.sent }
 
     /// The same, byte for byte.
-    var texts: [String] { self.state.withLock { $0.texts } }
+    var texts: [String] { self.state.value.texts }
+
+    /// Waits until so many messages of a method have been sent.
+    func wait(forSent method: String, times: Int = 1, sourceLocation: SourceLocation = #_sourceLocation) async {
+        await self.state.wait(for: "\(times) \(method) from the session", sourceLocation: sourceLocation) { state in
+            state.sent.count { $0["method"]?.string == method } >= times
+        }
+    }
 
     func methods() -> [String] { self.sent.compactMap { $0["method"]?.string } }
 
     /// Lets a message arrive.
-    func deliver(_ text: String) { self.state.withLock { $0.receiver }?.transportDidReceive(RawJSON(copying: text)) }
+    func deliver(_ text: String) { self.state.value.receiver?.transportDidReceive(RawJSON(copying: text)) }
 
     func reply(_ id: RequestID?, result: String) {
         self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"result":\#(result)}"#)

@@ -127,7 +127,9 @@ struct SessionStateMachineTests {
                 machine.forget(id)
             case 5: for expired in machine.expire(now: now) { ended[expired.ending.id, default: 0] += 1 }
             case 6:
-                if let next = machine.nextToSend(), step.isMultiple(of: 3) { machine.sendRefused(next.id, next.frame) }
+                if let next = machine.nextToSend(), step.isMultiple(of: 3) {
+                    _ = machine.sendRefused(next.id, next.frame, drains: next.drains)
+                }
                 machine.drained()
             default: _ = machine.progressed(id, Double(step), now: now)
             }

@@ -83,7 +83,9 @@ struct SubscriptionTests {
             try await session.subscribe(to: "x:3")
             if revision.isModern {
                 // One subscription at a time, merged from what is wanted.
-                await until { server.listening == [["resourceSubscriptions": ["x:2", "x:3"]]] }
+                await server.wait(for: "a subscription to x:2 and x:3 only") {
+                    $0.listening == [["resourceSubscriptions": ["x:2", "x:3"]]]
+                }
             } else {
                 let asked = ["resources/subscribe", "resources/unsubscribe"].map { method in
                     server.received(method).compactMap { $0["params"]?["uri"]?.string }
@@ -158,13 +160,15 @@ struct SubscriptionTests {
         } _: { session in
             try await session.subscribe(to: "x:1")
             server.endSubscriptions()
-            await until { server.received("subscriptions/listen").count == 2 && server.listening.count == 1 }
+            await server.wait(for: "a second subscription in place of the first") {
+                $0.received("subscriptions/listen").count == 2 && $0.listening.count == 1
+            }
             // And by the other way that the specification knows (A1).
             let id = server.received("subscriptions/listen")[1]["id"] ?? .null
             server.send(["jsonrpc": "2.0", "method": "notifications/cancelled", "params": ["requestId": id]])
-            await until { server.received("subscriptions/listen").count == 3 }
+            await server.wait(forReceived: "subscriptions/listen", times: 3)
             session.unsubscribe(from: "x:1")
-            await until { !server.received("notifications/cancelled").isEmpty }
+            await server.wait(forReceived: "notifications/cancelled")
             let cancelled = server.received("notifications/cancelled").compactMap { $0["params"]?["requestId"] }
             #expect(cancelled == [server.received("subscriptions/listen")[2]["id"] ?? .null])
         }
@@ -183,12 +187,14 @@ struct SubscriptionTests {
         let (all, own) = (host.serverEvents(), try host.connection("one").serverEvents())
         try await host.subscribe(server: "one", to: "x:1")
         server.crash()
-        await until { server.connections == 2 }
+        await server.wait(for: "a second connection") { $0.connections == 2 }
         _ = try await host.connection("one").session()
         if revision.isModern {
-            await until { server.listening.contains { $0["resourceSubscriptions"] == ["x:1"] } }
+            await server.wait(for: "a subscription to x:1") {
+                $0.listening.contains { $0["resourceSubscriptions"] == ["x:1"] }
+            }
         } else {
-            await until { server.received("resources/subscribe").count == 2 }
+            await server.wait(forReceived: "resources/subscribe", times: 2)
         }
         server.tell("notifications/resources/updated", ["uri": "x:1"])
         var events = all.makeAsyncIterator()
@@ -228,7 +234,7 @@ struct SubscriptionTests {
             var snapshots = session.toolSnapshots.makeAsyncIterator()
             let first = try await snapshots.next()
             #expect(first?.map(\.name) == ["t1"])
-            if revision.isModern { await until { !server.listening.isEmpty } }
+            if revision.isModern { await server.wait(for: "a subscription") { !$0.listening.isEmpty } }
             for _ in 0..<50 { server.tell("notifications/tools/list_changed") }
             let second = try await snapshots.next()
             #expect(second?.map(\.name) == ["t2"])

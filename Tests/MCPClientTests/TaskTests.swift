@@ -183,11 +183,11 @@ struct TaskTests {
                     return nil
                 } catch { return error }
             }
-            await until { server.received("tasks/get").count > 2 }
+            await server.wait(forReceived: "tasks/get", times: 3)
             call.cancel()
             let code = await call.value?.code
             #expect(code == .cancelled)
-            await until { !server.received("tasks/cancel").isEmpty }
+            await server.wait(forReceived: "tasks/cancel")
             #expect(server.received("tasks/cancel").first?["params"]?["taskId"] == "task-7")
             let calls = Set(server.received("tools/call").compactMap { $0["id"] })
             let cancelled = server.received("notifications/cancelled").compactMap { $0["params"]?["requestId"] }
@@ -298,7 +298,7 @@ struct TaskTests {
     func told() async throws {
         let token = Locked<JSONValue?>(nil)
         let isDone = Locked(false)
-        let reports = Locked<[Double]>([])
+        let reports = Watched<[Double]>([])
         let server = ProtocolServer(
             .v2025_11_25,
             capabilities: ["tools": [:], "tasks": ["requests": ["tools": ["call": [:]]]]],
@@ -312,10 +312,13 @@ struct TaskTests {
                 },
                 "tools/call": { call in
                     token.withLock { $0 = call.params["_meta"]?["progressToken"] }
-                    return ["task": ["taskId": "1", "status": "working", "ttl": nil, "pollInterval": 3_600_000]]
+                    return ["task": ["taskId": "1", "status": "working", "ttl": nil, "pollInterval": 1]]
                 },
                 "tasks/get": { _ in
-                    ["taskId": "1", "status": .string(isDone.withLock { $0 } ? "completed" : "working"), "ttl": nil]
+                    [
+                        "taskId": "1", "status": .string(isDone.withLock { $0 } ? "completed" : "working"), "ttl": nil,
+                        "pollInterval": 3_600_000,
+                    ]
                 },
                 "tasks/result": { _ in ["content": []] },
             ]
@@ -328,17 +331,13 @@ struct TaskTests {
                 "t",
                 options: RequestOptions(onProgress: { report in reports.withLock { $0.append(report.progress) } })
             )
-            await until { !server.received("tools/call").isEmpty }
-            // Whenever it begins to listen, it hears of the end.
-            while server.received("tasks/result").isEmpty {
-                let progress: JSONObject = ["progressToken": token.withLock { $0 } ?? .null, "progress": 1]
-                server.tell("notifications/progress", progress)
-                isDone.withLock { $0 = true }
-                server.tell("notifications/tasks/status", ["taskId": "1", "status": "completed"])
-                await Task.yield()
-            }
+            // It has asked once, so it listens; it would not ask again for an hour.
+            await server.wait(forReceived: "tasks/get")
+            server.tell("notifications/progress", ["progressToken": token.withLock { $0 } ?? .null, "progress": 1])
+            isDone.withLock { $0 = true }
+            server.tell("notifications/tasks/status", ["taskId": "1", "status": "completed"])
             _ = try await result
-            await until { reports.withLock { !$0.isEmpty } }
+            await reports.wait(for: "a report of progress") { !$0.isEmpty }
         }
     }
 }

@@ -262,7 +262,7 @@ struct ToolCallTests {
             _ = try await session.listTools()
             _ = try await session.listTools()
             #expect(server.received("tools/list").count == 1)
-            if revision.isModern { await until { !server.listening.isEmpty } }
+            if revision.isModern { await server.wait(for: "a subscription") { !$0.listening.isEmpty } }
             server.tell("notifications/tools/list_changed")
             var iterator = events.makeAsyncIterator()
             _ = await iterator.next()

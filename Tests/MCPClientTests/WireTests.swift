@@ -90,11 +90,13 @@ struct WireTests {
                     return nil
                 } catch { return error }
             }
-            await until { server.received("tools/call").count { $0["params"]?["name"] == "hang" } == 2 }
+            await server.wait(for: "two calls of hang") {
+                $0.received("tools/call").count { $0["params"]?["name"] == "hang" } == 2
+            }
             call.cancel()
             let code = await call.value?.code
             #expect(code == .cancelled)
-            await until { Self.cancelled(server).count == 2 }
+            await server.wait(for: "two cancellations") { Self.cancelled($0).count == 2 }
             _ = events
         }
         return server

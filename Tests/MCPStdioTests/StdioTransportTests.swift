@@ -27,8 +27,18 @@ struct StdioTransportTests {
         return (result, recorder)
     }
 
-    private var quick: StdioTransport.Options {
+    /// Nothing but the server decides how it ends.
+    private var patient: StdioTransport.Options {
         var options = StdioTransport.Options()
+        options.endOfInputGrace = .seconds(120)
+        options.terminateGrace = .seconds(120)
+        options.reapGrace = .seconds(120)
+        return options
+    }
+
+    /// For servers that ignore the end of their input and SIGTERM.
+    private var quick: StdioTransport.Options {
+        var options = self.patient
         options.endOfInputGrace = .milliseconds(100)
         options.terminateGrace = .milliseconds(100)
         return options
@@ -36,7 +46,7 @@ struct StdioTransportTests {
 
     /// Short for what is ignored, patient with what is not, however busy the machine is.
     private var quickEnd: StdioTransport.Options {
-        var options = StdioTransport.Options()
+        var options = self.patient
         options.endOfInputGrace = .milliseconds(100)
         return options
     }
@@ -50,7 +60,7 @@ struct StdioTransportTests {
 
     @Test("E7 E8 the end is seen at once though a grandchild holds the pipes, and the grandchild is ended too")
     func grandchildHoldsPipes() async throws {
-        let (end, recorder) = try await self.run("sleep 60 & exit 7", options: self.quick)
+        let (end, recorder) = try await self.run("sleep 60 & exit 7", options: self.patient)
         #expect(end.exitStatus == .exited(7))
         #expect(await recorder.broken.wait().message.contains("exit status 7"))
         #expect(end.helpersEnded.count == 1 && end.processesLeft.isEmpty)
@@ -59,7 +69,8 @@ struct StdioTransportTests {
     @Test("E1 STDIO-12 STDIO-13 a polite server gets no signal")
     func polite() async throws {
         let (end, _) = try await self.run(
-            "trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2"
+            "trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2",
+            options: self.patient
         ) { transport, _ in
             transport.close(.orderly)
         }
@@ -72,9 +83,13 @@ struct StdioTransportTests {
             transport.close(.orderly)
         }
         #expect(term.rung == .terminate && term.exitStatus == .signalled(15))
-        let (kill, _) = try await self.run("trap '' TERM; while :; do sleep 60; done", options: self.quick) {
-            transport,
-            _ in
+        // It says when it has become deaf.
+        let (kill, _) = try await self.run(
+            "trap '' TERM; echo '{}'; while :; do sleep 60; done",
+            expecting: 1,
+            options: self.quick
+        ) { transport, recorder in
+            await recorder.waitForMessages()
             transport.close(.orderly)
         }
         #expect(kill.rung == .kill && kill.exitStatus == .signalled(9))
@@ -91,7 +106,12 @@ struct StdioTransportTests {
 
     @Test("E3 a server that has stopped itself is ended all the same")
     func stopped() async throws {
-        let (end, _) = try await self.run("kill -STOP $$", options: self.quick) { transport, _ in
+        let (end, _) = try await self.run(
+            "trap '' TERM; echo '{}'; kill -STOP $$; sleep 60",
+            expecting: 1,
+            options: self.quick
+        ) { transport, recorder in
+            await recorder.waitForMessages()
             transport.close(.orderly)
         }
         #expect(end.exitStatus == .signalled(9))
@@ -101,7 +121,7 @@ struct StdioTransportTests {
     func standardError() async throws {
         let script =
             "head -c 10000000 /dev/zero | tr '\\0' e >&2; echo >&2; echo last words >&2; echo '{}'; read -r line"
-        let (end, _) = try await self.run(script, expecting: 1) { transport, recorder in
+        let (end, _) = try await self.run(script, expecting: 1, options: self.patient) { transport, recorder in
             await recorder.waitForMessages()
             transport.close(.orderly)
         }
@@ -144,7 +164,7 @@ struct StdioTransportTests {
 
     @Test("D9 a server that closes its output and stays is ended, and the error says so")
     func outputClosed() async throws {
-        let (end, recorder) = try await self.run("exec >&-; read -r line; exit 3")
+        let (end, recorder) = try await self.run("exec >&-; read -r line; exit 3", options: self.patient)
         #expect(await recorder.broken.wait().message.contains("closed its output"))
         #expect(end.exitStatus == .exited(3))
     }
@@ -168,7 +188,7 @@ struct StdioTransportTests {
     )
     func largeWrites() async throws {
         let script = "head -c 900000 /dev/zero | tr '\\0' ' '; echo; cat"
-        let (_, recorder) = try await self.run(script, expecting: 50) { transport, recorder in
+        let (_, recorder) = try await self.run(script, expecting: 50, options: self.patient) { transport, recorder in
             await withTaskGroup(of: Void.self) { group in
                 for i in 0..<50 {
                     group.addTask {
@@ -204,7 +224,7 @@ struct StdioTransportTests {
 
     @Test("G7 messages that were accepted go out before the input is closed")
     func flush() async throws {
-        var options = StdioTransport.Options()
+        var options = self.patient
         options.flushGrace = .seconds(30)  // a busy machine shall not decide what this test shows
         let (_, recorder) = try await self.run("cat", options: options) { transport, _ in
             for i in 0..<100 { try transport.send(RawJSON(encoding: ["n": String(repeating: "\(i)", count: 1000)])) }

@@ -12,15 +12,36 @@ struct TeardownStateMachineTests {
         reap: .seconds(4)
     )
 
-    @Test("A server that ignores everything: each rung in its turn")
+    @Test("T17 T26 a server that ignores everything: each rung in its turn, and SIGKILL is waited for")
     func allRungs() {
         var machine = TeardownStateMachine(graces: Self.graces)
         #expect(machine.close(.orderly, hasUnsent: true) == [.arm(.milliseconds(500))])
         #expect(machine.timeout() == [.closeInput, .arm(.seconds(2))])
         #expect(machine.timeout() == [.signalGroup(.terminate), .arm(.seconds(3))])
-        #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(4))])
-        #expect(machine.timeout() == [.finish])
+        #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(1))])
+        #expect(machine.timeout() == [.arm(.seconds(1)), .killDirectly])
+        #expect(machine.timeout() == [.arm(.seconds(2)), .lookWhetherStuck])
+        #expect(machine.timeout() == [.disarm, .finish])
         #expect(machine.rung == .abandoned && machine.isAbandoned && machine.isEnded)
+    }
+
+    @Test("T26 what sleeps in the kernel is not waited for; who is merely late is")
+    func stuck() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        #expect(machine.isStuck() == [])
+        _ = machine.close(.force, hasUnsent: false)
+        #expect(machine.isStuck() == [.disarm, .finish])
+        #expect(machine.isAbandoned)
+    }
+
+    @Test("T25 without patience for SIGKILL it is given up at once")
+    func impatient() {
+        var graces = Self.graces
+        graces.reap = .zero
+        var machine = TeardownStateMachine(graces: graces)
+        #expect(machine.close(.force, hasUnsent: false) == [.closeInput, .signalGroup(.kill), .arm(.zero)])
+        #expect(machine.timeout() == [.disarm, .finish])
+        #expect(machine.isAbandoned)
     }
 
     @Test("A polite server: no signal")
@@ -28,7 +49,8 @@ struct TeardownStateMachineTests {
         var machine = TeardownStateMachine(graces: Self.graces)
         #expect(machine.close(.orderly, hasUnsent: false) == [.closeInput, .arm(.seconds(2))])
         #expect(machine.close(.orderly, hasUnsent: false) == [])
-        #expect(machine.leaderEnded(remainder: .nobody) == [.disarm, .finish])
+        #expect(machine.leaderEnded() == [.arm(.seconds(4)), .search])
+        #expect(machine.found(.nobody) == [.disarm, .finish])
         #expect(machine.rung == .endOfInput)
         #expect(machine.timeout() == [] && machine.close(.force, hasUnsent: true) == [])
     }
@@ -36,9 +58,10 @@ struct TeardownStateMachineTests {
     @Test("A leader that leaves others behind: they get SIGTERM, then SIGKILL")
     func others() {
         var machine = TeardownStateMachine(graces: Self.graces)
-        #expect(machine.leaderEnded(remainder: .helpers) == [.closeInput, .signalGroup(.terminate), .arm(.seconds(3))])
+        #expect(machine.leaderEnded() == [.closeInput, .arm(.seconds(4)), .search])
         #expect(machine.rung == .alreadyGone)
-        #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(4))])
+        #expect(machine.found(.helpers) == [.signalGroup(.terminate), .arm(.seconds(3))])
+        #expect(machine.timeout() == [.signalGroup(.kill), .arm(.seconds(1))])
         #expect(machine.othersEnded() == [.disarm, .finish])
         #expect(!machine.isAbandoned)
     }
@@ -50,8 +73,25 @@ struct TeardownStateMachineTests {
             if steps > 0 { _ = machine.close(.orderly, hasUnsent: false) }
             if steps > 1 { _ = machine.timeout() }
             #expect(machine.close(.force, hasUnsent: false).contains(.signalGroup(.kill)))
-            #expect(machine.leaderEnded(remainder: .helpers) == [.signalGroup(.kill), .arm(.seconds(4))])
+            _ = machine.leaderEnded()
+            #expect(machine.found(.helpers) == [.signalGroup(.kill), .arm(.seconds(1))])
         }
+    }
+
+    @Test("Forced while it is being looked for: what is found is killed at once")
+    func forcedWhileSearching() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        _ = machine.leaderEnded()
+        #expect(machine.close(.force, hasUnsent: false) == [])
+        #expect(machine.found(.helpers) == [.signalGroup(.kill), .arm(.seconds(1))])
+    }
+
+    @Test("A search that does not come back is given up")
+    func lostSearch() {
+        var machine = TeardownStateMachine(graces: Self.graces)
+        _ = machine.leaderEnded()
+        #expect(machine.timeout() == [.disarm, .finish])
+        #expect(machine.isAbandoned && machine.found(.nobody) == [])
     }
 
     @Test("What is left of a server that had to be killed is not asked politely")
@@ -61,7 +101,8 @@ struct TeardownStateMachineTests {
         _ = machine.timeout()
         _ = machine.timeout()
         #expect(machine.currentRung == .kill)
-        #expect(machine.leaderEnded(remainder: .helpers) == [.signalGroup(.kill), .arm(.seconds(4))])
+        _ = machine.leaderEnded()
+        #expect(machine.found(.helpers) == [.signalGroup(.kill), .arm(.seconds(1))])
         #expect(machine.currentRung == .kill && machine.rung == .kill)
     }
 
@@ -77,12 +118,14 @@ struct TeardownStateMachineTests {
         var inputs = 0
         for _ in 0..<100 {
             let actions =
-                switch next(6) {
+                switch next(8) {
                 case 0: machine.close(.orderly, hasUnsent: next(2) == 0)
                 case 1: machine.close(.force, hasUnsent: next(2) == 0)
                 case 2: machine.flushed()
                 case 3: machine.timeout()
-                case 4: machine.leaderEnded(remainder: [.nobody, .keeper, .helpers][Int(next(3))])
+                case 4: machine.leaderEnded()
+                case 5: machine.found([.nobody, .keeper, .helpers][Int(next(3))])
+                case 6: machine.isStuck()
                 default: machine.othersEnded()
                 }
             finishes += actions.count { $0 == .finish }

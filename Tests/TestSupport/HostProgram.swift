@@ -3,6 +3,7 @@ import Foundation
 import MCPHost
 import MCPStdio
 import MCPTransport
+public import Testing
 
 /// `mcp-host` as a user runs it: what it prints, and how it ends.
 ///
@@ -44,40 +45,82 @@ public struct HostProgram: Sendable {
         if !program.isEmpty {
             words = program.dropFirst() + (trailing.isEmpty ? [Self.path] + words : words + [Self.path] + trailing)
         }
-        let path = program.first ?? Self.path
-        let variables = ServerEnvironment.current.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
-        let child = try Child(path, [path] + words, variables)
-        return await withCheckedContinuation { continuation in
-            DispatchQueue.global().async {
-                var text = Data()
-                for signal in signals {
-                    while !String(decoding: text, as: UTF8.self).contains("ready"), Child.read(child.out, &text) {}
-                    kill(child.pid, signal)
-                }
-                // Both pipes are emptied side by side: either may be full.
-                var errors = Data()
-                let group = DispatchGroup()
-                let said = Locked(Data())
-                DispatchQueue.global().async(group: group) {
-                    var bytes = Data()
-                    while Child.read(child.error, &bytes) {}
-                    said.withLock { $0 = bytes }
-                }
-                while Child.read(child.out, &text) {}
-                group.wait()
-                errors = said.withLock { $0 }
-                continuation.resume(
-                    returning: Outcome(
-                        status: child.end(),
-                        out: String(decoding: text, as: UTF8.self),
-                        error: String(decoding: errors, as: UTF8.self)
-                    )
-                )
-            }
+        let running = try Self.start(words, environment: environment, path: program.first ?? Self.path)
+        for signal in signals {
+            await running.ready()
+            running.signal(signal)
         }
+        return await running.end()
     }
 
-    private struct Child: Sendable {
+    /// Starts a program and reads what it prints.
+    /// - Parameters:
+    ///   - words: its arguments.
+    ///   - environment: added to this process's.
+    ///   - path: by default `mcp-host`.
+    public static func start(_ words: [String], environment: [String: String] = [:], path: String = Self.path) throws
+        -> Running
+    {
+        let variables = ServerEnvironment.current.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
+        return Running(try Child(path, [path] + words, variables))
+    }
+
+    /// A program that runs.
+    public final class Running: Sendable {
+        private let child: Child
+        private let out = Watched("")
+        private let error = Watched("")
+        private let outcome = Completion<Outcome>()
+
+        fileprivate init(_ child: Child) {
+            self.child = child
+            // Both pipes are emptied side by side: either may be full.
+            let group = DispatchGroup()
+            for (descriptor, text) in [(child.out, self.out), (child.error, self.error)] {
+                DispatchQueue.global().async(group: group) {
+                    var bytes = Data()
+                    while Child.read(descriptor, &bytes) {
+                        let all = String(decoding: bytes, as: UTF8.self)
+                        text.withLock { $0 = all }
+                    }
+                }
+            }
+            group.notify(queue: .global()) { [self] in
+                self.outcome.complete(Outcome(status: child.end(), out: self.out.value, error: self.error.value))
+            }
+        }
+
+        /// Its number.
+        public var pid: Int32 { self.child.pid }
+
+        /// Waits until it has printed a text on standard output, or until it has ended.
+        public func printed(_ text: String, sourceLocation: SourceLocation = #_sourceLocation) async {
+            await wait(for: "\"\(text)\" from the program", sourceLocation: sourceLocation) { () -> Void? in
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask { await self.out.wait(for: text) { $0.contains(text) } }
+                    group.addTask { _ = await self.outcome.waitUnlessCancelled() }
+                    await group.next()
+                    group.cancelAll()
+                }
+                return ()
+            }
+        }
+
+        /// Waits until `mcp-host run` says that its servers are ready.
+        public func ready(sourceLocation: SourceLocation = #_sourceLocation) async {
+            await self.printed("servers ready", sourceLocation: sourceLocation)
+        }
+
+        /// Sends it a signal. It is not reaped before its pipes have ended, so its number is its own.
+        public func signal(_ signal: Int32) {
+            if self.outcome.value == nil { kill(self.child.pid, signal) }
+        }
+
+        /// Waits for its end.
+        public func end() async -> Outcome { await self.outcome.wait() }
+    }
+
+    fileprivate struct Child: Sendable {
         let pid: pid_t
         let out: Int32
         let error: Int32

@@ -1,23 +1,24 @@
 public import MCPTransport
+public import Testing
 
 /// A clock whose hands the test turns.
 public final class ManualTimekeeper: Timekeeper {
-    private struct State {
+    private struct State: Sendable {
         var now: Duration = .zero
         var timers: [ManualTimer] = []
     }
 
-    private let state = Locked(State())
+    private let state = Watched(State())
 
     /// A clock at zero.
     public init() {}
 
     /// What the hands show.
-    public var now: Duration { self.state.withLock { $0.now } }
+    public var now: Duration { self.state.value.now }
 
     /// Makes a timer that fires inside ``advance(by:)``.
     public func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {
-        let timer = ManualTimer(fire)
+        let timer = ManualTimer(fire) { [weak self] in self?.state.withLock { _ in } }
         self.state.withLock { $0.timers.append(timer) }
         return timer
     }
@@ -30,15 +31,33 @@ public final class ManualTimekeeper: Timekeeper {
         }
         for timer in timers { timer.fireIfDue(now) }
     }
+
+    /// Waits until timers are set that will be due in exactly `step`, and turns the hands so far.
+    public func pass(_ step: Duration, timers: Int = 1, sourceLocation: SourceLocation = #_sourceLocation) async {
+        let what = "\(timers) timers that are due in \(step)"
+        await self.state.wait(for: what, sourceLocation: sourceLocation) { state in
+            state.timers.count { $0.deadlineNow == state.now + step } >= timers
+        }
+        self.advance(by: step)
+    }
 }
 
 private final class ManualTimer: DeadlineTimer {
     private let deadline = Locked<Duration?>(nil)
     private let fire: @Sendable () -> Void
+    private let changed: @Sendable () -> Void
 
-    init(_ fire: @escaping @Sendable () -> Void) { self.fire = fire }
+    init(_ fire: @escaping @Sendable () -> Void, changed: @escaping @Sendable () -> Void) {
+        self.fire = fire
+        self.changed = changed
+    }
 
-    func set(_ deadline: Duration?) { self.deadline.withLock { $0 = deadline } }
+    var deadlineNow: Duration? { self.deadline.withLock { $0 } }
+
+    func set(_ deadline: Duration?) {
+        self.deadline.withLock { $0 = deadline }
+        self.changed()
+    }
     func cancel() { self.set(nil) }
 
     func fireIfDue(_ now: Duration) {

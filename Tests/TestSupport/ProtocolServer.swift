@@ -3,6 +3,7 @@ public import MCPClient
 public import MCPHost
 public import MCPTransport
 public import MCPTypes
+public import Testing
 
 /// A server in this process, of any revision, that does message by message what a test says.
 ///
@@ -42,7 +43,7 @@ public final class ProtocolServer: Sendable {
     public let revision: ProtocolRevision
     private let capabilities: JSONValue
     private let handlers: [String: Handler]
-    private let state = Locked(State())
+    private let state = Watched(State())
 
     /// A server with these methods; handshake, ping and subscriptions it knows by itself.
     public init(
@@ -56,26 +57,49 @@ public final class ProtocolServer: Sendable {
     }
 
     /// Everything that came, in order.
-    public var received: [JSONValue] { self.state.withLock { $0.received } }
+    public var received: [JSONValue] { self.state.value.received }
     /// The requests and notifications with this method.
     public func received(_ method: String) -> [JSONValue] { self.received.filter { $0["method"]?.string == method } }
+    /// Waits until something holds of this server; see ``Watched``.
+    public func wait(
+        for what: String,
+        sourceLocation: SourceLocation = #_sourceLocation,
+        until holds: @escaping @Sendable (ProtocolServer) -> Bool
+    ) async {
+        await self.state.wait(for: what, sourceLocation: sourceLocation) { _ in holds(self) }
+    }
+
+    /// Waits until it has got so many requests or notifications of a method.
+    public func wait(
+        forReceived method: String,
+        times: Int = 1,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async {
+        await self.wait(for: "\(times) \(method)", sourceLocation: sourceLocation) {
+            $0.received(method).count >= times
+        }
+    }
+
     /// How often somebody connected.
-    public var connections: Int { self.state.withLock { $0.connections } }
+    public var connections: Int { self.state.value.connections }
 
     /// An entry for a host; each start of it connects anew.
     public func configuration(_ name: String) -> ServerConfiguration {
-        ServerConfiguration(name: name, endpoint: .transport("in memory") { self.transport() })
+        ScriptedServer.patient(
+            ServerConfiguration(name: name, endpoint: .transport("in memory") { self.transport() }),
+            []
+        )
     }
 
     /// A client's end, with this server at the other.
     public func transport() -> any Transport { Joined(self) }
 
     /// Breaks the connection, as a crash would.
-    public func crash() { self.state.withLock { $0.end }?.close(.force) }
+    public func crash() { self.state.value.end?.close(.force) }
 
     /// Sends any message.
     public func send(_ message: JSONValue) {
-        guard let end = self.state.withLock({ $0.end }) else { return }
+        guard let end = self.state.value.end else { return }
         try? end.send(RawJSON(encoding: message))
     }
 
@@ -84,7 +108,7 @@ public final class ProtocolServer: Sendable {
         guard self.revision.isModern else {
             return self.send(["jsonrpc": "2.0", "method": .string(method), "params": .object(params)])
         }
-        for (id, filter) in self.state.withLock({ $0.listening }) where Self.wants(filter, method, params) {
+        for (id, filter) in self.state.value.listening where Self.wants(filter, method, params) {
             var params = params
             params["_meta"] = ["io.modelcontextprotocol/subscriptionId": id]
             self.send(["jsonrpc": "2.0", "method": .string(method), "params": .object(params)])
@@ -103,7 +127,7 @@ public final class ProtocolServer: Sendable {
     }
 
     /// Filters of the subscriptions that are open now.
-    public var listening: [JSONValue] { self.state.withLock { $0.listening.map(\.filter) } }
+    public var listening: [JSONValue] { self.state.value.listening.map(\.filter) }
 
     /// Ends all subscriptions as a modern server does that has had enough (`SUB-06`).
     public func endSubscriptions() {
@@ -179,7 +203,7 @@ public final class ProtocolServer: Sendable {
         }
 
         /// Whether the client has said that it no longer wants the answer.
-        public var isCancelled: Bool { self.server.state.withLock { $0.cancelled.contains(self.id) } }
+        public var isCancelled: Bool { self.server.state.value.cancelled.contains(self.id) }
     }
 
     /// Sends a request to the client and waits for the whole answer.
@@ -195,7 +219,7 @@ public final class ProtocolServer: Sendable {
     }
 
     /// The id of the newest question to the client.
-    public var lastAsked: JSONValue { .string(self.state.withLock { "ask-\($0.nextAsk)" }) }
+    public var lastAsked: JSONValue { .string("ask-\(self.state.value.nextAsk)") }
 
     // MARK: -
 
@@ -343,7 +367,9 @@ public final class ProtocolServer: Sendable {
 extension ProtocolServer {
     /// A host's entry for a server in memory with two tools, one that echoes and one that never answers; each start of it is a new one.
     public static func echo(_ name: String, isModern: Bool) -> ServerConfiguration {
-        ServerConfiguration(
+        // A busy machine is no legacy server: with the regular five seconds a modern server whose answer was late had failed to open, and
+        // whoever waited for a call to it waited for ever.
+        let configuration = ServerConfiguration(
             name: name,
             endpoint: .transport("in memory") {
                 let server = ProtocolServer(
@@ -359,6 +385,7 @@ extension ProtocolServer {
                 return server.transport()
             }
         )
+        return ScriptedServer.patient(configuration, [])
     }
 }
 

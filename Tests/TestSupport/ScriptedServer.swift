@@ -21,12 +21,23 @@ public enum ScriptedServer {
         ServerLaunch(command: Self.path, arguments: arguments)
     }
 
-    /// A host's entry for it. Where the arguments make it ignore something, the time for that is short, so that its tests are quick.
+    /// A host's entry for it; see ``patient(_:_:)`` for its times.
     public static func configuration(_ name: String, _ arguments: [String] = []) -> ServerConfiguration {
-        var configuration = ServerConfiguration(name: name, endpoint: .stdio(Self.launch(arguments)))
-        if arguments.contains("--ignore-eof") { configuration.stdio.endOfInputGrace = .milliseconds(150) }
-        if arguments.contains("--ignore-term") { configuration.stdio.terminateGrace = .milliseconds(150) }
-        return configuration
+        self.patient(ServerConfiguration(name: name, endpoint: .stdio(Self.launch(arguments))), arguments)
+    }
+
+    /// With times that no busy machine exceeds, except for what the server ignores: there it does not matter how short they are.
+    public static func patient(_ server: ServerConfiguration, _ switches: [String]) -> ServerConfiguration {
+        var server = server
+        let long: Duration = .seconds(120)
+        server.client.connectTimeout = long
+        let ignoresProbe = ["--silent-probe", "--garble-probe", "--late-probe"]
+        server.client.probeTimeout = switches.contains(where: ignoresProbe.contains) ? .milliseconds(200) : long
+        server.stdio.endOfInputGrace = switches.contains("--ignore-eof") ? .milliseconds(150) : long
+        let ignoresTerm = ["--ignore-term", "--double-fork"]
+        server.stdio.terminateGrace = switches.contains(where: ignoresTerm.contains) ? .milliseconds(150) : long
+        server.stdio.reapGrace = long
+        return server
     }
 
     /// A `mcpServers` file with these servers, in a folder of its own.

@@ -1,7 +1,9 @@
+import CTestSupport
 import Foundation
 public import JSON
 public import MCPHost
-import MCPTransport
+import MCPStdio
+public import MCPTransport
 public import Testing
 
 /// The rig of one test: servers that write their own log, hosts, and the proof at the end that nothing of them is left.
@@ -25,11 +27,15 @@ public final class Zoo: Sendable {
     public let folder: String
     private let listener: Int32
     private let hosts = Locked<[MCPHost]>([])
+    /// Told whenever a server writes to its log.
+    private let writes = Watched(0)
+    private let watch: Int32
 
     fileprivate init(_ folder: String?) {
         self.folder = folder ?? "/tmp/zoo-\(UInt64.random(in: 0...UInt64.max))"
         mkdir(self.folder, 0o700)
         self.listener = Self.listen(at: self.folder + "/alive")
+        self.watch = FolderWatch.shared.add(self.folder) { [writes = self.writes] in writes.withLock { $0 += 1 } }
     }
 
     private static func listen(at path: String) -> Int32 {
@@ -55,24 +61,25 @@ public final class Zoo: Sendable {
         ["--log", self.log(name), "--alive", self.folder + "/alive"] + switches
     }
 
-    /// A host's entry for a server with these habits. Where it ignores something, the time for that is short.
+    /// A host's entry for a server with these habits; see ``ScriptedServer/patient(_:_:)`` for its times.
     public func server(_ name: String, _ switches: String...) -> ServerConfiguration {
-        var configuration = ServerConfiguration(
-            name: name,
-            command: ScriptedServer.path,
-            arguments: self.arguments(name, switches)
+        ScriptedServer.patient(
+            ServerConfiguration(name: name, command: ScriptedServer.path, arguments: self.arguments(name, switches)),
+            switches
         )
-        configuration.stdio.endOfInputGrace = .milliseconds(switches.contains("--ignore-eof") ? 150 : 2000)
-        configuration.stdio.terminateGrace = .milliseconds(150)
-        return configuration
     }
 
     /// Starts a host that is closed, and proved clean, when the test is over.
     public func host(_ servers: ServerConfiguration...) async throws -> MCPHost { try await self.host(servers) }
 
     /// Starts a host that is closed, and proved clean, when the test is over.
-    public func host(_ servers: [ServerConfiguration]) async throws -> MCPHost {
-        let host = try await MCPHost.start(HostConfiguration(servers: servers))
+    public func host(
+        _ servers: [ServerConfiguration],
+        timekeeper: any Timekeeper = SystemTimekeeper()
+    ) async throws -> MCPHost {
+        var configuration = HostConfiguration(servers: servers)
+        configuration.timekeeper = timekeeper
+        let host = try await MCPHost.start(configuration)
         self.hosts.withLock { $0.append(host) }
         return host
     }
@@ -96,12 +103,48 @@ public final class Zoo: Sendable {
         }
     }
 
+    /// Waits until something holds of what a server saw.
+    public func wait(
+        for what: String,
+        of name: String,
+        sourceLocation: SourceLocation = #_sourceLocation,
+        until holds: @escaping @Sendable ([Event]) -> Bool
+    ) async {
+        await self.writes.wait(for: "\(what) in the log of \(name)", sourceLocation: sourceLocation) { _ in
+            holds(self.events(name))
+        }
+    }
+
+    /// Waits until a server has seen something so often.
+    public func wait(
+        for event: String,
+        of name: String,
+        times: Int = 1,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async {
+        await self.wait(for: "\(times) times \(event)", of: name, sourceLocation: sourceLocation) { events in
+            events.count { $0.event == event } >= times
+        }
+    }
+
+    /// Waits until a server has got a message that contains a text, so often.
+    public func wait(
+        forFrame text: String,
+        of name: String,
+        times: Int = 1,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async {
+        await self.wait(for: "\(times) messages with \(text)", of: name, sourceLocation: sourceLocation) { events in
+            events.count { $0.event == "frame" && $0.detail.contains(text) } >= times
+        }
+    }
+
     /// How often something was seen.
     public func count(_ event: String, _ name: String) -> Int { self.events(name).count { $0.event == event } }
 
     /// Waits until everything that was started is dead, at most so long.
     /// - Returns: whether it is.
-    public func waitUntilExtinct(milliseconds: Int = 3000) async -> Bool {
+    public func waitUntilExtinct(milliseconds: Int = 60_000) async -> Bool {
         await withCheckedContinuation { continuation in
             DispatchQueue.global().async { continuation.resume(returning: self.isExtinct(milliseconds)) }
         }
@@ -130,6 +173,7 @@ public final class Zoo: Sendable {
         let isExtinct = await self.waitUntilExtinct()
         #expect(isExtinct, "a process of a server still lives", sourceLocation: sourceLocation)
         close(self.listener)
+        FolderWatch.shared.remove(self.watch)
         try? FileManager.default.removeItem(atPath: self.folder)
     }
 }
@@ -172,15 +216,46 @@ public func failure<R: Sendable>(_ body: () async throws -> R) async -> MCPError
     }
 }
 
-/// Lets others run until something is so; ten seconds without it are an issue of the test.
-public func until(sourceLocation: SourceLocation = #_sourceLocation, _ condition: () -> Bool) async {
-    let clock = ContinuousClock()
-    let deadline = clock.now + .seconds(10)
-    while !condition() {
-        guard clock.now < deadline else {
-            Issue.record("ten seconds have passed, and it is not so", sourceLocation: sourceLocation)
-            return
+/// One descriptor that tells of changes in the folders of all rigs: the system gives a user few of its kind.
+private final class FolderWatch: Sendable {
+    static let shared = FolderWatch()
+
+    private let descriptor: Int32
+    private let changed = Locked<[Int32: @Sendable () -> Void]>([:])
+
+    private init() {
+        self.descriptor = test_watch_descriptor()
+        guard self.descriptor >= 0, let io = try? IOThread.shared() else { return }
+        _ = try? io.watch(self.descriptor) { [self] _, scratch in self.read(scratch) }
+    }
+
+    private func read(_ scratch: UnsafeMutableRawBufferPointer) {
+        var folders: Set<Int32> = []
+        while true {
+            let count = Foundation.read(self.descriptor, scratch.baseAddress, scratch.count)
+            guard count > 0 else { break }
+            // int32 folder, uint32 mask, uint32 cookie, uint32 length, and a name of that length
+            var offset = 0
+            while offset + 16 <= count {
+                folders.insert(scratch.loadUnaligned(fromByteOffset: offset, as: Int32.self))
+                offset += 16 + Int(scratch.loadUnaligned(fromByteOffset: offset + 12, as: UInt32.self))
+            }
         }
-        await Task.yield()
+        let changed = self.changed.withLock { $0 }
+        for folder in folders { changed[folder]?() }
+    }
+
+    /// - Returns: a number for ``remove(_:)``.
+    func add(_ folder: String, _ changed: @escaping @Sendable () -> Void) -> Int32 {
+        self.changed.withLock { all in
+            let number = test_watch_folder(self.descriptor, folder)
+            all[number] = changed
+            return number
+        }
+    }
+
+    func remove(_ number: Int32) {
+        self.changed.withLock { $0[number] = nil }
+        test_unwatch_folder(self.descriptor, number)
     }
 }

@@ -26,8 +26,28 @@ ssize_t mcp_send(int socket, const void *bytes, size_t count);
 /// Makes a descriptor non-blocking. Returns 0 or an errno.
 int mcp_set_nonblocking(int fd);
 
-/// A descriptor that becomes readable when the process ends, or -1 (errno) where the system has none.
+/// A descriptor that becomes readable when the process ends, or -1 (errno): ESRCH when there is no such process, EMFILE and the like
+/// when there is no room, ENOSYS or EPERM where the system or a sandbox has no such descriptors.
 int mcp_pidfd_open(pid_t pid);
+
+/// What became of a child.
+enum mcp_child { MCP_CHILD_RUNS, MCP_CHILD_ENDED, MCP_CHILD_UNKNOWN };
+
+/// Asks whether a child has ended, and leaves it unreaped: its number still belongs to nobody else. `status` becomes its wait status.
+/// MCP_CHILD_UNKNOWN: somebody else has reaped it (a `waitpid(-1)` in this program, or SIGCHLD is ignored).
+enum mcp_child mcp_child_look(pid_t pid, int *status);
+
+/// Blocks until a child has ended, and leaves it unreaped. Returns 0 or an errno (ECHILD: somebody else has reaped it).
+int mcp_child_wait(pid_t pid);
+
+/// Takes an exclusive lock on an open file, which the kernel releases with the last descriptor of this opening. Never blocks. Returns
+/// 0; EWOULDBLOCK when somebody holds it; another errno where the file system has no locks.
+int mcp_lock_file(int fd);
+
+/// A child that this process makes with `fork`, without exec, closes this descriptor before it does anything else: it must neither keep
+/// a server's input open nor hold the lock of our journal. Say when the descriptor is closed here.
+void mcp_close_in_forked_child(int fd);
+void mcp_descriptor_is_closed(int fd);
 
 /// Ignores SIGPIPE for this process if nobody has said otherwise: a write to a dead server must be an error, not the end.
 void mcp_ignore_sigpipe(void);
@@ -36,8 +56,10 @@ void mcp_ignore_sigpipe(void);
 /// belong to somebody else tomorrow (E18).
 struct mcp_process {
     pid_t pid, parent, group, session;
-    /// Z for a zombie.
+    /// Z for a process of which nothing runs any more; one whose main thread has ended while others go on is R (T7).
     char state;
+    /// Linux: how many threads it has, ended main thread included. 1 elsewhere.
+    int threads;
     /// Its descriptors may be closed already; its exit status is not there yet.
     char is_exiting;
     /// Linux: clock ticks since boot. Darwin: microseconds since 1970.
@@ -57,13 +79,14 @@ ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list);
 int mcp_process_signal(const struct mcp_process *process, int signal);
 
 /// What mcp-guard tells its host, in order: MCP_GUARD_STARTED or MCP_GUARD_REFUSED; when the server has ended, one
-/// MCP_GUARD_DESCENDANT for each process that it left, then MCP_GUARD_ENDED.
+/// MCP_GUARD_DESCENDANT for each process that it left, then MCP_GUARD_ENDED; and as its last word, when nothing of the server is left,
+/// MCP_GUARD_CLEAR. A guard that ends without that word was killed, and what its server had detached cannot be found any more (T18).
 struct mcp_guard_event {
     int32_t kind;
     /// A pid, an errno, or a wait status.
     int32_t value;
 };
-enum { MCP_GUARD_STARTED = 'S', MCP_GUARD_REFUSED = 'R', MCP_GUARD_DESCENDANT = 'D', MCP_GUARD_ENDED = 'E' };
+enum { MCP_GUARD_STARTED = 'S', MCP_GUARD_REFUSED = 'R', MCP_GUARD_DESCENDANT = 'D', MCP_GUARD_ENDED = 'E', MCP_GUARD_CLEAR = 'C' };
 
 /// What the host tells mcp-guard, one byte each: start the server; SIGTERM to all of it; SIGKILL to all of it.
 enum { MCP_GUARD_GO = 'G', MCP_GUARD_TERMINATE = 'T', MCP_GUARD_KILL = 'K' };

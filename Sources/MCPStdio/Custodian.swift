@@ -1,0 +1,77 @@
+import CMCPProcess
+import MCPTransport
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Children that nobody waits for any more: given up when their time was over, or started for somebody who had gone meanwhile.
+///
+/// Each is reaped whenever it ends, so that it never stays a zombie (T25): a zombie is a lie in every process list, and whoever waits for
+/// just any child of this program stares at it for ever.
+enum Custodian {
+    /// Reaps a child when it ends, however long that takes.
+    /// - Parameters:
+    ///   - pid: a child of this program that nobody else reaps.
+    ///   - ended: called once, on a thread of the custodian's.
+    static func take(_ pid: Int32, ended: @escaping @Sendable () -> Void) {
+        guard let io = try? IOThread.shared() else { return self.waitInThread(pid, ended) }
+        // On the I/O thread, so that the end cannot be told before the watch is known here.
+        io.execute { _ in
+            let box = Locked<IOThread.ExitWatch?>(nil)
+            do throws(SystemFailure) {
+                let watch = try io.watchExit(of: pid, isChild: true) { _ in
+                    let watch = box.withLock { watch in
+                        defer { watch = nil }
+                        return watch
+                    }
+                    guard let watch else { return }
+                    io.unwatch(watch)
+                    Self.reap(pid)
+                    ended()
+                }
+                box.withLock { $0 = watch }
+            } catch {
+                if error.code == ESRCH { ended() } else { self.waitInThread(pid, ended) }
+            }
+        }
+    }
+
+    /// No descriptor is left to watch with. A thread needs none; without even that it stays a zombie until this program ends.
+    private static func waitInThread(_ pid: Int32, _ ended: @escaping @Sendable () -> Void) {
+        _ = SmallThread.start {
+            Self.reap(pid)
+            ended()
+        }
+    }
+
+    /// Ends a process that has come too late, or wrong, and all that belongs to it. Returns at once.
+    /// - Parameter ended: told whether nothing of it is left, once, on a thread of the custodian's.
+    static func end(_ process: LaunchedProcess, ended: @escaping @Sendable (Bool) -> Void) {
+        // Below first: what a guard has under it is somebody else's child once the guard is gone.
+        for other in ProcessIdentity(of: process.child)?.descendants ?? [] { other.signal(SIGKILL) }
+        // Our child is not reaped: its number and its group's are its own.
+        ProcessGroup.signal(process.child, SIGKILL)
+        Self.take(process.child) {
+            let query = ProcessSearch.Query(
+                mark: process.mark,
+                process: process.child,
+                includesGroup: false,
+                keepsDaemons: false
+            )
+            ProcessSearch.shared.find(query) { left in
+                for process in left { process.signal(SIGKILL) }
+                ended(ProcessIdentity.waitForEnds(left, milliseconds: 2000).isEmpty)
+            }
+        }
+    }
+
+    private static func reap(_ pid: Int32) {
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+    }
+}

@@ -1,0 +1,282 @@
+import CMCPProcess
+import MCPTransport
+
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// The end of a process and of all that it started. On the I/O thread, like the rest of `ProcessLife`.
+extension ProcessLife {
+    // MARK: Our child is the server itself
+
+    /// It has ended. It stays unreaped until it is known what it left: so long its process group's number is its own (E18).
+    func processEnded(_ scratch: UnsafeMutableRawBufferPointer) {
+        guard !self.hasEnded, !self.machine.isEnded else { return }
+        var status: Int32 = 0
+        switch mcp_child_look(self.process.pid, &status) {
+        case MCP_CHILD_RUNS: return
+        case MCP_CHILD_ENDED: self.ended(status, scratch, otherwise: "ended")
+        default:
+            // A pidfd said that it has ended, and its status has gone to somebody else (T9).
+            self.isUnreaped = false
+            self.ended(
+                nil,
+                scratch,
+                otherwise: "ended; how is not known, because something in this program reaps all children"
+            )
+        }
+        self.leaveExitWatch()
+        self.perform(self.machine.leaderEnded())
+    }
+
+    private func reapServer() {
+        guard self.isUnreaped, self.hasEnded else { return }
+        self.isUnreaped = false
+        var status: Int32 = 0
+        while waitpid(self.process.pid, &status, 0) < 0, errno == EINTR {}
+    }
+
+    private func leaveExitWatch() {
+        if let watch = self.exitWatch { self.unwatch(watch) }
+        self.exitWatch = nil
+    }
+
+    private func unwatch(_ watch: IOThread.ExitWatch) {
+        if watch.descriptor >= 0 { self.accounts.add(-1, \.descriptors) }
+        self.io.unwatch(watch)
+    }
+
+    // MARK: Our child is the guard
+
+    func readControl(_ scratch: UnsafeMutableRawBufferPointer) {
+        guard let keeper = self.keeper else { return }
+        var event = mcp_guard_event()
+        while true {
+            let count = read(keeper.control, &event, MemoryLayout.size(ofValue: event))
+            // Nothing more now; or the guard has ended, which its exit watch tells: until then its closed end would call again and again.
+            if count == 0 { return self.stopReadingControl() }
+            guard count == MemoryLayout.size(ofValue: event) else { return }
+            switch event.kind {
+            case Int32(MCP_GUARD_DESCENDANT): self.end.helpersEnded.append(event.value)
+            case Int32(MCP_GUARD_ENDED) where !self.hasEnded:
+                self.ended(event.value, scratch, otherwise: "ended")
+                self.perform(self.machine.leaderEnded())
+            case Int32(MCP_GUARD_CLEAR): self.isClear = true
+            default: break
+            }
+        }
+    }
+
+    /// The guard ends when nothing of its server is left; before that only if somebody kills it.
+    func keeperEnded(_ scratch: UnsafeMutableRawBufferPointer) {
+        self.readControl(scratch)
+        var status: Int32 = 0
+        guard let keeper = self.keeper, mcp_child_look(keeper.pid, &status) != MCP_CHILD_RUNS else { return }
+        while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
+        self.releaseKeeper()
+        if self.hasEnded, self.isClear { return self.perform(self.machine.othersEnded()) }
+        // Nobody to ask any more. What is left is found by descent and by its mark, and ended at once; what had left its parents and its
+        // environment cannot be found (T18).
+        if !self.isClear {
+            self.end.doubt = "its mcp-guard was killed, so what it had detached from itself cannot be found"
+        }
+        if self.hasEnded { return self.sweep() }
+        self.ended(nil, scratch, otherwise: self.isClear ? "ended" : "is lost: somebody killed its mcp-guard")
+        self.perform(self.machine.leaderEnded())
+    }
+
+    private func releaseKeeper() {
+        guard let keeper = self.keeper else { return }
+        self.leaveExitWatch()
+        self.stopReadingControl()
+        self.giveBackControl(keeper)
+        self.keeper = nil
+    }
+
+    /// It is our child and not reaped, so this reaches nobody else. A guard that runs does not notice.
+    func wakeKeeper() {
+        if let keeper = self.keeper { _ = kill(keeper.pid, SIGCONT) }
+    }
+
+    // MARK: Signals
+
+    func signalAll(_ signal: Int32) {
+        if let keeper = self.keeper {
+            var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
+            _ = mcp_send(keeper.control, &command, 1)
+            self.wakeKeeper()
+        } else if self.isUnreaped {
+            ProcessGroup.signal(self.process.pid, signal)
+        }
+        for other in self.others.keys { other.signal(signal) }
+    }
+
+    /// The guard has been told, and a second later it has still not done it: it is stopped, or kept from its work. It lives, so all of
+    /// its server is still below it (T17).
+    func killDirectly() {
+        guard let keeper = self.keeper, let guardian = ProcessIdentity(of: keeper.pid) else { return }
+        self.isDirect = true
+        self.lookBelow(guardian)
+    }
+
+    private func lookBelow(_ guardian: ProcessIdentity) {
+        let query = ProcessSearch.Query(
+            mark: self.process.mark,
+            process: self.process.pid,
+            includesGroup: false,
+            keepsDaemons: true,
+            roots: [guardian],
+            except: guardian.pid
+        )
+        ProcessSearch.shared.find(query) { found in
+            self.io.execute { _ in
+                guard let keeper = self.keeper, !self.machine.isEnded else { return }
+                if !found.isEmpty { return self.watchOthers(found) }
+                // Nothing is below it, so nothing is left but itself.
+                self.isClear = true
+                _ = kill(keeper.pid, SIGKILL)
+            }
+        }
+    }
+
+    func lookWhetherStuck() {
+        var left = Array(self.others.keys)
+        if !self.hasEnded, let server = self.server { left.append(server) }
+        if let stuck = left.first(where: \.isUninterruptible), left.allSatisfy({ $0.isUninterruptible || !$0.isAlive })
+        {
+            self.end.doubt = "process \(stuck.pid) sleeps in the kernel (state D), where SIGKILL does not reach it"
+            self.perform(self.machine.isStuck())
+        }
+    }
+
+    // MARK: What the server has left
+
+    private func query(includesGroup: Bool, isGuardGone: Bool) -> ProcessSearch.Query {
+        var query = ProcessSearch.Query(
+            mark: self.process.mark,
+            process: self.process.pid,
+            includesGroup: includesGroup,
+            keepsDaemons: self.options.keepsDaemons && !isGuardGone
+        )
+        if isGuardGone, let server = self.server { query.roots = [server] }
+        return query
+    }
+
+    func search() {
+        if self.keeper != nil {
+            // The guard has named them all before it told of the end.
+            return self.perform(self.machine.found(self.end.helpersEnded.isEmpty ? .keeper : .helpers))
+        }
+        let isGuardGone = self.process.keeper != nil
+        ProcessSearch.shared.find(self.query(includesGroup: self.isUnreaped, isGuardGone: isGuardGone)) { found in
+            self.io.execute { _ in
+                guard !self.machine.isEnded else { return }
+                self.reapServer()
+                self.perform(self.machine.found(found.isEmpty ? .nobody : .helpers))
+                guard !self.machine.isEnded else { return }
+                self.watchOthers(found)
+                if isGuardGone { self.perform(self.machine.close(.force, hasUnsent: false)) }
+            }
+        }
+    }
+
+    private func watchOthers(_ processes: [ProcessIdentity]) {
+        for process in processes where process.pid != self.process.pid {
+            if !self.end.helpersEnded.contains(process.pid) { self.end.helpersEnded.append(process.pid) }
+        }
+        for process in processes where self.others[process] == nil {
+            do throws(SystemFailure) {
+                let watch = try self.io.watchExit(of: process.pid, isChild: false) { [weak self] _ in
+                    self?.otherEnded(process)
+                }
+                if watch.descriptor >= 0 { self.accounts.add(1, \.descriptors) }
+                self.others[process] = .some(watch)
+            } catch {
+                // Gone already, or nothing to watch it with: then it is looked at again after a while.
+                if error.code != ESRCH { self.others[process] = .some(nil) }
+            }
+        }
+        for process in processes { process.signal(self.machine.isKilling || self.isDirect ? SIGKILL : SIGTERM) }
+        if self.others.isEmpty { return self.sweep() }
+        if self.others.values.contains(where: { $0 == nil }) { self.lookAgain() }
+    }
+
+    /// Where the system has no descriptor for a process that is not our child (T22), its end is seen by looking.
+    private func lookAgain() {
+        let timer = Locked<(any DeadlineTimer)?>(nil)
+        let fired = self.timekeeper.makeTimer { [weak self] in
+            timer.withLock { $0 }?.cancel()
+            guard let self else { return }
+            self.io.execute { _ in
+                guard !self.machine.isEnded else { return }
+                for (process, watch) in self.others where watch == nil && !process.isAlive { self.otherEnded(process) }
+                if self.others.values.contains(where: { $0 == nil }) { self.lookAgain() }
+            }
+        }
+        timer.withLock { $0 = fired }
+        fired.set(self.timekeeper.now + .milliseconds(20))
+    }
+
+    private func otherEnded(_ process: ProcessIdentity) {
+        guard let watch = self.others.removeValue(forKey: process) else { return }
+        if let watch { self.unwatch(watch) }
+        if self.others.isEmpty { self.sweep() }
+    }
+
+    /// All that were seen are gone; look once more, they may have had children.
+    private func sweep() {
+        guard !self.machine.isEnded else { return }
+        if let keeper = self.keeper {
+            if self.isDirect, let guardian = ProcessIdentity(of: keeper.pid) { self.lookBelow(guardian) }
+            return
+        }
+        let query = self.query(includesGroup: false, isGuardGone: self.process.keeper != nil)
+        ProcessSearch.shared.find(query) { found in
+            self.io.execute { _ in
+                guard !self.machine.isEnded else { return }
+                let more = found.filter { self.others[$0] == nil }
+                if more.isEmpty, self.others.isEmpty { return self.perform(self.machine.othersEnded()) }
+                if !more.isEmpty { self.watchOthers(more) }
+            }
+        }
+    }
+
+    // MARK: What is left when everything has been tried
+
+    /// Says what is still there, and hands what is our child to somebody who reaps it whenever it ends (T25).
+    func giveUpRest() {
+        if self.machine.isAbandoned {
+            var left = self.others.keys.filter(\.isAlive).map(\.pid)
+            if let keeper = self.keeper {
+                let below = ProcessIdentity(of: keeper.pid)?.descendants.map(\.pid) ?? []
+                left += [keeper.pid] + below.filter { !left.contains($0) }
+            } else if self.isUnreaped {
+                left.append(self.process.pid)
+            }
+            self.end.processesLeft = left
+            if self.end.doubt == nil {
+                self.end.doubt =
+                    left.isEmpty
+                    ? "the search for what it left was not over in time"
+                    : "still there \(self.options.reapGrace) after SIGKILL"
+            }
+        }
+        if self.keeper != nil || self.isUnreaped {
+            let (child, mark, endedLate) = (self.process.child, self.process.mark, self.endedLate)
+            let what = self.keeper == nil ? "the server's process" : "the server's mcp-guard"
+            let query = self.query(includesGroup: false, isGuardGone: true)
+            Custodian.take(child) {
+                endedLate("\(what) \(child) ended after it had been given up")
+                ProcessSearch.shared.find(query) { if $0.isEmpty { ProcessJournal.shared.ended(mark) } }
+            }
+        }
+        self.releaseKeeper()
+        self.leaveExitWatch()
+        for watch in self.others.values { if let watch { self.unwatch(watch) } }
+        self.others = [:]
+    }
+}

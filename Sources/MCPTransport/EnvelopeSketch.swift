@@ -1,0 +1,147 @@
+import JSON
+
+/// What can be known of a message that is too large to be kept: the id and the method of its envelope, wherever they stand (T8).
+///
+/// Sees every byte once, in pieces cut anywhere, and keeps a few hundred of them. Nothing is checked beyond what it needs to find its way.
+struct EnvelopeSketch {
+    private enum Place {
+        /// Before the first byte.
+        case start
+        /// Not an object: nothing will be found.
+        case hopeless
+        /// Between members of the envelope, or before a value.
+        case beforeKey, inKey, beforeColon, beforeValue
+        /// In a value of the envelope: a string, a number or word, or something with an inside.
+        case inString, inScalar, inside
+    }
+
+    private static let longest = 512
+
+    private var place: Place = .start
+    private var depth = 0
+    private var isInString = false
+    private var isEscaped = false
+    private var key: [UInt8] = []
+    private var value: [UInt8] = []
+    private var id: [UInt8]?
+    private var method: [UInt8]?
+    private var isAmbiguous = false
+    /// Whether it starts as a message does, as far as is known.
+    private(set) var isMessage = true
+
+    /// Takes the next bytes of the message.
+    mutating func scan(_ bytes: UnsafeRawBufferPointer) {
+        for byte in bytes { self.scan(byte) }
+    }
+
+    private mutating func scan(_ byte: UInt8) {
+        switch self.place {
+        case .inside: self.scanInside(byte)
+        case .inString:
+            self.keep(byte)
+            if self.isEscaped {
+                self.isEscaped = false
+            } else if byte == UInt8(ascii: "\\") {
+                self.isEscaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                self.endValue()
+            }
+        case .inKey:
+            if self.isEscaped {
+                self.isEscaped = false
+            } else if byte == UInt8(ascii: "\\") {
+                self.isEscaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                self.place = .beforeColon
+                return
+            }
+            if self.key.count < 16 { self.key.append(byte) }
+        case .inScalar:
+            if byte == UInt8(ascii: ",") || byte == UInt8(ascii: "}") || byte <= 0x20 {
+                self.endValue()
+            } else {
+                self.keep(byte)
+            }
+        case .hopeless: break
+        case .start:
+            if byte == UInt8(ascii: "{") {
+                self.place = .beforeKey
+            } else if byte > 0x20, byte < 0x80 {
+                self.place = .hopeless  // a byte order mark is passed over
+                self.isMessage = byte == UInt8(ascii: "[")
+            }
+        case .beforeKey:
+            guard byte == UInt8(ascii: "\"") else { return }
+            self.key = []
+            self.place = .inKey
+        case .beforeColon:
+            if byte == UInt8(ascii: ":") { self.place = .beforeValue }
+        case .beforeValue: self.beginValue(byte)
+        }
+    }
+
+    private mutating func beginValue(_ byte: UInt8) {
+        guard byte > 0x20 else { return }
+        self.value = []
+        switch byte {
+        case UInt8(ascii: "{"), UInt8(ascii: "["):
+            self.depth = 1
+            self.place = .inside
+        case UInt8(ascii: "\""):
+            self.keep(byte)
+            self.place = .inString
+        default:
+            self.keep(byte)
+            self.place = .inScalar
+        }
+    }
+
+    private mutating func scanInside(_ byte: UInt8) {
+        if self.isInString {
+            if self.isEscaped {
+                self.isEscaped = false
+            } else if byte == UInt8(ascii: "\\") {
+                self.isEscaped = true
+            } else if byte == UInt8(ascii: "\"") {
+                self.isInString = false
+            }
+            return
+        }
+        switch byte {
+        case UInt8(ascii: "\""): self.isInString = true
+        case UInt8(ascii: "{"), UInt8(ascii: "["): self.depth += 1
+        case UInt8(ascii: "}"), UInt8(ascii: "]"):
+            self.depth -= 1
+            if self.depth == 0 { self.place = .beforeKey }
+        default: break
+        }
+    }
+
+    private mutating func keep(_ byte: UInt8) {
+        if self.value.count <= Self.longest { self.value.append(byte) }
+    }
+
+    private mutating func endValue() {
+        self.place = .beforeKey
+        guard self.value.count <= Self.longest else { return }
+        switch String(decoding: self.key, as: UTF8.self) {
+        case "id":
+            self.isAmbiguous = self.isAmbiguous || self.id != nil
+            self.id = self.value
+        case "method":
+            self.isAmbiguous = self.isAmbiguous || self.method != nil
+            self.method = self.value
+        default: break
+        }
+    }
+
+    /// A message with the id and the method that were found, and nothing else; without an id where two were found (C19).
+    var envelope: RawJSON {
+        var text = Array(#"{"jsonrpc":"2.0""#.utf8)
+        if !self.isAmbiguous {
+            if let id = self.id { text += Array(#","id":"#.utf8) + id }
+            if let method = self.method { text += Array(#","method":"#.utf8) + method }
+        }
+        return RawJSON(copying: text + [UInt8(ascii: "}")])
+    }
+}
