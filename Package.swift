@@ -128,7 +128,7 @@ let package = Package(
         .testTarget(
             name: "FaultTests",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "mcp-zoo",
+                "CTestSupport", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "mcp-zoo",
                 "mcp-host",
             ],
             swiftSettings: settings

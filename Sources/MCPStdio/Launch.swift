@@ -111,8 +111,10 @@ extension ServerLaunch {
         var guardProgram: String?
         /// What has left the server's session stays when the server has ended (E6).
         var keepsDaemons = false
-        /// Milliseconds that the guard has for its first word, the start of the server included (T4).
-        var guardPatience: Int32 = 10_000
+        /// How long the guard has for its first word, the start of the server included (T4).
+        var guardGrace: Duration = .seconds(10)
+        /// Told when a guard that had not answered has been ended.
+        var endedLate: @Sendable (String) -> Void = { _ in }
     }
 
     /// Starts the process. Blocks for the time of two `vfork` and `exec`, about a millisecond, longer on a file system that does not
@@ -178,7 +180,10 @@ extension ServerLaunch {
             if let problem = Self.begin(&process, care) {
                 LiveGroups.shared.remove(process)
                 process.closeDescriptors()
-                Custodian.end(process) { if $0 { ProcessJournal.shared.ended(mark) } }
+                Custodian.end(process) { [child = process.child] isClear in
+                    if isClear { ProcessJournal.shared.ended(mark) }
+                    care.endedLate("mcp-guard \(child), whose start had failed, was ended")
+                }
                 throw self.failure("cannot start \(path): \(problem)")
             }
         }
@@ -200,8 +205,8 @@ extension ServerLaunch {
         _ = mcp_set_nonblocking(keeper.control)
         var event = mcp_guard_event()
         let size = MemoryLayout.size(ofValue: event)
-        guard self.waitForInput(keeper.control, care.guardPatience) else {
-            return "mcp-guard did not answer within \(care.guardPatience) ms; it is \(care.guardProgram ?? "")"
+        guard self.waitForInput(keeper.control, care.guardGrace) else {
+            return "mcp-guard (\(care.guardProgram ?? "")) did not answer within \(care.guardGrace)"
         }
         var count: Int
         repeat { count = read(keeper.control, &event, size) } while count < 0 && errno == EINTR
@@ -211,7 +216,8 @@ extension ServerLaunch {
         return nil
     }
 
-    private static func waitForInput(_ descriptor: Int32, _ milliseconds: Int32) -> Bool {
+    private static func waitForInput(_ descriptor: Int32, _ limit: Duration) -> Bool {
+        let milliseconds = Int32(clamping: Int(limit / .milliseconds(1)))
         var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         while true {
             // An interruption starts the time anew; nothing interrupts a thread of the spawning queue again and again.

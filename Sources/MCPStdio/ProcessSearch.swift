@@ -36,8 +36,12 @@ final class ProcessSearch: Sendable {
         var told: @Sendable ([ProcessIdentity]) -> Void
     }
 
-    private let queue = DispatchQueue(label: "mcp.search")
+    let queue = DispatchQueue(label: "mcp.search")
     private let waiting = Locked<[Request]>([])
+    private let count = Locked(0)
+
+    /// How often the process table was read.
+    var passes: Int { self.count.withLock { $0 } }
 
     /// Finds living processes of one server.
     /// - Parameter told: called once with what was found, on the queue of the search.
@@ -55,6 +59,7 @@ final class ProcessSearch: Sendable {
             defer { waiting = [] }
             return waiting
         }
+        self.count.withLock { $0 += 1 }
         let results = Self.find(requests.map(\.query))
         for (request, result) in zip(requests, results) { request.told(result) }
     }

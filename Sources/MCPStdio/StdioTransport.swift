@@ -1,5 +1,4 @@
 import CMCPProcess
-import Dispatch
 public import JSON
 public import MCPTransport
 
@@ -36,6 +35,9 @@ public final class StdioTransport: Transport {
         /// How long the system may take to end it after SIGKILL, before it is reported as left. It takes milliseconds, and seconds on a
         /// machine that is overloaded (T26). Default 10 s.
         public var reapGrace: Duration = .seconds(10)
+        /// How long the mcp-guard may take to say that the server runs; a program that is read over a network may take seconds. Then the
+        /// start has failed. Default 10 s.
+        public var guardGrace: Duration = .seconds(10)
         /// How long a close waits for a start that has not come back: a file system may not answer (T4). What comes of the start
         /// afterwards is ended. Default 2 s.
         public var startGrace: Duration = .seconds(2)
@@ -50,9 +52,6 @@ public final class StdioTransport: Transport {
         /// The defaults of docs/architecture.md, section 10.
         public init() {}
     }
-
-    /// Spawning blocks, so it has threads of its own and never one of the cooperative pool (L8).
-    private static let spawning = DispatchQueue(label: "mcp.spawn", attributes: .concurrent)
 
     private let launch: ServerLaunch
     private let options: Options
@@ -115,14 +114,20 @@ public final class StdioTransport: Transport {
             return state.requested != nil
         }
         if isClosed { return refused(MCPError(.hostClosed, "closed before it was started")) }
-        Self.spawning.async { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
-            let care = ServerLaunch.Care(
-                guardProgram: options.isGuarded ? GuardProgram.path : nil,
-                keepsDaemons: options.keepsDaemons
-            )
-            let result: Result<LaunchedProcess, MCPError>
-            do throws(MCPError) { result = .success(try launch.start(care)) } catch { result = .failure(error) }
-            if !start.cameBack(result) { Self.end(result, endedLate) }
+        do throws(SystemFailure) {
+            try Spawner.shared.run { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
+                let care = ServerLaunch.Care(
+                    guardProgram: options.isGuarded ? GuardProgram.path : nil,
+                    keepsDaemons: options.keepsDaemons,
+                    guardGrace: options.guardGrace,
+                    endedLate: endedLate
+                )
+                let result: Result<LaunchedProcess, MCPError>
+                do throws(MCPError) { result = .success(try launch.start(care)) } catch { result = .failure(error) }
+                if !start.cameBack(result) { Self.end(result, endedLate) }
+            }
+        } catch {
+            _ = start.cameBack(.failure(MCPError(.launchFailed, "no thread for starting it: \(error.explanation)")))
         }
         guard let launched = await start.outcome.wait() else {
             let why =
@@ -225,9 +230,14 @@ public final class StdioTransport: Transport {
 
 /// A start that is under way, and those who may have gone before it comes back (T4).
 private final class PendingStart: Sendable {
+    private struct State {
+        var isSettled = false
+        var timer: (any DeadlineTimer)?
+    }
+
     /// What came of the start; nil: a close would not wait any longer.
     let outcome = Completion<Result<LaunchedProcess, MCPError>?>()
-    private let timer = Locked<(any DeadlineTimer)?>(nil)
+    private let state = Locked(State())
     private let timekeeper: any Timekeeper
     private let accounts: ResourceAccounts
     private let grace: Duration
@@ -241,27 +251,27 @@ private final class PendingStart: Sendable {
 
     /// Somebody wants the end: from now on there is little patience.
     func closing() {
-        self.timer.withLock { timer in
-            guard timer == nil, self.outcome.value == nil else { return }
+        self.state.withLock { state in
+            guard !state.isSettled, state.timer == nil else { return }
             self.accounts.add(1, \.timers)
-            timer = self.timekeeper.makeTimer { [weak self] in _ = self?.settle(nil) }
-            timer?.set(self.timekeeper.now + self.grace)
+            state.timer = self.timekeeper.makeTimer { [weak self] in _ = self?.settle(nil) }
+            state.timer?.set(self.timekeeper.now + self.grace)
         }
-        // Should it come back now, it waits for the lock, and finds the timer.
     }
 
     private func settle(_ result: Result<LaunchedProcess, MCPError>?) -> Bool {
-        let isFirst = self.outcome.complete(result)
-        self.cancelTimer()
-        return isFirst
-    }
-
-    private func cancelTimer() {
-        self.timer.withLock { timer in
-            guard let active = timer else { return }
-            active.cancel()
-            self.accounts.add(-1, \.timers)
-            timer = nil
+        let isFirst = self.state.withLock { state in
+            guard !state.isSettled else { return false }
+            state.isSettled = true
+            // Off the books before anybody goes on.
+            if let timer = state.timer {
+                timer.cancel()
+                self.accounts.add(-1, \.timers)
+            }
+            state.timer = nil
+            return true
         }
+        if isFirst { self.outcome.complete(result) }
+        return isFirst
     }
 }

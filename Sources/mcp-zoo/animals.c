@@ -60,6 +60,7 @@ static const struct animal animals[] = {
     {"--wrapper-exits", "", "E5 E8", "the process that was started exits, its child goes on with the pipes", "the end is seen; the child is ended", FLAG, H(wrapper_exits)},
     {"--helper", "inherit|null|session|threads|bare", "E6 T7 T18 0b", "starts a child that outlives the server: with its pipes, on /dev/null, in a session of its own, with its main thread ended, or as a daemon without the server's environment", "gone after closing", TEXT, H(helper)},
     {"--chain", "MS", "T19", "starts a process that forks and exits every 0 to MS milliseconds, for ever", "ended, or told as left", CHAIN, H(chain_ms)},
+    {"--kill-guard", "", "T18", "kills its parent when its input ends", "not proved that nothing is left", FLAG, H(kill_guard)},
     {"--stop-guard", "", "T17", "keeps its parent stopped, a thousand times a second", "ended all the same", FLAG, H(stop_guard)},
     {"--double-fork", "", "E15", "starts a daemon that has left parent, group and session, and ignores SIGTERM", "gone after closing, also when the host was killed", FLAG, H(double_fork)},
     {"--tree", "N", "E4", "starts N children, each of the one before", "all gone after closing", NUMBER, H(tree)},

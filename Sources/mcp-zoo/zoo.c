@@ -680,6 +680,7 @@ int main(int argc, char **argv) {
         else handle(line, (size_t)count);
     }
     note_text("eof", "");
+    if (habits.kill_guard) kill(getppid(), SIGKILL);
     while (habits.ignore_eof) pause();
     note_text("exit", "0");
     return 0;

@@ -41,7 +41,7 @@ struct BytesFaultTests {
         }
     }
 
-    @Test("C6 C8 L1 a message without an end stays bounded in memory, and the connection goes on")
+    @Test("C6 C8 L1 a message without an end stays bounded in memory, and the connection goes on", .exitTestTurn)
     func endless() async throws {
         await #expect(processExitsWith: .success) {
             try await withZoo { zoo in

@@ -135,7 +135,7 @@ struct PipeFaultTests {
         }
     }
 
-    @Test("D13 the host's own standard descriptors keep their flags")
+    @Test("D13 the host's own standard descriptors keep their flags", .exitTestTurn)
     func flags() async {
         await #expect(processExitsWith: .success) {
             let before = (0...2).map { fcntl($0, F_GETFL) }
@@ -148,7 +148,8 @@ struct PipeFaultTests {
     }
 
     @Test(
-        "D14 D15 S22 S24 a server has descriptors 0, 1, 2 and the environment it was given, with siblings and open files around"
+        "D14 D15 S22 S24 a server has descriptors 0, 1, 2 and the environment it was given, with siblings and open files around",
+        .exitTestTurn
     )
     func inheritance() async throws {
         await #expect(processExitsWith: .success) {

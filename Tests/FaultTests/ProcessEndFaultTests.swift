@@ -187,6 +187,7 @@ struct ProcessEndFaultTests {
 
     @Test(
         "E10 E11 E12 E13 D14 sixty servers killed in the same moment, ten times: each status is read, nothing is left",
+        .exitTestTurn,
         .timeLimit(.minutes(2))
     )
     func manyAtOnce() async throws {
@@ -202,7 +203,7 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E14 a program that calls exit with a host open: its servers are gone")
+    @Test("E14 a program that calls exit with a host open: its servers are gone", .exitTestTurn)
     func exitWithoutClosing() async throws {
         try await withZoo(folder: "/tmp/zoo-exit-\(getpid())") { zoo in
             let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {

@@ -5,7 +5,7 @@ import Testing
 /// What the system counts for this whole process; each in an exit test, which is a process of its own.
 @Suite("LifecycleLaw: counted by the system")
 struct LifecycleLawWholeProcessTests {
-    @Test("N2 children and descriptors after 50 hosts are what they were after the first")
+    @Test("N2 children and descriptors after 50 hosts are what they were after the first", .exitTestTurn)
     func countsReturn() async {
         await #expect(processExitsWith: .success) {
             for round in 0..<50 {
@@ -29,7 +29,7 @@ struct LifecycleLawWholeProcessTests {
         }
     }
 
-    @Test("A11 after servers that closed their pipes, died and were closed, nothing turns in circles")
+    @Test("A11 after servers that closed their pipes, died and were closed, nothing turns in circles", .exitTestTurn)
     func idle() async {
         await #expect(processExitsWith: .success) {
             let host = try await MCPHost.start(
@@ -46,7 +46,7 @@ struct LifecycleLawWholeProcessTests {
         }
     }
 
-    @Test("0b a program that ends without closing exits, and its servers with it")
+    @Test("0b a program that ends without closing exits, and its servers with it", .exitTestTurn)
     func endsWithoutClosing() async {
         let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
             let host = try await MCPHost.start(

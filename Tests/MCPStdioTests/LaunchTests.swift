@@ -68,6 +68,22 @@ struct LaunchTests {
         #expect(await self.message(ServerLaunch(command: "/tmp")).contains("is a directory"))
     }
 
+    @Test("T20 a NUL in any word, and a name with an equals sign, are errors that name the place")
+    func unsayable() async {
+        #expect(await self.message(ServerLaunch(command: "/bin/sh\0x")).contains("\"command\" contains a NUL"))
+        let arguments = ServerLaunch(command: "/bin/sh", arguments: ["-c", "echo a\0b"])
+        #expect(await self.message(arguments).contains("argument 2 contains a NUL"))
+        let directory = ServerLaunch(command: "/bin/sh", workingDirectory: "/tmp\0")
+        #expect(await self.message(directory).contains("\"cwd\" contains a NUL"))
+        for (name, value, part) in [
+            ("A=B", "x", "contains \"=\""), ("", "x", "empty name"), ("A\0", "x", "NUL"),
+            ("A", "x\0y", "value of variable A"),
+        ] {
+            let launch = ServerLaunch(command: "/bin/sh", environment: ["PATH": "/bin", name: value])
+            #expect(await self.message(launch).contains(part), "\(name)")
+        }
+    }
+
     @Test("S22 of fifty secrets in the host's environment none reaches the server")
     func environment() async throws {
         var host = ["PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "TERM": "() { evil; }"]

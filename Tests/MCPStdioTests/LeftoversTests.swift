@@ -53,7 +53,8 @@ struct LeftoversTests {
 
     /// Runs `body` with a state directory of its own, in a process of its own.
     @Test(
-        "E18 only what a dead host's journal proves is ended: not another start time, not another boot, not a living host's"
+        "E18 only what a dead host's journal proves is ended: not another start time, not another boot, not a living host's",
+        .exitTestTurn
     )
     func reap() async {
         await #expect(processExitsWith: .success) {
@@ -101,7 +102,7 @@ struct LeftoversTests {
         }
     }
 
-    @Test("S34 the journal is for this user only, is there while a server runs, and is gone afterwards")
+    @Test("S34 the journal is for this user only, is there while a server runs, and is gone afterwards", .exitTestTurn)
     func file() async {
         await #expect(processExitsWith: .success) {
             let state = "/tmp/mcp-state-\(UInt64.random(in: 0...UInt64.max))"

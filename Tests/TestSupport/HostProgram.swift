@@ -77,7 +77,10 @@ public struct HostProgram: Sendable {
             // Both pipes are emptied side by side: either may be full.
             let group = DispatchGroup()
             for (descriptor, text) in [(child.out, self.out), (child.error, self.error)] {
-                DispatchQueue.global().async(group: group) {
+                // Threads of our own: those of Dispatch would be used up by so many programs at once.
+                group.enter()
+                Thread.detachNewThread {
+                    defer { group.leave() }
                     var bytes = Data()
                     while Child.read(descriptor, &bytes) {
                         let all = String(decoding: bytes, as: UTF8.self)

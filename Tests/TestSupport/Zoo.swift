@@ -146,7 +146,7 @@ public final class Zoo: Sendable {
     /// - Returns: whether it is.
     public func waitUntilExtinct(milliseconds: Int = 60_000) async -> Bool {
         await withCheckedContinuation { continuation in
-            DispatchQueue.global().async { continuation.resume(returning: self.isExtinct(milliseconds)) }
+            Thread.detachNewThread { continuation.resume(returning: self.isExtinct(milliseconds)) }
         }
     }
 

@@ -1,0 +1,327 @@
+import CTestSupport
+import Foundation
+import JSON
+import MCPClient
+import MCPHost
+import MCPStdio
+import MCPTransport
+import TestSupport
+import Testing
+
+/// docs/faults.md, section T: who is meant, and what a close does not wait for.
+@Suite("Law: identity, and closing that waits for nobody")
+struct LawHostTests {
+    @Test(
+        "T2 initialize() again while a server is being restarted touches nothing; shutdown() reports the host that was open"
+    )
+    func initializedTwice() async throws {
+        let server = ProtocolServer(.v2026_07_28)
+        var entry = server.configuration("one")
+        entry.restart.initialDelay = .seconds(600)
+        entry.restart.maximumDelay = .seconds(600)
+        let manager = HostManager(HostConfiguration(servers: [entry]))
+        try await manager.initialize()
+        let host = try manager.host
+        server.crash()
+        await host.wait(for: "restarting", of: "one")
+        try await manager.initialize()
+        #expect(try manager.host === host)
+        #expect(!host.journal.entries.contains { $0.event == "shutdown" })
+        let report = await manager.shutdown()
+        expectClean(report, servers: 1)
+        #expect(await manager.shutdown().servers.count == 1)
+    }
+
+    @Test("T2 a manager that is shut down while it gives up an opening waits for that host, and reports it")
+    func shutDownWhileAbandoning() async throws {
+        let slow = StickyTransport()
+        let manager = HostManager(
+            HostConfiguration(servers: [ServerConfiguration(name: "slow", endpoint: .transport("sticky") { slow })])
+        )
+        let opening = Task { await failure { try await manager.initialize() } }
+        await slow.entered.wait()
+        opening.cancel()
+        let cancelled = await opening.value
+        #expect(cancelled?.code == .cancelled)
+        async let report = manager.shutdown()
+        slow.release()
+        let end = await report
+        expectClean(end, servers: 1)
+    }
+
+    @Test(
+        "T3 an adder that fails, or is cancelled, late takes away its own server and no other of the same name",
+        arguments: [false, true]
+    )
+    func sameName(isCancelled: Bool) async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host()
+            let slow = StickyTransport()
+            let entry = ServerConfiguration(name: "x", endpoint: .transport("sticky") { slow })
+            let first = Task { await failure { try await host.addServer(entry) } }
+            await slow.entered.wait()
+            let removed = Task { await host.removeServer("x") }
+            await host.wait(for: "closing", of: "x")
+            try await host.addServer(ProtocolServer.echo("x", isModern: true))
+            // The first server's name has passed on; now its adder learns that it has failed.
+            if isCancelled { first.cancel() }
+            slow.release()
+            let adding = await first.value
+            #expect(adding != nil)
+            _ = await removed.value
+            #expect(try host.connection("x").status == .ready)
+            #expect(try await text(host, "x", "echo", ["text": "here"]) == "here")
+        }
+    }
+
+    @Test("T10 shutdownNow() hurries a server that is being removed already")
+    func hurried() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("deaf", "--ignore-eof", "--ignore-term")
+            server.stdio.endOfInputGrace = .seconds(3600)
+            let host = try await zoo.host(server)
+            let removed = Task { await host.removeServer("deaf") }
+            await zoo.wait(for: "eof", of: "deaf")
+            await wait(for: "shutdownNow()") { await host.shutdownNow() }
+            let end = await removed.value
+            #expect(end?.rung == .kill)
+            #expect(zoo.count("signal", "deaf") == 0)
+        }
+    }
+
+    @Test("T10 a second signal hurries too")
+    func hurriedBySignal() async throws {
+        try await withZoo { zoo in
+            let outcome = try await HostProgram.run(
+                ["run"],
+                servers: [("deaf", zoo.arguments("deaf", ["--ignore-eof", "--ignore-term"]))],
+                signalsWhenReady: [SIGINT, SIGINT]
+            )
+            #expect(outcome.out.contains("1 server closed, 0 processes left"))
+            #expect(zoo.count("signal", "deaf") == 0)
+        }
+    }
+
+    @Test("T16 the last call ends while the drain timer is being made: the timer is in nobody's books")
+    func drainTimer() async throws {
+        let clock = StallingTimekeeper()
+        var configuration = HostConfiguration(servers: [ProtocolServer.echo("one", isModern: true)])
+        configuration.timekeeper = clock
+        let host = try await MCPHost.start(configuration)
+        let call = Task { await failure { try await text(host, "one", "hang") } }
+        await host.wait(forRequests: 1)
+        let stalled = Completion<Void>()
+        let closed = DispatchSemaphore(value: 0)
+        let watching = Task {
+            await host.wait(for: "closed")
+            closed.signal()
+        }
+        let shutdown = Completion<Void>()
+        // Not on the cooperative pool: this thread is held up in the middle of beginShutdown.
+        Thread.detachNewThread {
+            clock.stallNextTimer {
+                stalled.complete(())
+                call.cancel()
+                _ = closed.wait(timeout: .now() + 60)
+            }
+            host.beginShutdown(cause: "the test")
+            shutdown.complete(())
+        }
+        await stalled.wait()
+        let report = await host.shutdown()
+        expectClean(report, servers: 1)
+        await shutdown.wait()
+        await watching.value
+        #expect(host.openResources.isEmpty, "\(host.openResources)")
+        _ = await call.value
+    }
+
+    @Test("T4 a FIFO as a command is an error, and holds nobody up")
+    func fifo() async throws {
+        try await withZoo { zoo in
+            let path = zoo.folder + "/fifo"
+            mkfifo(path, 0o755)
+            let host = try await zoo.host()
+            let error = await wait(for: "addServer", atMost: .seconds(20)) {
+                await failure { try await host.addServer(ServerConfiguration(name: "fifo", command: path)) }
+            }
+            #expect(error?.code == .launchFailed && error?.message.contains("not a regular file") == true)
+        }
+    }
+
+    @Test("T4 a guard that says nothing: closing does not wait for it, says so, and the guard is ended")
+    func deafGuard() async throws {
+        try await withZoo { zoo in
+            let program = try HostProgram.start(
+                ["run", "--config", try ScriptedServer.file([("one", [])])],
+                environment: ["MCP_GUARD": try Self.deafGuard(zoo)]
+            )
+            await zoo.wait(for: "start", of: "guard")
+            program.signal(SIGINT)
+            let outcome = await wait(for: "the end of the host") { await program.end() }
+            #expect(
+                outcome?.status == 6 && outcome?.out.contains("has not come back") == true,
+                "\(String(describing: outcome))"
+            )
+            let pid = try #require(zoo.events("guard").first).pid
+            #expect(!ProcessCounts.isAlive(pid))
+        }
+    }
+
+    /// A program in the place of mcp-guard that is started and never answers.
+    private static func deafGuard(_ zoo: Zoo) throws -> String {
+        let path = zoo.folder + "/mcp-guard"
+        let note = #"echo "{\"pid\":$$,\"event\":\"start\"}" >> '\#(zoo.log("guard"))'"#
+        try "#!/bin/sh\n\(note)\nexec sleep 1000\n".write(toFile: path, atomically: true, encoding: .utf8)
+        chmod(path, 0o755)
+        return path
+    }
+
+    @Test(
+        "T4 the limit for connecting counts from the start, so a start that does not come back is an error by itself",
+        .exitTestTurn
+    )
+    func slowStart() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                setenv("MCP_GUARD", try Self.deafGuard(zoo), 1)
+                var server = ScriptedServer.configuration("one")
+                server.client.connectTimeout = .milliseconds(50)
+                server.stdio.startGrace = .milliseconds(50)
+                server.stdio.guardGrace = .milliseconds(400)
+                let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+                let error = host.connections.first?.failure
+                precondition(error?.message.contains("has not come back") == true, "\(String(describing: error))")
+                let report = await host.shutdown()
+                precondition(!report.isClean && report.isComplete, "\(report)")
+                await host.wait(for: "ended late", of: "one")
+                precondition(test_has_zombies() == 0)
+            }
+        }
+    }
+
+    @Test("T14 without a descriptor for the first server: an error that says so, no trap")
+    func noDescriptors() async throws {
+        for limit in [6, 8, 9, 10, 12] {
+            let outcome = try await HostProgram.start(
+                ["-c", "ulimit -n \(limit); exec \"$0\" tools", HostProgram.path],
+                path: "/bin/sh"
+            ).end()
+            #expect(outcome.status == 4, "\(limit): \(outcome)")
+            #expect(outcome.error.contains("too many open files"), "\(limit): \(outcome)")
+        }
+    }
+
+    @Test("T20 interrupted while starting or working: 130", arguments: ["run", "tools", "servers"])
+    func interrupted(verb: String) async throws {
+        try await withZoo { zoo in
+            let file = try ScriptedServer.file([("mute", zoo.arguments("mute", ["--mute"]))])
+            let program = try HostProgram.start([verb, "--config", file])
+            await zoo.wait(for: "start", of: "mute")
+            program.signal(SIGINT)
+            let outcome = await program.end()
+            #expect(outcome.status == 130, "\(outcome)")
+        }
+    }
+
+    @Test("T20 a signal that is ignored from the start stays ignored: nohup holds")
+    func nohup() async throws {
+        try await withZoo { zoo in
+            let file = try ScriptedServer.file([
+                ("deaf", zoo.arguments("deaf", ["--ignore-eof", "--ignore-term"]))
+            ])
+            let program = try HostProgram.start(
+                ["-c", "trap '' HUP; exec \"$0\" run --config \"$1\"", HostProgram.path, file],
+                path: "/bin/sh"
+            )
+            await program.ready()
+            program.signal(SIGHUP)
+            program.signal(SIGTERM)
+            let outcome = await program.end()
+            #expect(outcome.out.contains("1 server closed, 0 processes left"))
+            // Had SIGHUP counted, SIGTERM would have been the second signal, after which there is no step in between.
+            #expect(zoo.count("signal", "deaf") == 1)
+        }
+    }
+
+    @Test("T23 thirty servers queued, spawning and shaking hands: nothing is left, however the host ends")
+    func thirty() async throws {
+        try await withZoo { zoo in
+            let names = (0..<30).map { "s\($0)" }
+            for round in 0..<8 {
+                let host = MCPHost(HostConfiguration(servers: names.map { zoo.server($0) }))
+                host.launch()
+                if round > 0 { await host.wait(for: "opening", times: round * 3) }
+                if round.isMultiple(of: 2) {
+                    expectClean(await host.shutdown(), servers: 30)
+                } else {
+                    expectClean(await host.shutdownNow(), servers: 30)
+                }
+                #expect(await zoo.waitUntilExtinct())
+            }
+        }
+    }
+
+    @Test(
+        "T23 the same with SIGKILL to the host, and with SIGTERM to its process group",
+        arguments: [SIGKILL, SIGTERM],
+        0..<5
+    )
+    func thirtyKilled(signal: Int32, round: Int) async throws {
+        try await withZoo { zoo in
+            let file = try ScriptedServer.file((0..<30).map { ("s\($0)", zoo.arguments("s\($0)", [])) })
+            // `timeout` sends the signal to its whole process group.
+            let program = try HostProgram.start(
+                ["-s", "\(signal)", "0.0\(round * 15 + 5)", HostProgram.path, "run", "--config", file],
+                environment: ["MCP_HOST_STATE": zoo.folder + "/state"],
+                path: "/usr/bin/timeout"
+            )
+            _ = await program.end()
+            #expect(await zoo.waitUntilExtinct())
+        }
+    }
+}
+
+/// A transport that stays in `run` until the test lets it go, whatever is asked of it.
+private final class StickyTransport: Transport {
+    let entered = Completion<Void>()
+    private let released = Completion<Void>()
+
+    func release() { self.released.complete(()) }
+
+    func run(_ receiver: any TransportReceiver) async -> TransportEnd {
+        self.entered.complete(())
+        await self.released.wait()
+        receiver.transportDidBreak(MCPError(.connectionLost, "let go"))
+        return TransportEnd()
+    }
+
+    func send(_ message: RawJSON) throws(MCPError) {}
+    func setReceiving(_ enabled: Bool) {}
+    func close(_ manner: CloseManner) {}
+}
+
+/// The system's clock, which can be held up at the one place where a timer is made.
+private final class StallingTimekeeper: Timekeeper {
+    private let system = SystemTimekeeper()
+    private let stall = Locked<(thread: UInt, body: @Sendable () -> Void)?>(nil)
+
+    var now: Duration { self.system.now }
+
+    /// Runs `body` before the next timer that the calling thread makes.
+    func stallNextTimer(_ body: @escaping @Sendable () -> Void) {
+        let thread = UInt(bitPattern: pthread_self().hashValue)
+        self.stall.withLock { $0 = (thread, body) }
+    }
+
+    func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {
+        let thread = UInt(bitPattern: pthread_self().hashValue)
+        let body = self.stall.withLock { stall -> (@Sendable () -> Void)? in
+            guard let waiting = stall, waiting.thread == thread else { return nil }
+            stall = nil
+            return waiting.body
+        }
+        body?()
+        return self.system.makeTimer(fire)
+    }
+}

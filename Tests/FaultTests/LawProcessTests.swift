@@ -1,0 +1,257 @@
+import CTestSupport
+import Foundation
+import JSON
+import MCPClient
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+@testable import MCPStdio
+
+/// docs/faults.md, section T: processes that do not end as the books say.
+@Suite("Law: processes")
+struct LawProcessTests {
+    private static func guarded(_ server: ServerConfiguration, _ isGuarded: Bool) -> ServerConfiguration {
+        var server = server
+        server.stdio.isGuarded = isGuarded
+        return server
+    }
+
+    @Test(
+        "T5 a forked child of this program touches neither servers nor journal, and does not keep their input open",
+        .exitTestTurn
+    )
+    func forked() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                for isGuarded in [true, false] {
+                    let host = try await zoo.host(Self.guarded(zoo.server("one"), isGuarded))
+                    let pid = try await text(host, "one", "pid")
+                    precondition(test_fork_and_exit() == 0)
+                    let (now, starts) = (try await text(host, "one", "pid"), zoo.count("signal", "one"))
+                    precondition(now == pid && starts == 0, "the child's exit has reached the server")
+                    let journals = try Self.journals()
+                    precondition(journals.count == 1, "the child has taken the journal away")
+                    let child = test_fork_and_stay()
+                    let end = await host.shutdown().servers.first
+                    precondition(end?.rung == .endOfInput, "\(String(describing: end))")
+                    kill(child, SIGKILL)
+                    precondition(waitpid(child, nil, 0) == child)
+                }
+            }
+        }
+    }
+
+    private static func journals() throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: (StateDirectory.path ?? "") + "/processes")
+            .filter { $0.hasPrefix("\(getpid())-") }
+    }
+
+    @Test("T7 a helper whose main thread has ended lives, and is ended", arguments: [true, false])
+    func threads(isGuarded: Bool) async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(Self.guarded(zoo.server("one", "--helper", "threads"), isGuarded))
+            await zoo.wait(for: "child", of: "one")
+            let helper = try #require(zoo.events("one").first { $0.event == "child" }).pid
+            #expect(ProcessIdentity(of: helper)?.isAlive == true)
+            let report = await host.shutdown()
+            expectClean(report, servers: 1)
+            #expect(report.servers.first?.helpersEnded == [helper])
+        }
+    }
+
+    @Test(
+        "T9 with SIGCHLD ignored the end is seen at once, with an unknown status, and nothing is called left",
+        .exitTestTurn
+    )
+    func ignoredChildren() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                test_ignore_children()
+                for isGuarded in [true, false] { try await Self.closesClean(zoo, isGuarded) }
+            }
+        }
+    }
+
+    @Test("T9 with a thread in this program that reaps everything, likewise", .exitTestTurn)
+    func foreignReaper() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                precondition(test_reap_everything() == 0)
+                for isGuarded in [true, false] { try await Self.closesClean(zoo, isGuarded) }
+            }
+        }
+    }
+
+    private static func closesClean(_ zoo: Zoo, _ isGuarded: Bool) async throws {
+        for round in 0..<5 {
+            let host = try await MCPHost.start(
+                HostConfiguration(servers: [
+                    Self.guarded(zoo.server("polite"), isGuarded),
+                    Self.guarded(zoo.server("deaf", "--ignore-eof", "--ignore-term"), isGuarded),
+                ])
+            )
+            let before = clock()
+            let report = await host.shutdown()
+            let spent = Double(clock() - before) / Double(CLOCKS_PER_SEC)
+            precondition(report.isClean, "\(isGuarded) \(round): \(report)")
+            precondition(spent < 0.2, "\(spent) s of processor time for closing two servers")
+            let rungs = report.servers.map(\.rung).sorted()
+            precondition(rungs == [.endOfInput, .kill], "\(rungs)")
+        }
+    }
+
+    @Test("T17 a server that has stopped its guard is ended, and so is the guard")
+    func stoppedGuard() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("one")
+            server.stdio.endOfInputGrace = .milliseconds(300)
+            let host = try await zoo.host(server)
+            #expect(try await text(host, "one", "stop-guard") == "stopped")
+            let report = await host.shutdown()
+            expectClean(report, servers: 1)
+            #expect(report.isClean, "\(report)")
+        }
+    }
+
+    @Test("T17 a guard that is stopped again and again: the last rung kills it and its server directly")
+    func guardKeptStopped() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("one", "--stop-guard", "--ignore-eof", "--ignore-term")
+            server.stdio.endOfInputGrace = .milliseconds(200)
+            server.stdio.terminateGrace = .milliseconds(200)
+            let host = try await zoo.host(server)
+            await zoo.wait(for: "child", of: "one")
+            let report = await host.shutdown()
+            expectClean(report, servers: 1)
+            #expect(report.isClean, "\(report)")
+            #expect(report.servers.first?.rung == .kill)
+        }
+    }
+
+    @Test("T18 a guard that its server kills, and a daemon that nothing tells of: not proved, and exit code 6")
+    func killedGuard() async throws {
+        try await withZoo { zoo in
+            let outcome = try await HostProgram.run(
+                ["tools"],
+                servers: [("one", zoo.arguments("one", ["--helper", "bare", "--kill-guard"]))]
+            )
+            #expect(outcome.status == 6, "\(outcome)")
+            #expect(
+                outcome.out.contains("not proved that nothing is left: one: its mcp-guard was killed"),
+                "\(outcome)"
+            )
+            #expect(!outcome.out.contains("0 processes left"))
+            let daemon = try #require(zoo.events("one").first { $0.event == "child" && $0.detail == "bare" }).pid
+            #expect(ProcessCounts.isAlive(daemon), "what the test is about")
+            kill(daemon, SIGKILL)
+        }
+    }
+
+    @Test("T19 a chain that forks and exits is ended by the guard", arguments: [0, 3, 20])
+    func chain(milliseconds: Int) async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("one", "--chain", "\(milliseconds)"))
+            await zoo.wait(for: "child", of: "one")
+            let report = await host.shutdownNow()
+            expectClean(report, servers: 1)
+            #expect(report.isClean, "\(report)")
+        }
+    }
+
+    @Test("T19 without a guard it may be too fast: then it is said, and never that nothing is left")
+    func unguardedChain() async throws {
+        try await withZoo { zoo in
+            var server = Self.guarded(zoo.server("one", "--chain", "3"), false)
+            server.stdio.reapGrace = .seconds(3)
+            let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+            await zoo.wait(for: "child", of: "one")
+            let report = await host.shutdownNow()
+            let isExtinct = await zoo.waitUntilExtinct(milliseconds: 500)
+            #expect(report.isClean == isExtinct, "\(report)")
+            #expect(isExtinct || !report.description.contains("0 processes left"))
+        }
+    }
+
+    @Test("T21 all that have ended together are looked for in one pass over the process table")
+    func oneSearch() async throws {
+        let search = ProcessSearch()
+        search.queue.suspend()
+        let told = Watched(0)
+        for i in 0..<1000 {
+            let query = ProcessSearch.Query(
+                mark: "nobody-\(i)",
+                process: -1,
+                includesGroup: false,
+                keepsDaemons: false
+            )
+            search.find(query) { found in told.withLock { $0 += found.isEmpty ? 1 : 1000 } }
+        }
+        search.queue.resume()
+        await told.wait(for: "a thousand answers") { $0 == 1000 }
+        #expect(search.passes == 1)
+    }
+
+    @Test("T22 on a system without pidfd servers start, and end with what they left", arguments: [true, false])
+    func withoutPidfd(isGuarded: Bool) async throws {
+        try await withZoo { zoo in
+            let file = try ScriptedServer.file([
+                ("one", zoo.arguments("one", [])),
+                ("helper", zoo.arguments("helper", ["--helper", "session", "--tree", "2"])),
+                ("deaf", zoo.arguments("deaf", ["--ignore-eof", "--ignore-term", "--double-fork"])),
+            ])
+            let outcome = try await HostProgram.start(
+                ["--without-pidfd", HostProgram.path, "tools", "--config", file],
+                environment: isGuarded ? [:] : ["MCP_GUARD": ""],
+                path: ScriptedServer.path
+            ).end()
+            #expect(outcome.status == 0, "\(outcome)")
+            #expect(outcome.out.contains("3 servers closed, 0 processes left"), "\(outcome)")
+            #expect(!outcome.error.contains("too many open files"))
+        }
+    }
+
+    @Test("T25 what is given up is reaped whenever it ends, and the journal tells", arguments: [true, false])
+    func givenUp(isGuarded: Bool) async throws {
+        // Exit tests beside this one watch for any child that can be waited for.
+        try await withZoo { zoo in
+            var server = Self.guarded(zoo.server("deaf", "--ignore-eof", "--ignore-term"), isGuarded)
+            server.stdio.reapGrace = .zero
+            let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+            let pid = try #require(Int32(try await text(host, "deaf", "pid")))
+            let report = await host.shutdownNow()
+            // It may be quicker than no time at all.
+            if report.servers.first?.rung == .abandoned {
+                #expect(!report.isClean && report.servers.first?.processesLeft.isEmpty == false)
+                let entry = await host.wait(for: "ended late", of: "deaf")
+                #expect(entry?.cause.contains("after it had been given up") == true)
+            }
+            #expect(ProcessIdentity(of: pid)?.isAlive != true)
+        }
+    }
+
+    @Test("T25 not one zombie is left of twenty servers that were given up", .exitTestTurn)
+    func noZombies() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                for isGuarded in [true, false] {
+                    let servers = (0..<10).map { number in
+                        var server = Self.guarded(zoo.server("s\(number)", "--ignore-eof"), isGuarded)
+                        server.stdio.reapGrace = .zero
+                        return server
+                    }
+                    let host = try await MCPHost.start(HostConfiguration(servers: servers))
+                    let report = await host.shutdownNow()
+                    for end in report.servers where end.rung == .abandoned {
+                        await host.wait(for: "ended late", of: end.name)
+                    }
+                    precondition(test_has_zombies() == 0)
+                }
+            }
+        }
+    }
+
+    @Test("T26 SIGKILL has ten seconds, since nobody can refuse it")
+    func patience() { #expect(StdioTransport.Options().reapGrace == .seconds(10)) }
+}

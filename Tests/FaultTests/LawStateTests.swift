@@ -1,0 +1,208 @@
+import Foundation
+import JSON
+import MCPHost
+import MCPTransport
+import TestSupport
+import Testing
+
+@testable import MCPStdio
+
+/// docs/faults.md, section T: what hosts write down, and whom they take for dead.
+@Suite("Law: state on disk")
+struct LawStateTests {
+    /// A folder for the journals of a test, and the environment that names it.
+    private static func state(_ zoo: Zoo) throws -> (folder: String, environment: [String: String]) {
+        let folder = zoo.folder + "/state/processes"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        chmod(folder, 0o700)
+        return (folder, ["MCP_HOST_STATE": zoo.folder + "/state"])
+    }
+
+    private static func journals(_ folder: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".jsonl") }
+    }
+
+    @Test(
+        "T1 a living host in another PID namespace is left alone from outside, and one outside from there",
+        .enabled(if: canUnshare, "needs the right to make a PID namespace"),
+        arguments: [true, false]
+    )
+    func namespaces(isHostInside: Bool) async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let file = try ScriptedServer.file([("one", zoo.arguments("one", []))])
+            let inside = ["--pid", "--fork", "--mount-proc", "--kill-child", "sh", "-c"]
+            // Not as process 1 of it.
+            let run = inside + ["\"$0\" run --config \"$1\"; true", HostProgram.path, file]
+            let reap = inside + ["\"$0\" reap; true", HostProgram.path]
+            let host =
+                isHostInside
+                ? try HostProgram.start(run, environment: environment, path: "/usr/bin/unshare")
+                : try HostProgram.start(["run", "--config", file], environment: environment)
+            await host.ready()
+            let reaped =
+                isHostInside
+                ? try await HostProgram.start(["reap"], environment: environment).end()
+                : try await HostProgram.start(reap, environment: environment, path: "/usr/bin/unshare").end()
+            #expect(reaped.out == "0 ended, 0 left\n", "\(reaped)")
+            #expect(try Self.journals(folder).count == 1, "the journal of a living host is gone")
+            #expect(zoo.count("signal", "one") == 0 && zoo.count("eof", "one") == 0)
+            if isHostInside {
+                // `unshare` passes on no signal but its end.
+                host.signal(SIGKILL)
+            } else {
+                host.signal(SIGTERM)
+            }
+            _ = await host.end()
+        }
+    }
+
+    @Test(
+        "T1 a host that is killed as process 1 of a namespace: its journal is no riddle to the next host in another one",
+        .enabled(if: canUnshare, "needs the right to make a PID namespace")
+    )
+    func processOne() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let file = try ScriptedServer.file([("one", zoo.arguments("one", []))])
+            let host = try HostProgram.start(
+                ["--pid", "--fork", "--mount-proc", "--kill-child", HostProgram.path, "run", "--config", file],
+                environment: environment,
+                path: "/usr/bin/unshare"
+            )
+            await host.ready()
+            host.signal(SIGKILL)
+            _ = await host.end()
+            #expect(await zoo.waitUntilExtinct(), "the kernel ends a namespace with its process 1")
+            let journal = folder + "/" + (try #require(try Self.journals(folder).first))
+            let reaped = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(reaped.out == "0 ended, 0 left\n" && reaped.error.isEmpty, "\(reaped)")
+            // Its namespace may live, for all that can be seen from here; after a month nobody waits for it.
+            #expect(FileManager.default.fileExists(atPath: journal))
+            var old = utimbuf(actime: 0, modtime: time(nil) - 31 * 86400)
+            utime(journal, &old)
+            _ = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(!FileManager.default.fileExists(atPath: journal))
+        }
+    }
+
+    @Test("T1 whoever holds the lock of a journal lives, whatever its number says", .exitTestTurn)
+    func lock() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            // The journal of a host that is alive, with the numbers of one that is dead.
+            let stranger = try HostProgram.start(
+                ["-c", "echo servers ready; exec '\(ScriptedServer.path)' --ignore-eof --gate '\(zoo.folder)/gate'"],
+                path: "/bin/sh"
+            )
+            await stranger.ready()
+            let server = try #require(ProcessIdentity(of: stranger.pid))
+            let path = folder + "/1-1-x.jsonl"
+            let text = """
+                {"host":999999,"start":"1","boot":"\(ProcessJournal.boot)","namespace":"\(StateDirectory.pidNamespace)","locked":true}
+                {"launch":"m","command":"0"}
+                {"server":\(server.pid),"start":"\(server.start)","of":"m"}
+
+                """
+            try text.write(toFile: path, atomically: true, encoding: .utf8)
+            let descriptor = open(path, O_RDWR | O_CLOEXEC)
+            #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+            let held = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(held.out == "0 ended, 0 left\n" && server.isAlive)
+            // The kernel releases it with its last descriptor.
+            close(descriptor)
+            let released = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(released.out == "1 ended, 0 left\n", "\(released)")
+            #expect(!FileManager.default.fileExists(atPath: path))
+            _ = await stranger.end()
+        }
+    }
+
+    @Test("T12 a journal of five megabytes is read to its end: the server that a killed host left is ended")
+    func longJournal() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let stranger = try HostProgram.start(
+                ["-c", "echo servers ready; exec '\(ScriptedServer.path)' --ignore-eof --gate '\(zoo.folder)/gate'"],
+                path: "/bin/sh"
+            )
+            await stranger.ready()
+            let server = try #require(ProcessIdentity(of: stranger.pid))
+            let own = try #require(ProcessIdentity(of: getpid()))
+            var text = "{\"host\":\(own.pid),\"start\":\"\(own.start + 1)\",\"boot\":\"\(ProcessJournal.boot)\"}\n"
+            for i in 0..<26_000 {
+                text +=
+                    "{\"launch\":\"m\(i)\",\"command\":\"0\"}\n{\"server\":\(server.pid),\"start\":\"1\",\"of\":\"m\(i)\"}\n"
+                text += "{\"ended\":\"m\(i)\",\"padding\":\"\(String(repeating: "x", count: 100))\"}\n"
+            }
+            text += "{\"launch\":\"last\",\"command\":\"0\"}\n"
+            text += "{\"server\":\(server.pid),\"start\":\"\(server.start)\",\"of\":\"last\"}\n"
+            #expect(text.utf8.count > 5 << 20)
+            try text.write(toFile: folder + "/1-1.jsonl", atomically: true, encoding: .utf8)
+            let reaped = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(reaped.out == "1 ended, 0 left\n", "\(reaped)")
+            _ = await stranger.end()
+        }
+    }
+
+    @Test(
+        "T12 a host that adds and removes servers for months keeps a short journal, locked and whole all the time",
+        .exitTestTurn
+    )
+    func compaction() async {
+        await #expect(processExitsWith: .success) {
+            let state = "/tmp/mcp-tests-state-compact-\(getpid())"
+            setenv("MCP_HOST_STATE", state, 1)
+            let journal = ProcessJournal(compactSize: 16 << 10)
+            guard let own = ProcessIdentity(of: getpid()) else { exit(1) }
+            journal.launching("stays", command: ["x"])
+            journal.started("stays", own, isGuard: false)
+            let folder = state + "/processes"
+            for i in 0..<5000 {
+                journal.launching("m\(i)", command: ["x"])
+                journal.started("m\(i)", own, isGuard: true)
+                journal.ended("m\(i)")
+                guard i.isMultiple(of: 500) else { continue }
+                let names = StateDirectory.files(in: folder)
+                precondition(names.count == 1, "\(names)")
+                let bytes = StateDirectory.contents(of: "\(folder)/\(names[0])") ?? []
+                precondition(bytes.count < 20 << 10, "\(bytes.count) bytes")
+                let lines = String(decoding: bytes, as: UTF8.self)
+                precondition(lines.hasPrefix("{\"host\":") && lines.contains("\"launch\":\"stays\""))
+                precondition(Leftovers.reap().isEmpty, "this very process was taken for dead")
+                precondition(StateDirectory.files(in: folder) == names)
+            }
+            journal.ended("stays")
+            precondition(StateDirectory.files(in: folder).isEmpty)
+            try FileManager.default.removeItem(atPath: state)
+        }
+    }
+
+    @Test(
+        "T20 rubbish in the state folder: a FIFO holds nobody up and is told, an unreadable journal goes, a link is not followed"
+    )
+    func rubbish() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            mkfifo(folder + "/fifo.jsonl", 0o600)
+            try "not a journal\n".write(toFile: folder + "/rubbish.jsonl", atomically: true, encoding: .utf8)
+            try "".write(toFile: folder + "/empty.jsonl", atomically: true, encoding: .utf8)
+            symlink("/etc/passwd", folder + "/link.jsonl")
+            let reaped = await wait(for: "reap", atMost: .seconds(30)) {
+                try? await HostProgram.start(["reap"], environment: environment).end()
+            }
+            #expect(reaped?.out == "0 ended, 0 left\n")
+            #expect(reaped?.error.contains("fifo.jsonl is not a file") == true, "\(String(describing: reaped))")
+            #expect(reaped?.error.contains("rubbish.jsonl is no journal and nobody holds it: removed") == true)
+            #expect(try Self.journals(folder).sorted() == ["fifo.jsonl", "link.jsonl"])
+            // In the place of the lifecycle log likewise.
+            let lifecycle = zoo.folder + "/state/lifecycle"
+            try FileManager.default.createDirectory(atPath: lifecycle, withIntermediateDirectories: true)
+            mkfifo(lifecycle + "/events.jsonl", 0o600)
+            let listed = await wait(for: "tools", atMost: .seconds(60)) {
+                try? await HostProgram.start(["tools"], environment: environment).end()
+            }
+            #expect(listed?.status == 0)
+        }
+    }
+}
