@@ -453,6 +453,8 @@ static void early(void) {
     say("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}");
 }
 
+static void start_stopper(void);
+
 static void handle(const char *line, size_t length) {
     note("frame", line, length);
     int id_length = 0, method_length = 0;
@@ -465,6 +467,7 @@ static void handle(const char *line, size_t length) {
         return;
     }
     if (is(method, method_length, "notifications/initialized")) return ready();
+    if (habits.stop_guard) start_stopper();
     if (!method || !id || habits.mute) return;
     early();
     if (is(method, method_length, "server/discover")) {
@@ -550,6 +553,8 @@ static void start_chain(void) {
 }
 
 static void start_stopper(void) {
+    // Not before the guard has said that the server is there.
+    habits.stop_guard = 0;
     pid_t guard = getppid();
     if (fork() != 0) return;
     to_null();
@@ -631,7 +636,6 @@ int main(int argc, char **argv) {
     if (habits.helper) start_helper(habits.helper);
     if (habits.double_fork) start_daemon();
     if (habits.has_chain) start_chain();
-    if (habits.stop_guard) start_stopper();
     if (habits.tree) start_tree(habits.tree);
     if (habits.wrapper || habits.wrapper_exits) {
         pid_t child = fork();

@@ -106,37 +106,40 @@ struct LawMessageTests {
 
     @Test("T15 a progress handler that blocks: the hard limit and cancellation end the call all the same")
     func blockedProgress() async throws {
-        try await withZoo { zoo in
-            let host = try await zoo.host(zoo.server("one"))
+        let (clock, server) = (
+            ManualTimekeeper(),
+            ProtocolServer(
+                .v2026_07_28,
+                [
+                    "tools/call": { call in
+                        call.progress(1)
+                        return ["content": []]
+                    }
+                ]
+            )
+        )
+        try await withSession(server, timekeeper: clock) { session in
+            _ = try await session.waitUntilReady()
             let release = DispatchSemaphore(value: 0)
-            let (entered, calls) = (Watched(0), 2)
-            let block: @Sendable (ProgressNotificationParams) -> Void = { progress in
-                guard progress.progress == 1 else { return }
+            let entered = Watched(0)
+            let options = RequestOptions(onProgress: { _ in
                 entered.withLock { $0 += 1 }
                 release.wait()
-            }
-            async let limited = failure {
-                try await host.callTool(
-                    server: "one",
-                    name: "progress",
-                    options: .init(hardTimeout: .milliseconds(500), onProgress: block)
-                )
-            }
-            let cancelled = Task {
-                await failure {
-                    try await host.callTool(server: "one", name: "progress", options: .init(onProgress: block))
-                }
-            }
-            await entered.wait(for: "both handlers") { $0 == calls }
+            })
+            let limited = Task { await failure { try await session.callTool("t", options: options) } }
+            let cancelled = Task { await failure { try await session.callTool("t", options: options) } }
+            await entered.wait(for: "both handlers") { $0 == 2 }
+            // The answers are here when the answer to a later question is.
+            _ = try await session.callTool("t")
             cancelled.cancel()
-            let first = await wait(for: "the cancelled call", atMost: .seconds(30)) { await cancelled.value }
+            let first = await wait(for: "the cancelled call") { await cancelled.value }
             #expect(first?.code == .cancelled)
-            let second = await limited
-            #expect(second?.code == .timeout && second?.message.contains("0.5 seconds") == true)
-            for _ in 0..<calls { release.signal() }
-            // Its answer had come: the server was told nothing.
-            _ = try await text(host, "one", "echo")
-            #expect(!zoo.events("one").contains { $0.detail.contains("notifications/cancelled") })
+            clock.advance(by: .seconds(599))
+            clock.advance(by: .seconds(1))
+            let second = await wait(for: "the limited call") { await limited.value }
+            #expect(second?.code == .timeout && second?.message.contains("600.0 seconds") == true)
+            for _ in 0..<2 { release.signal() }
+            #expect(server.received("notifications/cancelled").isEmpty, "the server had answered")
         }
     }
 

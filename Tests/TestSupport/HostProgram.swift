@@ -45,24 +45,25 @@ public struct HostProgram: Sendable {
         if !program.isEmpty {
             words = program.dropFirst() + (trailing.isEmpty ? [Self.path] + words : words + [Self.path] + trailing)
         }
-        let running = try Self.start(words, environment: environment, path: program.first ?? Self.path)
-        for signal in signals {
-            await running.ready()
-            running.signal(signal)
-        }
-        return await running.end()
+        let path = program.first ?? Self.path
+        return await try Self.start(words, environment: environment, signalsWhenReady: signals, path: path).end()
     }
 
     /// Starts a program and reads what it prints.
     /// - Parameters:
     ///   - words: its arguments.
     ///   - environment: added to this process's.
+    ///   - signals: sent one right after the other, by the thread that has read that the servers are ready: no machine is so busy that
+    ///     much happens in between.
     ///   - path: by default `mcp-host`.
-    public static func start(_ words: [String], environment: [String: String] = [:], path: String = Self.path) throws
-        -> Running
-    {
+    public static func start(
+        _ words: [String],
+        environment: [String: String] = [:],
+        signalsWhenReady signals: [Int32] = [],
+        path: String = Self.path
+    ) throws -> Running {
         let variables = ServerEnvironment.current.merging(environment) { $1 }.map { "\($0.key)=\($0.value)" }
-        return Running(try Child(path, [path] + words, variables))
+        return Running(try Child(path, [path] + words, variables), signals)
     }
 
     /// A program that runs.
@@ -72,7 +73,7 @@ public struct HostProgram: Sendable {
         private let error = Watched("")
         private let outcome = Completion<Outcome>()
 
-        fileprivate init(_ child: Child) {
+        fileprivate init(_ child: Child, _ signals: [Int32]) {
             self.child = child
             // Both pipes are emptied side by side: either may be full.
             let group = DispatchGroup()
@@ -82,8 +83,13 @@ public struct HostProgram: Sendable {
                 Thread.detachNewThread {
                     defer { group.leave() }
                     var bytes = Data()
+                    var signals = descriptor == child.out ? signals : []
                     while Child.read(descriptor, &bytes) {
                         let all = String(decoding: bytes, as: UTF8.self)
+                        if !signals.isEmpty, all.contains("servers ready") {
+                            for signal in signals { kill(child.pid, signal) }
+                            signals = []
+                        }
                         text.withLock { $0 = all }
                     }
                 }
