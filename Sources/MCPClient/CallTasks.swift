@@ -169,8 +169,11 @@ extension ClientSession {
         let deadline = self.timekeeper.now + hard
         var answered: Set<String> = []
         var state = first
-        // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`).
+        // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`). One reader for the whole time: a
+        // sequence that one wait has given up is over for the next.
+        let changed = Bell()
         let changes = ServerEvents(self.events, buffer: 16, isCounted: false)
+        async let _ = Self.ring(changed, for: id, changes)
         while true {
             if let state, isModern ? state.isTerminal : state.isTerminal || state.status == .inputRequired {
                 return try await self.outcome(state, isModern, options)
@@ -178,7 +181,7 @@ extension ClientSession {
             if isModern, let state, state.status == .inputRequired {
                 try await self.answer(state, &answered, options)
             }
-            if state != nil { await self.waitForChange(of: id, state?.pollInterval, changes) }
+            if state != nil { await self.waitForChange(state?.pollInterval, changed) }
             if Task.isCancelled { throw MCPError(.cancelled, "waiting for task \(id) was cancelled") }
             if let error = self.broken.value { throw error }
             guard self.timekeeper.now < deadline else {
@@ -188,16 +191,20 @@ extension ClientSession {
         }
     }
 
+    private static func ring(_ bell: Bell, for id: String, _ changes: ServerEvents<ServerEvent>) async {
+        for await event in changes {
+            if case .task(let state) = event, state.id == id { bell.ring() }
+        }
+    }
+
     /// The pause that the server wants (`TASKL-10`, `XTASK-10`), or until it tells of a change.
-    private func waitForChange(of id: String, _ interval: Int64?, _ changes: ServerEvents<ServerEvent>) async {
+    private func waitForChange(_ interval: Int64?, _ changed: Bell) async {
         let bounds = self.configuration.pollInterval
         let pause = min(
             max(interval.map { .milliseconds($0) } ?? bounds.lowerBound, bounds.lowerBound),
             bounds.upperBound
         )
-        _ = await self.wait(pause, for: changes) { event in
-            if case .task(let state) = event { state.id == id } else { false }
-        }
+        await self.pause(pause, or: changed.next())
     }
 
     /// Answers what a task asks for, each thing once (`XTASK-15`, `XTASK-17`, `XTASK-19`).

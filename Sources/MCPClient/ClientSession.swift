@@ -42,10 +42,10 @@ public final class ClientSession: Sendable {
     let timekeeper: any Timekeeper
     let accounts: ResourceAccounts
     let state: Locked<SessionStateMachine<Waiter>>
-    let opened = Completion<Bool>()
-    package let ready = Completion<Result<ServerDescription, MCPError>>()
+    let opened = OneShot<Bool>()
+    package let ready = OneShot<Result<ServerDescription, MCPError>>()
     /// Why nothing will come any more.
-    package let broken = Completion<MCPError>()
+    package let broken = OneShot<MCPError>()
     let desk = ServerRequestDesk()
     let wishes: SubscriptionWishes
     let keeper = SubscriptionKeeper()
@@ -157,7 +157,7 @@ public final class ClientSession: Sendable {
     }
 
     /// Handlers of the user end when they like: nobody can make them, and nobody waits for long.
-    private func waitFor(_ isIdle: MCPTransport.Completion<Void>, atMost limit: Duration) async {
+    private func waitFor(_ isIdle: OneShot<Void>, atMost limit: Duration) async {
         if isIdle.value != nil { return }
         let timer = self.timekeeper.makeTimer { isIdle.complete(()) }
         timer.set(self.timekeeper.now + limit)
@@ -227,7 +227,7 @@ public final class ClientSession: Sendable {
     private func waitForOpening() async throws(MCPError) -> Bool {
         if let isOpen = self.opened.value { return isOpen }
         let limit = self.configuration.connectTimeout - self.configuration.connectTimeSpent
-        let outcome = Completion<Bool?>()
+        let outcome = OneShot<Bool?>()
         let timer = self.timekeeper.makeTimer { outcome.complete(nil) }
         self.accounts.add(1, \.timers)
         timer.set(self.timekeeper.now + limit)

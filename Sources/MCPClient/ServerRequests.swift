@@ -6,9 +6,9 @@ import MCPTypes
 /// The server's requests that are being worked on: each is answered once, or cancelled and not answered.
 final class ServerRequestDesk: Sendable {
     private struct State {
-        var running: [RequestID: MCPTransport.Completion<Void>] = [:]
+        var running: [RequestID: OneShot<Void>] = [:]
         var isOver = false
-        var idle: MCPTransport.Completion<Void>?
+        var idle: OneShot<Void>?
     }
 
     /// So many at once; who asks for more is told to wait.
@@ -18,7 +18,7 @@ final class ServerRequestDesk: Sendable {
 
     enum Admission {
         /// Work on it until this is completed.
-        case begin(MCPTransport.Completion<Void>)
+        case begin(OneShot<Void>)
         case refuse(String)
     }
 
@@ -27,7 +27,7 @@ final class ServerRequestDesk: Sendable {
             if state.isOver { return .refuse("the connection is closing") }
             if state.running[id] != nil { return .refuse("this id is in use") }
             if state.running.count >= Self.limit { return .refuse("busy: \(Self.limit) requests are being worked on") }
-            let cancelled = MCPTransport.Completion<Void>()
+            let cancelled = OneShot<Void>()
             state.running[id] = cancelled
             return .begin(cancelled)
         }
@@ -36,7 +36,7 @@ final class ServerRequestDesk: Sendable {
     func cancel(_ id: RequestID) { self.state.withLock { $0.running[id] }?.complete(()) }
 
     func left(_ id: RequestID) {
-        let idle: MCPTransport.Completion<Void>? = self.state.withLock { state in
+        let idle: OneShot<Void>? = self.state.withLock { state in
             state.running[id] = nil
             return state.running.isEmpty ? state.idle : nil
         }
@@ -45,8 +45,8 @@ final class ServerRequestDesk: Sendable {
 
     /// Cancels everything and admits no more.
     /// - Returns: completed when the last one has left.
-    func end() -> MCPTransport.Completion<Void> {
-        let idle = MCPTransport.Completion<Void>()
+    func end() -> OneShot<Void> {
+        let idle = OneShot<Void>()
         let running = self.state.withLock { state in
             state.isOver = true
             state.idle = idle
@@ -98,7 +98,7 @@ extension ClientSession {
         _ id: RequestID,
         _ method: Method,
         _ params: RawJSON?,
-        _ cancelled: MCPTransport.Completion<Void>
+        _ cancelled: OneShot<Void>
     ) async {
         defer {
             let now = self.timekeeper.now

@@ -74,7 +74,7 @@ final class SubscriptionKeeper: Sendable {
         let id: Int64
         let wanted: SubscriptionWishes.Wanted
         /// What the server will tell, or why nothing.
-        let acknowledged = MCPTransport.Completion<Result<SubscriptionFilter, MCPError>>()
+        let acknowledged = OneShot<Result<SubscriptionFilter, MCPError>>()
         let isStopped = Locked(false)
 
         init(_ id: Int64, _ wanted: SubscriptionWishes.Wanted) { (self.id, self.wanted) = (id, wanted) }
@@ -83,7 +83,7 @@ final class SubscriptionKeeper: Sendable {
     private struct State {
         var applied = -1
         var failures: [String: MCPError] = [:]
-        var waiters: [(version: Int, done: MCPTransport.Completion<Void>)] = []
+        var waiters: [(version: Int, done: OneShot<Void>)] = []
         var listening: [Int64: Listening] = [:]
         var isOver = false
     }
@@ -93,7 +93,7 @@ final class SubscriptionKeeper: Sendable {
     /// Waits until the server knows of a version.
     /// - Returns: why it does not tell of `uri`.
     func waitFor(_ version: Int, _ uri: String) async throws(MCPError) -> MCPError? {
-        let done = MCPTransport.Completion<Void>()
+        let done = OneShot<Void>()
         let isThere = self.state.withLock { state in
             if state.applied >= version || state.isOver { return true }
             state.waiters.append((version, done))
@@ -332,14 +332,15 @@ extension ClientSession {
         }
     }
 
-    /// Waits, or until the connection ends.
-    func pause(_ delay: Duration) async {
-        let alarm = MCPTransport.Completion<Void>()
+    /// Waits, or until something else happens, or the connection ends.
+    func pause(_ delay: Duration, or event: OneShot<Void>? = nil) async {
+        let alarm = OneShot<Void>()
         let timer = self.timekeeper.makeTimer { alarm.complete(()) }
         timer.set(self.timekeeper.now + delay)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { _ = await alarm.waitUnlessCancelled() }
             group.addTask { _ = await self.broken.waitUnlessCancelled() }
+            if let event { group.addTask { _ = await event.waitUnlessCancelled() } }
             _ = await group.next()
             group.cancelAll()
         }

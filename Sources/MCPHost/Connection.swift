@@ -32,7 +32,7 @@ public final class Connection: Sendable {
     /// How it is reached.
     public let configuration: ServerConfiguration
 
-    private typealias Attempt = MCPTransport.Completion<Result<ServerDescription, MCPError>>
+    private typealias Attempt = OneShot<Result<ServerDescription, MCPError>>
 
     private struct State {
         var machine = ConnectionStateMachine()
@@ -46,7 +46,7 @@ public final class Connection: Sendable {
         var closeCause = ""
         var closeTask = ""
         /// Ends the waiting for a restart.
-        var alarm: MCPTransport.Completion<Void>?
+        var alarm: OneShot<Void>?
     }
 
     private let state: Locked<State>
@@ -54,8 +54,8 @@ public final class Connection: Sendable {
     let wishes: SubscriptionWishes
     private let events: Broadcast<ServerEvent>
     /// The outcome of the first attempt.
-    let ready = Completion<Result<ServerDescription, MCPError>>()
-    let gone = Completion<TeardownReport.Server>()
+    let ready = OneShot<Result<ServerDescription, MCPError>>()
+    let gone = OneShot<TeardownReport.Server>()
 
     init(_ configuration: ServerConfiguration, context: HostContext) {
         self.configuration = configuration
@@ -178,7 +178,7 @@ public final class Connection: Sendable {
                 + " The last end: \(error.message)"
             self.giveUp(error)
         case .restart(let delay):
-            let alarm = Completion<Void>()
+            let alarm = OneShot<Void>()
             let (waits, failed) = self.state.withLock { state in
                 state.failure = error
                 // Who asks after the loss of a session waits for this very restart; who waited for a start is told that it failed.

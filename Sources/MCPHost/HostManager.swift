@@ -18,7 +18,7 @@ public final class HostManager: Sendable {
     /// One opening of all servers, which everybody joins who initializes meanwhile, and its one outcome.
     private final class Opening: Sendable {
         let host: MCPHost
-        let outcome = Completion<Result<Void, MCPError>>()
+        let outcome = OneShot<Result<Void, MCPError>>()
         init(_ host: MCPHost) { self.host = host }
     }
 

@@ -35,8 +35,8 @@ final class HostRoot: Sendable {
     let registry = ToolRegistry()
     private let audience: Audience
     private let state = Locked(State())
-    private let report = Completion<TeardownReport>()
-    private let closingAsked = Completion<Void>()
+    private let report = OneShot<TeardownReport>()
+    private let closingAsked = OneShot<Void>()
     private let arrivals: AsyncStream<Connection>
     private let arrival: AsyncStream<Connection>.Continuation
 

@@ -39,7 +39,7 @@ public final class MCPHost: Sendable {
     }
 
     /// Said once in the life of the program.
-    private static let firstUnguarded = Completion<Void>()
+    private static let firstUnguarded = OneShot<Void>()
 
     private func addAtStart(_ server: ServerConfiguration) {
         do throws(MCPError) {

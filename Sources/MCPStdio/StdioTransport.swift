@@ -236,7 +236,7 @@ private final class PendingStart: Sendable {
     }
 
     /// What came of the start; nil: a close would not wait any longer.
-    let outcome = Completion<Result<LaunchedProcess, MCPError>?>()
+    let outcome = OneShot<Result<LaunchedProcess, MCPError>?>()
     private let state = Locked(State())
     private let timekeeper: any Timekeeper
     private let accounts: ResourceAccounts

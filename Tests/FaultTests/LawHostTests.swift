@@ -110,13 +110,13 @@ struct LawHostTests {
         let host = try await MCPHost.start(configuration)
         let call = Task { await failure { try await text(host, "one", "hang") } }
         await host.wait(forRequests: 1)
-        let stalled = Completion<Void>()
+        let stalled = OneShot<Void>()
         let closed = DispatchSemaphore(value: 0)
         let watching = Task {
             await host.wait(for: "closed")
             closed.signal()
         }
-        let shutdown = Completion<Void>()
+        let shutdown = OneShot<Void>()
         // Not on the cooperative pool: this thread is held up in the middle of beginShutdown.
         Thread.detachNewThread {
             clock.stallNextTimer {
@@ -281,8 +281,8 @@ struct LawHostTests {
 
 /// A transport that stays in `run` until the test lets it go, whatever is asked of it.
 private final class StickyTransport: Transport {
-    let entered = Completion<Void>()
-    private let released = Completion<Void>()
+    let entered = OneShot<Void>()
+    private let released = OneShot<Void>()
 
     func release() { self.released.complete(()) }
 

@@ -147,7 +147,7 @@ struct LawMessageTests {
     func closedWhileBlocked() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("one"))
-            let (release, entered) = (DispatchSemaphore(value: 0), Completion<Void>())
+            let (release, entered) = (DispatchSemaphore(value: 0), OneShot<Void>())
             let call = Task {
                 try await host.callTool(
                     server: "one",

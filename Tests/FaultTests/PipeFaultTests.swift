@@ -108,7 +108,7 @@ struct PipeFaultTests {
         }
     }
 
-    @Test("D11 G14 a storm of list_changed: bounded, counted, and calls go on")
+    @Test("D11 a storm of list_changed: bounded, counted, and calls go on")
     func storm() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("storm", "--storm", "50000", "--era", "legacy"))
@@ -118,20 +118,78 @@ struct PipeFaultTests {
         }
     }
 
-    @Test("D12 a flood of progress for one call does not hold up another server")
+    @Test("D12 V19 while a flood of progress is being handled, another server and another call answer")
     func flood() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("flood"), zoo.server("calm"))
-            let seen = Locked(0)
-            async let flooded = host.callTool(
-                server: "flood",
-                name: "flood",
-                arguments: ["n": 50000],
-                options: .init(onProgress: { _ in seen.withLock { $0 += 1 } })
-            )
-            for i in 0..<50 { #expect(try await text(host, "calm", "echo", ["text": .string("\(i)")]) == "\(i)") }
-            #expect(try await flooded.content.first?.text == "done")
+            let (seen, entered, release) = (Locked(0), OneShot<Void>(), DispatchSemaphore(value: 0))
+            let flooded = Task {
+                try await host.callTool(
+                    server: "flood",
+                    name: "flood",
+                    arguments: ["n": 50000],
+                    options: .init(onProgress: { progress in
+                        if progress.progress == 1 {
+                            entered.complete(())
+                            release.wait()
+                        }
+                        seen.withLock { $0 += 1 }
+                    })
+                )
+            }
+            await entered.wait()
+            // Nothing of the flood gets on before these have their answers.
+            await wait(for: "fifty calls beside the flood") { () -> Void? in
+                for i in 0..<50 {
+                    guard (try? await text(host, "calm", "echo", ["text": .string("\(i)")])) == "\(i)" else {
+                        return nil
+                    }
+                    guard (try? await text(host, "flood", "echo", ["text": "x"])) == "x" else { return nil }
+                }
+                return ()
+            }
+            #expect(seen.withLock { $0 } == 0)
+            release.signal()
+            #expect(try await flooded.value.content.first?.text == "done")
             #expect(seen.withLock { $0 } == 50000, "every report was delivered before the result")
+        }
+    }
+
+    @Test("STDIO-03 V19 every byte that a server gets is part of a message, whatever is called, cancelled or refused")
+    func onlyMessages() async throws {
+        try await withZoo { zoo in
+            let copy = zoo.folder + "/input"
+            let words = zoo.arguments("one", ["--era", "legacy"]).map { "'\($0)'" }.joined(separator: " ")
+            let server = ScriptedServer.patient(
+                ServerConfiguration(
+                    name: "one",
+                    command: "/bin/sh",
+                    arguments: ["-c", "tee '\(copy)' | '\(ScriptedServer.path)' \(words)"]
+                ),
+                []
+            )
+            let host = try await zoo.host(server)
+            for i in 0..<20 {
+                _ = try await text(host, "one", "echo", ["text": .string("line\nbreak \u{2028} \r\n \(i) \u{0}")])
+            }
+            let hanging = Task { await failure { try await text(host, "one", "hang") } }
+            await zoo.wait(forFrame: "hang", of: "one")
+            hanging.cancel()
+            _ = await hanging.value
+            _ = try await text(host, "one", "ask", ["text": "no/such"])
+            _ = await failure { try await text(host, "one", "nothing-like-it") }
+            await host.shutdown()
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: copy))
+            #expect(bytes.last == 0x0A)
+            let lines = bytes.dropLast().split(separator: 0x0A, omittingEmptySubsequences: false)
+            #expect(lines.count > 25)
+            for line in lines {
+                let message = RawJSON(copying: line)
+                let value = try message.decode(JSONValue.self)
+                _ = try Envelope(scanning: message)
+                #expect(value["jsonrpc"] == "2.0", "\(value)")
+                #expect(value["method"]?.string != nil || value["result"] != nil || value["error"] != nil, "\(value)")
+            }
         }
     }
 

@@ -270,22 +270,21 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E16 servers outlive the threads from which they were started")
-    func threads() async throws {
+    @Test("E16 V19 servers outlive the threads from which they were started", arguments: [true, false])
+    func threads(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host()
             for i in 0..<20 {
-                let server = zoo.server("s\(i)")
-                try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                    Thread.detachNewThread {
-                        Task {
-                            let error = await failure { try await host.addServer(server) }
-                            if let error { continuation.resume(throwing: error) } else { continuation.resume() }
-                        }
-                    }
-                }
+                // A start has a thread of its own, which ends with it.
+                try await host.addServer(Self.guarded(zoo.server("s\(i)"), isGuarded))
             }
-            for i in 0..<20 { #expect(try await text(host, "s\(i)", "echo", ["text": "x"]) == "x") }
+            for _ in 0..<3 {
+                for i in 0..<20 { #expect(try await text(host, "s\(i)", "echo", ["text": "x"]) == "x") }
+            }
+            for i in 0..<20 {
+                #expect(zoo.count("start", "s\(i)") == 1 && zoo.count("signal", "s\(i)") == 0)
+                #expect(host.journal.entries(for: "s\(i)").allSatisfy { $0.event != "lost" })
+            }
         }
     }
 

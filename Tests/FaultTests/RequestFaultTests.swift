@@ -19,6 +19,20 @@ struct RequestFaultTests {
         }
     }
 
+    @Test(
+        "F2 V19 two results for one call: the first is its answer, the second is nobody's",
+        arguments: ["legacy", "modern"]
+    )
+    func twice(era: String) async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("one", "--era", era))
+            for i in 0..<50 {
+                #expect(try await text(host, "one", "twice") == "first")
+                #expect(try await text(host, "one", "echo", ["text": .string("\(i)")]) == "\(i)")
+            }
+        }
+    }
+
     @Test("F5 a server that answers everything with id 0: an error within the budget, no hang")
     func zeroID() async throws {
         try await withZoo { zoo in
@@ -94,7 +108,7 @@ struct RequestFaultTests {
         }
     }
 
-    @Test("F11 F12 CAN-21 CAN-22 progress keeps a call alive, and the hard limit ends it all the same")
+    @Test("F12 CAN-22 a flood of progress does not keep a call alive beyond its hard limit")
     func progress() async throws {
         try await withZoo { zoo in
             var server = zoo.server("one")

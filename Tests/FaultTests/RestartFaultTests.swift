@@ -139,6 +139,32 @@ struct RestartFaultTests {
         }
     }
 
+    @Test("G14 V19 whatever a tool says of its failure, the connection stays and the call is made once")
+    func toolFailures() async throws {
+        let server = ProtocolServer(
+            .v2026_07_28,
+            [
+                "tools/call": { call in
+                    switch call.params["name"] {
+                    case "failed": return ["content": [["type": "text", "text": "connection lost"]], "isError": true]
+                    case "invalid": throw ProtocolServer.Failure(-32602, "connection closed")
+                    case "internal": throw ProtocolServer.Failure(-32603, "server restarting")
+                    default: throw ProtocolServer.Failure(-32000, "Connection closed")
+                    }
+                }
+            ]
+        )
+        let host = try await MCPHost.start(HostConfiguration(servers: [server.configuration("one")]))
+        #expect(try await host.callTool(server: "one", name: "failed").isError == true)
+        for name in ["invalid", "internal", "other"] {
+            let error = await failure { try await host.callTool(server: "one", name: name) }
+            #expect(error?.code == .serverError)
+        }
+        #expect(server.connections == 1 && server.received("tools/call").count == 4)
+        #expect(try host.connection("one").status == .ready)
+        expectClean(await host.shutdown(), servers: 1)
+    }
+
     @Test("G16 nobody is pinged, and a server that would not answer is left alone")
     func noPings() async throws {
         try await withZoo { zoo in

@@ -117,16 +117,28 @@ struct LifecycleLawBadServerTests {
         expectClean(await host.shutdown(), servers: 1)
     }
 
-    @Test("A12 a handle kept over close and reopen works on the new connection or says so")
+    @Test(
+        "A12 V19 handles kept over close and reopen: names work on the new connection, sessions and connections say so"
+    )
     func handleKept() async throws {
         let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
-        let old = try await host.connection("one").session()
+        let name = try #require(try await host.tools().items.first).qualifiedName
+        let connection = try host.connection("one")
+        let session = try await connection.session()
         await host.removeServer("one")
-        await #expect { try await old.callTool("echo") } throws: {
-            [.hostClosed, .connectionLost].contains(($0 as? MCPError)?.code)
+        for isReopened in [false, true] {
+            if isReopened { try await host.addServer(ScriptedServer.configuration("one")) }
+            let calls: [@Sendable () async throws -> Void] = [
+                { _ = try await session.callTool("echo") }, { _ = try await connection.session() },
+            ]
+            for call in calls {
+                let error = await wait(for: "an error of an old handle") { await failure { try await call() } }
+                #expect([.hostClosed, .connectionLost].contains(error?.code), "\(String(describing: error))")
+            }
+            #expect(connection.status == .closed)
         }
-        try await host.addServer(ScriptedServer.configuration("one"))
-        try await useAll(host)
+        let result = try await host.callTool(name, arguments: ["text": "new"])
+        #expect(result.content.first?.text == "new")
         expectClean(await host.shutdown(), servers: 2)
     }
 
@@ -169,13 +181,24 @@ struct LifecycleLawBadServerTests {
         expectClean(await host.shutdown(), servers: 1)
     }
 
-    @Test("B20 fifty tasks initialize at once: one host, each server once")
+    @Test("B20 V19 fifty tasks initialize at once: one host, and each server's process once")
     func initializeAtOnce() async throws {
-        let manager = try threeServers()
-        try await withThrowingTaskGroup(of: Void.self) { group in
-            for _ in 0..<50 { group.addTask { try await manager.initialize() } }
-            try await group.waitForAll()
+        try await withZoo { zoo in
+            let manager = HostManager(
+                HostConfiguration(servers: (0..<3).map { zoo.server("s\($0)") })
+            )
+            let hosts = try await withThrowingTaskGroup(of: MCPHost.self) { group in
+                for _ in 0..<50 {
+                    group.addTask {
+                        try await manager.initialize()
+                        return try manager.host
+                    }
+                }
+                return try await group.reduce(into: []) { $0.append($1) }
+            }
+            #expect(hosts.count == 50 && hosts.allSatisfy { $0 === hosts[0] })
+            expectClean(await manager.shutdown(), servers: 3)
+            for i in 0..<3 { #expect(zoo.count("start", "s\(i)") == 1) }
         }
-        expectClean(await manager.shutdown(), servers: 3)
     }
 }

@@ -20,7 +20,7 @@ func exitProcess(_ code: Int32) -> Never { exit(code) }
 /// What this process computes while it has nothing to do.
 func processorTime(during rest: Duration) async -> Duration {
     let timekeeper = SystemTimekeeper()
-    let over = Completion<Void>()
+    let over = OneShot<Void>()
     let timer = timekeeper.makeTimer { over.complete(()) }
     let before = clock()
     timer.set(timekeeper.now + rest)

@@ -63,7 +63,29 @@ struct ClientSessionTests {
         #expect(told == calls && told.count == 2)
     }
 
-    @Test("F11 progress without a callback keeps a call alive, up to the hard limit (F12)")
+    @Test("F16 V19 the limit of a call counts, not the shorter one of its session")
+    func ownLimit() async throws {
+        let clock = ManualTimekeeper()
+        let transport = self.server { _, _, _, _ in }
+        try await withSession(transport, timekeeper: clock) { session in
+            let options = RequestOptions(idleTimeout: .seconds(600), hardTimeout: .seconds(600))
+            let call = Task { try await session.callTool("slow", options: options) }
+            let other = Task { await failure { try await session.callTool("slow") } }
+            await transport.wait(forSent: "tools/call", times: 2)
+            clock.advance(by: .seconds(180))
+            #expect(await other.value?.code == .timeout)
+            let request = try #require(
+                transport.sent.first { message in
+                    message["method"] == "tools/call"
+                        && !transport.sent.contains { $0["params"]?["requestId"] == message["id"] }
+                }
+            )
+            transport.reply(request["id"]?.int64.map { .integer($0) }, result: #"{"content":[]}"#)
+            _ = try await call.value
+        }
+    }
+
+    @Test("F11 F12 CAN-21 CAN-22 V19 progress without a callback keeps a call alive, up to the hard limit (F12)")
     func progress() async throws {
         let clock = ManualTimekeeper()
         let transport = self.server { _, _, _, _ in }

@@ -77,11 +77,22 @@ struct RoundTripTests {
         #expect(transport.texts.contains { $0.contains(#""requestState":"\u0041\/\ud83d\ude00""#) })
     }
 
-    @Test("MRTR-14 only a state means: try again; bounded, and never faster than the pause")
+    @Test("MRTR-14 V19 only a state means: try again; at once, then slower and slower, and bounded")
     func stateOnly() async throws {
+        let clock = ManualTimekeeper()
         let server = ProtocolServer(.v2026_07_28, ["tools/call": { call in try call.again(state: "wait") }])
-        try await withSession(server, Self.offer) { session in
-            let error = await #expect(throws: MCPError.self) { try await session.callTool("t") }
+        try await withSession(server, timekeeper: clock) { configuration in
+            Self.offer(&configuration)
+            configuration.roundDelay = .seconds(1)
+        } _: { session in
+            let call = Task { await failure { try await session.callTool("t") } }
+            for round in 1...9 {
+                // The call, a retry at once, and one more after each pause.
+                await server.wait(forReceived: "tools/call", times: round + 1)
+                #expect(server.received("tools/call").count == round + 1)
+                await clock.pass(.seconds(round))
+            }
+            let error = await call.value
             #expect(error?.message.contains("in 11 rounds, which is the limit") == true, "\(error?.message ?? "")")
             #expect(server.received("tools/call").count == 11)
         }

@@ -181,7 +181,7 @@ struct ServerRequestTests {
     // MARK: Elicitation
 
     @Test(
-        "ELI-06 ELI-07 ELI-08 ELI-11 ELI-13 ELI-44 ELI-59 a form is filled in, completed by its defaults, and checked",
+        "ELI-06 ELI-08 ELI-11 ELI-13 ELI-44 ELI-59 a form is filled in, completed by its defaults, and checked",
         arguments: [ProtocolRevision.v2025_06_18, .v2025_11_25, .v2026_07_28]
     )
     func form(revision: ProtocolRevision) async throws {
@@ -215,6 +215,35 @@ struct ServerRequestTests {
             let error = await Self.refusal(session)
             #expect(error?.message.contains("/name: 1 characters are fewer than 2") == true, "\(error?.message ?? "")")
             #expect(error?.message.contains("/mail") == true)
+        }
+    }
+
+    @Test("ELI-07 V19 elicitation is declared on every request, each kind of it only where there is a handler")
+    func declaredAlways() async throws {
+        let form: @Sendable (ElicitRequestFormParams, ServerRequestHandlers.Context) async throws -> ElicitResult = {
+            _,
+            _ in ElicitResult(action: .cancel)
+        }
+        for (hasForm, hasPage) in [(true, false), (false, true), (true, true), (false, false)] {
+            let server = ProtocolServer(
+                .v2026_07_28,
+                ["tools/call": { _ in ["content": []] }, "tools/list": { _ in ["tools": []] }]
+            )
+            try await withSession(server) {
+                if hasForm { $0.handlers.form = form }
+                if hasPage { $0.handlers.page = { _, _ in ElicitResult(action: .cancel) } }
+            } _: { session in
+                _ = try await session.listTools()
+                for _ in 0..<3 { _ = try await session.callTool("t") }
+            }
+            let requests = server.received.filter { $0["id"] != nil && $0["method"] != nil }
+            #expect(requests.count >= 5)
+            for request in requests {
+                let key = "io.modelcontextprotocol/clientCapabilities"
+                let declared = request["params"]?["_meta"]?[key]?["elicitation"]
+                #expect((declared != nil) == (hasForm || hasPage), "\(request)")
+                #expect((declared?["form"] != nil) == hasForm && (declared?["url"] != nil) == hasPage, "\(request)")
+            }
         }
     }
 
@@ -319,7 +348,7 @@ struct ServerRequestTests {
         }
     }
 
-    @Test("ELI-21 ELI-22 a call that needs a page first is made again when the server says that the user is done there")
+    @Test("ELI-21 a call that needs a page first is made again when the server says that the user is done there")
     func pageFirst() async throws {
         let isDone = Locked(false)
         let server = ProtocolServer(
@@ -355,6 +384,40 @@ struct ServerRequestTests {
             }
         }
         #expect(server.received("tools/call").count == 3)
+    }
+
+    @Test("ELI-22 V19 a server that never tells that the user is done: the caller may give up, and try again by hand")
+    func pageWithoutEnd() async throws {
+        let isDone = Locked(false)
+        let server = ProtocolServer(
+            .v2025_11_25,
+            [
+                "tools/call": { _ in
+                    if isDone.withLock({ $0 }) { return ["content": [["type": "text", "text": "welcome"]]] }
+                    let page: JSONValue = [
+                        "mode": "url", "message": "Sign in", "url": "https://example.com", "elicitationId": "7",
+                    ]
+                    throw ProtocolServer.Failure(-32042, "sign in first", data: ["elicitations": [page]])
+                }
+            ]
+        )
+        let shown = Watched(0)
+        try await withSession(server) {
+            $0.handlers.page = { _, _ in
+                shown.withLock { $0 += 1 }
+                return ElicitResult(action: .accept)
+            }
+        } _: { session in
+            let call = Task { await failure { try await session.callTool("t") } }
+            await shown.wait(for: "the page") { $0 == 1 }
+            call.cancel()
+            let error = await wait(for: "the cancelled call") { await call.value }
+            #expect(error?.code == .cancelled)
+            isDone.withLock { $0 = true }
+            let result = try await session.callTool("t")
+            #expect(result.content.first?.text == "welcome")
+            #expect(server.received("tools/call").count == 2)
+        }
     }
 
     @Test("ELI-21 the end of a page is told once it is there, whatever id it has")
@@ -436,7 +499,7 @@ struct ServerRequestTests {
     @Test("CAN-08 a handler is cancelled with the request that it answers", arguments: Self.eras)
     func cancelledHandler(revision: ProtocolRevision) async throws {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
-        let (began, ended) = (MCPTransport.Completion<Void>(), MCPTransport.Completion<Void>())
+        let (began, ended) = (OneShot<Void>(), OneShot<Void>())
         try await withSession(server) {
             $0.handlers.form = { _, _ in
                 began.complete(())
@@ -471,7 +534,7 @@ struct ServerRequestTests {
     )
     func endedHandler(revision: ProtocolRevision) async throws {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
-        let (began, cancelled) = (MCPTransport.Completion<Void>(), MCPTransport.Completion<Void>())
+        let (began, cancelled) = (OneShot<Void>(), OneShot<Void>())
         try await withSession(server) {
             $0.handlers.form = { _, _ in
                 began.complete(())
@@ -496,7 +559,7 @@ struct ServerRequestTests {
     func noIdleTime() async throws {
         let server = Self.asking(.v2025_11_25, Self.form(["a": ["type": "string"]]))
         let time = ManualTimekeeper()
-        let (began, go) = (MCPTransport.Completion<Void>(), MCPTransport.Completion<Void>())
+        let (began, go) = (OneShot<Void>(), OneShot<Void>())
         try await withSession(server, timekeeper: time) {
             $0.handlers.form = { _, _ in
                 began.complete(())

@@ -210,7 +210,7 @@ struct SubscriptionTests {
         for await _ in own {}
     }
 
-    @Test("G14 J6 a burst of changes is one new snapshot", arguments: eras)
+    @Test("J6 a burst of changes is one new snapshot", arguments: eras)
     func snapshots(revision: ProtocolRevision) async throws {
         let count = Locked(0)
         let server = Self.server(

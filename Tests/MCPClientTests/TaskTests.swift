@@ -16,7 +16,8 @@ struct TaskTests {
         polls: Int = 2,
         needsInput: Bool = false,
         ending: String = "completed",
-        support: String = "required"
+        support: String = "required",
+        interval: Int64 = 1
     ) -> ProtocolServer {
         let asked = Locked<[String: Int]>([:])
         let isAnswered = Locked(false)
@@ -30,7 +31,7 @@ struct TaskTests {
                 "lastUpdatedAt": "2026-08-22T10:00:00Z",
             ]
             state[revision.isModern ? "ttlMs" : "ttl"] = 60000
-            state[revision.isModern ? "pollIntervalMs" : "pollInterval"] = 1
+            state[revision.isModern ? "pollIntervalMs" : "pollInterval"] = .number(JSONNumber(interval))
             return state
         }
         let form: JSONValue = [
@@ -50,6 +51,9 @@ struct TaskTests {
             },
             "tools/call": { call in
                 let isSlow = call.params["name"] == "slow"
+                if isSlow, !revision.isModern, support == "required", call.params["task"] == nil {
+                    throw ProtocolServer.Failure(-32601, "slow runs as a task only")
+                }
                 guard isSlow, revision.isModern || call.params["task"] != nil else { return result }
                 var created = state("task-7", "working")
                 if !revision.isModern { return ["task": .object(created)] }
@@ -121,7 +125,7 @@ struct TaskTests {
     }
 
     @Test(
-        "TASKL-07 TASKL-10 TASKL-11 TASKL-12 TASKL-14 TASKL-36 TASKL-37 XTASK-02 XTASK-10 XTASK-11 a call that becomes a task looks like any other",
+        "TASKL-07 TASKL-11 TASKL-12 TASKL-14 TASKL-36 TASKL-37 XTASK-02 XTASK-11 a call that becomes a task looks like any other",
         arguments: eras
     )
     func followed(revision: ProtocolRevision) async throws {
@@ -142,7 +146,96 @@ struct TaskTests {
         }
     }
 
-    @Test("TASKL-26 XTASK-15 XTASK-17 XTASK-19 a task that needs input gets it, once", arguments: eras)
+    @Test(
+        "TASKL-10 XTASK-10 V1 V19 a task is asked for as often as the server wants, and no more often",
+        arguments: eras
+    )
+    func pollInterval(revision: ProtocolRevision) async throws {
+        let clock = ManualTimekeeper()
+        let server = Self.server(revision, polls: 8, interval: 500)
+        try await withSession(server, timekeeper: clock) { configuration in
+            Self.offer(&configuration)
+            configuration.pollInterval = .milliseconds(1) ... .seconds(60)
+        } _: { session in
+            _ = try await session.listTools()
+            let call = Task { try await session.callTool("slow") }
+            // Eight times "working", then "completed": nine questions, each half a second after the one before.
+            for count in 0..<9 {
+                await server.wait(for: "question \(count)") { $0.received("tasks/get").count >= count }
+                #expect(server.received("tasks/get").count == count)
+                await clock.pass(.milliseconds(500))
+            }
+            let result = try await call.value
+            #expect(result.content.first?.text == "at last")
+            #expect(server.received("tasks/get").count == 9)
+        }
+    }
+
+    @Test("TASKL-07 V19 a tool that runs as a task only is called as one; a tool that may is not, unless asked to")
+    func required() async throws {
+        for (support, isTask) in [("required", true), ("optional", false), ("forbidden", false)] {
+            let server = Self.server(.v2025_11_25, support: support)
+            try await withSession(server, Self.offer) { session in
+                _ = try await session.listTools()
+                let result = try await session.callTool("slow")
+                #expect(result.content.first?.text == "at last")
+                #expect((server.received("tools/call").first?["params"]?["task"] != nil) == isTask, "\(support)")
+            }
+        }
+    }
+
+    @Test("XTASK-17 V19 a question that stays in the answers is put to the user once; a new one beside it too")
+    func questionStays() async throws {
+        let form: JSONValue = [
+            "method": "elicitation/create",
+            "params": [
+                "message": "?", "requestedSchema": ["type": "object", "properties": ["a": ["type": "string"]]],
+            ],
+        ]
+        let polls = Locked(0)
+        let server = ProtocolServer(
+            .v2026_07_28,
+            capabilities: ["tools": [:], "extensions": ["io.modelcontextprotocol/tasks": [:]]],
+            [
+                "tools/call": { _ in ["resultType": "task", "taskId": "7", "status": "working", "pollIntervalMs": 1] },
+                "tasks/get": { _ in
+                    let count = polls.withLock { polls in
+                        polls += 1
+                        return polls
+                    }
+                    // The server is slow to take note of what it was told.
+                    var state: JSONObject = ["taskId": "7", "status": "input_required", "pollIntervalMs": 1]
+                    if count <= 3 { state["inputRequests"] = ["first": form] }
+                    if count == 4 { state["inputRequests"] = ["first": form, "second": form] }
+                    if count > 4 {
+                        state["status"] = "completed"
+                        state["result"] = ["content": [["type": "text", "text": "done"]]]
+                    }
+                    return .object(state)
+                },
+                "tasks/update": { _ in [:] },
+            ]
+        )
+        let asked = Locked(0)
+        try await withSession(server) { configuration in
+            configuration.usesTasks = true
+            configuration.pollInterval = .milliseconds(1) ... .milliseconds(20)
+            configuration.handlers.form = { _, _ in
+                asked.withLock { $0 += 1 }
+                return ElicitResult(action: .accept, content: ["a": "x"])
+            }
+        } _: { session in
+            let result = try await session.callTool("t")
+            #expect(result.content.first?.text == "done")
+        }
+        #expect(asked.withLock { $0 } == 2)
+        let answered = server.received("tasks/update").map { update in
+            (update["params"]?["inputResponses"]?.object ?? [:]).map(\.0)
+        }
+        #expect(answered == [["first"], ["second"]])
+    }
+
+    @Test("TASKL-26 XTASK-15 XTASK-19 a task that needs input gets it, once", arguments: eras)
     func input(revision: ProtocolRevision) async throws {
         let server = Self.server(revision, needsInput: true)
         try await withSession(server, Self.offer) { session in

@@ -2,6 +2,7 @@ import Instrumentation
 import JSON
 import JSONSchema
 import MCPClient
+import MCPHost
 import MCPTransport
 import MCPTypes
 import ServiceContextModule
@@ -89,7 +90,7 @@ struct ToolCallTests {
     }
 
     @Test(
-        "TOOL-27 SCH-01 SCH-02 SCH-04 SCH-05 arguments are checked before they leave, where the schema can be read",
+        "TOOL-27 SCH-01 SCH-04 SCH-05 arguments are checked before they leave, where the schema can be read",
         arguments: eras
     )
     func arguments(revision: ProtocolRevision) async throws {
@@ -119,6 +120,41 @@ struct ToolCallTests {
         }
     }
 
+    @Test(
+        "SCH-02 V19 a schema that does not say its dialect is one of 2020-12; one that says draft-07 is that",
+        arguments: eras
+    )
+    func dialects(revision: ProtocolRevision) async throws {
+        let properties: JSONValue = ["p": ["type": "array", "prefixItems": [["type": "integer"]]]]
+        let server = ProtocolServer(
+            revision,
+            [
+                "tools/list": { _ in
+                    [
+                        "tools": [
+                            ["name": "silent", "inputSchema": ["type": "object", "properties": properties]],
+                            [
+                                "name": "old",
+                                "inputSchema": [
+                                    "$schema": "http://json-schema.org/draft-07/schema#", "type": "object",
+                                    "properties": properties,
+                                ],
+                            ],
+                        ], "ttlMs": 60000, "cacheScope": "private",
+                    ]
+                }, "tools/call": { _ in ["content": []] },
+            ]
+        )
+        try await withSession(server) { session in
+            _ = try await session.listTools()
+            // `prefixItems` came with 2020-12; to draft-07 it is an unknown word.
+            let error = await failure { try await session.callTool("silent", arguments: ["p": ["x"]]) }
+            #expect(error?.code == .invalidArguments)
+            _ = try await session.callTool("silent", arguments: ["p": [1]])
+            _ = try await session.callTool("old", arguments: ["p": ["x"]])
+        }
+    }
+
     @Test("TOOL-21 structured content is checked when it comes", arguments: eras)
     func structured(revision: ProtocolRevision) async throws {
         for structured in [["sum": "x"], [:], .null] as [JSONValue] {
@@ -135,15 +171,44 @@ struct ToolCallTests {
         }
     }
 
-    @Test("TOOL-12 names of tools are compared letter for letter", arguments: eras)
+    @Test("TOOL-12 V19 two tools whose names differ in case are two tools, each with its schema", arguments: eras)
     func caseSensitive(revision: ProtocolRevision) async throws {
-        let server = Self.adder(revision, answer: Self.sum)
+        let server = ProtocolServer(
+            revision,
+            [
+                "tools/list": { _ in
+                    let kinds = [("get", "integer"), ("GET", "string"), ("Get", "boolean")]
+                    let tools = kinds.map { name, type -> JSONValue in
+                        [
+                            "name": .string(name),
+                            "inputSchema": ["type": "object", "properties": ["a": ["type": .string(type)]]],
+                        ]
+                    }
+                    return ["tools": .array(tools), "ttlMs": 60000, "cacheScope": "private"]
+                },
+                "tools/call": { call in ["content": [["type": "text", "text": call.params["name"] ?? ""]]] },
+            ]
+        )
         try await withSession(server) { session in
             _ = try await session.listTools()
-            // `ADD` is another tool, and nobody knows its schema.
-            _ = try await session.callTool("ADD", arguments: ["a": "x"])
-            #expect(server.received("tools/call").first?["params"]?["name"] == "ADD")
+            let right: [(String, RawJSON)] = [("get", ["a": 1]), ("GET", ["a": "x"]), ("Get", ["a": true])]
+            for (name, _) in right {
+                for (other, arguments) in right {
+                    let error = await failure {
+                        let result = try await session.callTool(name, arguments: arguments)
+                        #expect(result.content.first?.text == name)
+                    }
+                    #expect(error?.code == (name == other ? nil : .invalidArguments), "\(name) with \(arguments)")
+                }
+            }
         }
+        let host = try await MCPHost.start(HostConfiguration(servers: [server.configuration("s")]))
+        let names = try await host.tools().items.map(\.qualifiedName)
+        #expect(Set(names).count == 3)
+        for (name, tool) in zip(names, ["get", "GET", "Get"]) {
+            #expect(try await host.callTool(name).content.first?.text == tool)
+        }
+        expectClean(await host.shutdown(), servers: 1)
     }
 
     @Test(

@@ -109,6 +109,13 @@ struct WireTests {
             .filter { !listening.contains($0) }
     }
 
+    /// What the specification puts into `_meta` of a client's messages (`META-02` to `META-09`, `META-19`, `PROG-01`).
+    private static let metaKeys: Set<String> = [
+        "progressToken", "traceparent", "tracestate", "baggage", "io.modelcontextprotocol/protocolVersion",
+        "io.modelcontextprotocol/clientInfo", "io.modelcontextprotocol/clientCapabilities",
+        "io.modelcontextprotocol/logLevel", "io.modelcontextprotocol/related-task",
+    ]
+
     private static func isMetaKey(_ key: String) -> Bool {
         let parts = key.split(separator: "/", omittingEmptySubsequences: false)
         let pattern = "^[A-Za-z0-9]([-_.A-Za-z0-9]*[A-Za-z0-9])?$"
@@ -142,8 +149,8 @@ struct WireTests {
         for message in server.received {
             for (key, _) in message["params"]?["_meta"]?.object ?? [:] {
                 #expect(Self.isMetaKey(key), "\(key)")
-                // Nothing of our own under a prefix that belongs to MCP.
-                #expect(!key.contains("/") || key.hasPrefix("io.modelcontextprotocol/"))
+                // Nothing of our own, under whatever prefix or none.
+                #expect(Self.metaKeys.contains(key), "\(key)")
             }
         }
         // Errors that we send: whole numbers, outside the ranges that are taken, one sentence.
@@ -255,7 +262,7 @@ struct WireTests {
     }
 
     @Test(
-        "CAN-10 CAN-14 CAN-13 cancellations of nothing, of what is done, and nonsense change nothing",
+        "CAN-10 CAN-14 cancellations of nothing, of what is done, and nonsense change nothing",
         arguments: [ProtocolRevision.v2025_11_25, .v2026_07_28]
     )
     func oddCancellations(revision: ProtocolRevision) async throws {
@@ -268,6 +275,69 @@ struct WireTests {
                 server.tell("notifications/cancelled", params)
             }
             _ = try await session.callTool("b")
+        }
+    }
+
+    @Test("CAN-13 V19 cancellation and answer cross: each side takes what came, once, and the conversation goes on")
+    func crossing() async throws {
+        let ids = Watched<[RequestID?]>([])
+        let transport = ScriptedTransport { transport, id, method, params in
+            if ScriptedTransport.shakeHands(transport, id, method, isModern: false) { return }
+            switch (method, params["name"]?.string) {
+            case ("tools/call", "slow"): ids.withLock { $0.append(id) }
+            case ("tools/call", _):
+                let name = params["name"]?.string ?? ""
+                transport.reply(id, result: #"{"content":[{"type":"text","text":"\#(name)"}]}"#)
+            default: break
+            }
+        }
+        try await withSession(transport) { session in
+            // The answer comes after the cancellation has left.
+            let late = Task { await failure { try await session.callTool("slow") } }
+            await ids.wait(for: "the first call") { $0.count == 1 }
+            late.cancel()
+            #expect(await late.value?.code == .cancelled)
+            await transport.wait(forSent: "notifications/cancelled")
+            for _ in 0..<2 { transport.reply(ids.value[0], result: #"{"content":[{"type":"text","text":"late"}]}"#) }
+            let next = try await session.callTool("a")
+            #expect(next.content.first?.text == "a")
+            // The answer is here before the cancellation leaves: it is the caller's, and the server is told nothing.
+            let early = Task { try await session.callTool("slow") }
+            await ids.wait(for: "the second call") { $0.count == 2 }
+            transport.reply(ids.value[1], result: #"{"content":[{"type":"text","text":"early"}]}"#)
+            let result = try await early.value
+            early.cancel()
+            #expect(result.content.first?.text == "early")
+            _ = try await session.callTool("b")
+            #expect(transport.methods().count { $0 == "notifications/cancelled" } == 1)
+        }
+    }
+
+    @Test(
+        "CAN-13 V19 a server that cancels its question in the moment of the answer gets one answer at most, and no error"
+    )
+    func crossingFromServer() async throws {
+        let server = ProtocolServer(.v2025_11_25)
+        let isHere = OneShot<Void>()
+        try await withSession(server) {
+            $0.handlers.roots = { _ in
+                isHere.complete(())
+                await untilCancelled()
+                return []
+            }
+        } _: { session in
+            _ = try await session.waitUntilReady()
+            let question = Task { await server.ask("roots/list", [:]) }
+            await isHere.wait()
+            server.tell("notifications/cancelled", ["requestId": server.lastAsked])
+            server.tell("notifications/cancelled", ["requestId": server.lastAsked])
+            try await session.ping()
+            // It may be asked again under a new id, and nothing of the old one is left.
+            #expect(!server.received.contains { $0["method"] == nil && $0["id"] == "ask-1" })
+            let answer = await server.ask("ping", [:])
+            #expect(answer["result"] == [:])
+            session.close()
+            _ = await question.value
         }
     }
 

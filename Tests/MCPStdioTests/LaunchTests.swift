@@ -140,16 +140,16 @@ struct LaunchTests {
 
 /// Keeps what a transport tells.
 final class Recorder: TransportReceiver {
-    let opened = Completion<Void>()
-    let broken = Completion<MCPError>()
+    let opened = OneShot<Void>()
+    let broken = OneShot<MCPError>()
     let messages = Locked<[RawJSON]>([])
     let oversized = Locked<[Int]>([])
-    private let expected: Completion<Void>
+    private let expected: OneShot<Void>
     private let count: Int
 
     init(expecting count: Int = 0) {
         self.count = count
-        self.expected = Completion()
+        self.expected = OneShot()
     }
 
     /// Waits until as many messages have arrived as were expected.

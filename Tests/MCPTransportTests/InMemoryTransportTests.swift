@@ -7,8 +7,8 @@ import Testing
 struct InMemoryTransportTests {
     final class Listener: TransportReceiver {
         let received = Locked<[String]>([])
-        let broken = Completion<MCPError>()
-        let opened = Completion<Void>()
+        let broken = OneShot<MCPError>()
+        let opened = OneShot<Void>()
         let drained = Locked(0)
         func transportDidOpen() { self.opened.complete(()) }
         func transportDidReceive(_ message: RawJSON) { self.received.withLock { $0.append(message.description) } }
@@ -40,9 +40,9 @@ struct InMemoryTransportTests {
         #expect { try client.send("1") } throws: { ($0 as? MCPError)?.code == .connectionLost }
     }
 
-    @Test("Completion: one value for all, also for those who come late; a cancelled waiter leaves alone")
+    @Test("OneShot: one value for all, also for those who come late; a cancelled waiter leaves alone")
     func completion() async {
-        let completion = Completion<Int>()
+        let completion = OneShot<Int>()
         let patient = Task { await completion.wait() }
         let hasty = Task { await completion.waitUnlessCancelled() }
         hasty.cancel()

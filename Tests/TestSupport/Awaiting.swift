@@ -20,7 +20,7 @@ public func wait<R: Sendable>(
     _ body: @escaping @Sendable () async -> R?
 ) async -> R? {
     let timekeeper = SystemTimekeeper()
-    let over = Completion<Void>()
+    let over = OneShot<Void>()
     let timer = timekeeper.makeTimer { over.complete(()) }
     timer.set(timekeeper.now + limit)
     defer { timer.cancel() }

@@ -71,7 +71,7 @@ public struct HostProgram: Sendable {
         private let child: Child
         private let out = Watched("")
         private let error = Watched("")
-        private let outcome = Completion<Outcome>()
+        private let outcome = OneShot<Outcome>()
 
         fileprivate init(_ child: Child, _ signals: [Int32]) {
             self.child = child

@@ -390,7 +390,7 @@ extension ProtocolServer {
 }
 
 /// Waits for the calling task's cancellation.
-public func untilCancelled() async { _ = await Completion<Void>().waitUnlessCancelled() }
+public func untilCancelled() async { _ = await OneShot<Void>().waitUnlessCancelled() }
 
 /// Runs a conversation with a server in memory, and closes it.
 public func withSession<R: Sendable>(

@@ -1,7 +1,7 @@
 /// Something that happens once and may be awaited by anybody, before or after, any number of times.
 ///
 /// Cancelling a waiting task ends its waiting only; what it waits for goes on (law of the house, consequence 2).
-package final class Completion<Value: Sendable>: Sendable {
+package final class OneShot<Value: Sendable>: Sendable {
     private struct State {
         var value: Value?
         var nextWaiter = 0
