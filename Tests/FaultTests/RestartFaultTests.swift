@@ -74,6 +74,7 @@ struct RestartFaultTests {
             #expect(status == .restarting || zoo.count("start", "one") == 2)
             let result = try await host.callTool(name, arguments: ["text": "x"])
             #expect(result.content.first?.text == "x")
+            #expect(zoo.events("one").count { $0.detail.contains("tools/list") } == 1, "what is known stays known")
             let events = host.journal.entries(for: "one").map(\.event)
             #expect(events.count { $0 == "ready" } == 2 && events.contains("lost") && events.contains("restarting"))
             #expect(try host.connection("one").failure == nil && host.connection("one").status == .ready)

@@ -1,9 +1,12 @@
+import Foundation
 public import MCPHost
 import MCPTransport
 public import Testing
 
 /// How long a test waits for something that has to happen. It says nothing about how long it may take: only that it has not come at all.
-public let patience: Duration = .seconds(90)
+public let patience: Duration = .seconds(
+    ProcessInfo.processInfo.environment["MCP_TEST_PATIENCE"].flatMap { Int($0) } ?? 90
+)
 
 /// Waits for something that will be told; if it is not within the limit, the test fails and says what it waited for.
 /// - Parameters:
