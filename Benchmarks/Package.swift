@@ -7,6 +7,11 @@ let package = Package(
     platforms: [.macOS(.v15)],
     dependencies: [.package(name: "swift-mcp-host", path: "..")],
     targets: [
+        .target(name: "CCounters", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+        .executableTarget(
+            name: "counts",
+            dependencies: ["CCounters", .product(name: "MCPHost", package: "swift-mcp-host")]
+        ),
         .executableTarget(name: "echo-server"),
         .executableTarget(name: "json-bench", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
         .executableTarget(

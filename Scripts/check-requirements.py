@@ -38,7 +38,7 @@ for line in (root / "Tests" / "requirements.txt").read_text().splitlines():
 problems = [f"requirements.txt explains {id}, which is not a requirement of these groups" for id in reasons if id not in known]
 out = ["# Requirements of the specification", "",
        "Written by `Scripts/check-requirements.py`: edit tests, or `requirements.txt` beside this file.", "",
-       "Counted are the requirements that bind a client or host (ids of the catalogue in the project's shared data). Kind `w` can be seen",
+       "Counted are the requirements that bind a client or host (ids of [docs/requirements.md](../docs/requirements.md)). Kind `w` can be seen",
        "on the wire, `i` inside, `u` by people. *Tested*: a test cites the id. *Explained*: not tested, and the reason is below.", "",
        "| group | w | tested | explained | i, u | tested | explained |", "|---|--:|--:|--:|--:|--:|--:|"]
 totals = [0] * 6

@@ -97,7 +97,10 @@ def build(texts):
         (tree / "Sources" / module / "Mutant.swift").write_text(SWIFT.replace("package func", "func"))
     launch = tree / "Sources/MCPStdio/Launch.swift"
     launch.write_text(launch.read_text().replace('"HOME", "LOGNAME",', '"MCP_MUTANT", "HOME", "LOGNAME",'))
-    subprocess.run(["swift", "build", "--build-tests"], cwd=tree, check=True, stdout=subprocess.DEVNULL)
+    result = subprocess.run(["swift", "build", "--build-tests"], cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if result.returncode != 0:
+        print("the mutated tree does not build:", *sorted(set(re.findall(r"/\S+: error: .*", result.stdout.decode()))), sep="\n")
+        sys.exit(1)
     return tree
 
 

@@ -8,7 +8,7 @@ public struct ClientConfiguration: Sendable {
     public struct EraPreference: Sendable, Hashable {
         private enum Kind: Sendable, Hashable { case automatic, legacy, modern }
         private let kind: Kind
-        /// Ask with `server/discover`, fall back to `initialize` (SPEC-NOTES 2.1). The default.
+        /// Ask with `server/discover`, fall back to `initialize` (`STDIO-18`, `STDIO-20`). The default.
         public static let automatic = Self(kind: .automatic)
         /// `initialize` at once, revisions up to 2025-11-25.
         public static let legacyOnly = Self(kind: .legacy)
@@ -101,7 +101,7 @@ public struct ClientConfiguration: Sendable {
         return offered
     }
 
-    /// The defaults of ARCHITECTURE section 10.
+    /// The defaults of docs/architecture.md, section 10.
     public init(
         clientInfo: Implementation = Implementation(name: "swift-mcp-host", version: "0.1.0"),
         capabilities: ClientCapabilities = ClientCapabilities()

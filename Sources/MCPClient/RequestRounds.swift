@@ -2,7 +2,7 @@ import JSON
 import MCPTransport
 import MCPTypes
 
-/// Requests that a server may answer with a question, a task, or at last a result (SPEC-NOTES 1.5 and 1.10).
+/// Requests that a server may answer with a question, a task, or at last a result (`MRTR-13`, `MRTR-15`, `XTASK-02`).
 extension ClientSession {
     /// The kind of a result, without reading the rest of it.
     private struct ResultKind: JSONDecodable {

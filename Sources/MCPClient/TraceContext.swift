@@ -5,7 +5,7 @@ import ServiceContextModule
 enum TraceContext {
     private struct Fields: Injector {
         func inject(_ value: String, forKey key: String, into carrier: inout [(String, String)]) {
-            // W3C names are the only ones without a prefix in `_meta` (SPEC-NOTES 1.2).
+            // W3C names are the only ones without a prefix in `_meta` (`META-19`).
             let name = key.lowercased()
             if name == "traceparent" || name == "tracestate" || name == "baggage" { carrier.append((name, value)) }
         }

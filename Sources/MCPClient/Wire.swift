@@ -18,7 +18,7 @@ enum Wire {
         case none
         /// A progress token, so that a server can show signs of life.
         case legacy
-        /// That, and what the revision demands of every request (SPEC-NOTES 1.2).
+        /// That, and what the revision demands of every request (`META-07` to `META-09`).
         case modern(ModernMeta)
     }
 

@@ -6,7 +6,7 @@ public import MCPTransport
 /// ```swift
 /// let manager = HostManager(configuration: ".mcp.json")
 /// try await manager.initialize()          // a fixture's set-up
-/// try await manager.host.tools()          // a test
+/// _ = try await manager.host.tools()      // a test
 /// await manager.shutdown()                // a fixture's tear-down, in whichever task that runs
 /// ```
 public final class HostManager: Sendable {

@@ -18,7 +18,7 @@ public struct RestartPolicy: Sendable, Hashable {
     /// A server that was ready for so long has no past. Default 10 min.
     public var forgetAfter: Duration = .seconds(600)
 
-    /// The defaults of ARCHITECTURE section 10.
+    /// The defaults of docs/architecture.md, section 10.
     public init() {}
 
     /// Servers stay down.

@@ -213,7 +213,7 @@ public struct JSONRPCErrorObject: ProtocolObject, Error {
     }
 }
 
-/// The codes of SPEC-NOTES 1.8; any other number is possible.
+/// The codes of JSON-RPC and of the specification (`RPC-27`, `RPC-29` to `RPC-32`); any other number is possible.
 public struct ErrorCode: RawRepresentable, Sendable, Hashable {
     /// The number.
     public var rawValue: Int

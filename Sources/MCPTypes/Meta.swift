@@ -16,7 +16,7 @@ public struct Meta: ProtocolObject, ExpressibleByDictionaryLiteral {
         self.members.encode(to: &writer)
     }
 
-    /// Names that revision 2026-07-28 gives a meaning (SPEC-NOTES 1.2).
+    /// Names that revision 2026-07-28 gives a meaning (`META-07` to `META-09`).
     public enum Name {
         /// The revision that a request is written in.
         public static let protocolVersion = "io.modelcontextprotocol/protocolVersion"

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,8 @@
 #else
 #include <sys/event.h>
 #endif
+
+extern char **environ;
 
 /// What the host has said last, or what its death makes of it.
 enum phase { SERVING, TERMINATING, KILLING };
@@ -76,20 +79,16 @@ static int watch_host(pid_t host) {
 #endif
 }
 
-/// The server in a process group of its own. Returns 0 or the errno of exec.
+/// The server in a process group of its own. Returns 0 or an errno.
 static int start(const char *path, char *const argv[], const sigset_t *mask) {
-    // Shared with the child until it has become the server, or has failed to.
-    volatile int failure = 0;
-    server = vfork();
-    if (server < 0) return errno;
-    if (server == 0) {
-        setpgid(0, 0);
-        sigprocmask(SIG_SETMASK, mask, NULL);
-        execv(path, argv);
-        failure = errno;
-        _exit(127);
-    }
-    if (failure) waitpid(server, NULL, 0);
+    posix_spawnattr_t attributes;
+    int failure = posix_spawnattr_init(&attributes);
+    if (failure) return failure;
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setsigmask(&attributes, mask);
+    failure = posix_spawn(&server, path, NULL, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
     return failure;
 }
 

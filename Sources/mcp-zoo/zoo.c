@@ -505,7 +505,7 @@ static void handle_reversed(const char *line, size_t length) {
 
 static void to_null(void) {
     int null = open("/dev/null", O_RDWR);
-    for (int fd = 0; fd < 3; fd++) dup2(null, fd);
+    for (int fd = 0; fd < 3 && null >= 0; fd++) dup2(null, fd);
 }
 
 static void stay(const char *what) {
@@ -683,6 +683,7 @@ int main(int argc, char **argv) {
         if (habits.reverse > 0) handle_reversed(line, (size_t)count);
         else handle(line, (size_t)count);
     }
+    free(line);
     note_text("eof", "");
     if (habits.kill_guard) kill(getppid(), SIGKILL);
     while (habits.ignore_eof) pause();

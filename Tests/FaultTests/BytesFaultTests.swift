@@ -5,7 +5,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS C: bytes, lines and JSON, against real processes.
+/// docs/faults.md, section C: bytes, lines and JSON, against real processes.
 @Suite("Faults C: bytes, lines, JSON")
 struct BytesFaultTests {
     private static let mixed = "aé漢🦓\u{2028}\u{85}\"\\\n" + String(repeating: "漢字🦓", count: 3000)

@@ -1,3 +1,4 @@
+import CTestSupport
 import Foundation
 import JSON
 import MCPHost
@@ -10,6 +11,12 @@ import Testing
 /// docs/faults.md, section T: what hosts write down, and whom they take for dead.
 @Suite("Law: state on disk")
 struct LawStateTests {
+    @Test("the tests have a state directory of their own, and so has whatever they start")
+    func ownDirectory() async throws {
+        #expect(test_state_is_own() == 1)
+        #expect(StateDirectory.path?.hasPrefix("/tmp/mcp-tests-state-") == true)
+    }
+
     /// A folder for the journals of a test, and the environment that names it.
     private static func state(_ zoo: Zoo) throws -> (folder: String, environment: [String: String]) {
         let folder = zoo.folder + "/state/processes"

@@ -6,7 +6,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS L and M: leaks, limits, signals.
+/// docs/faults.md, section L and M: leaks, limits, signals.
 @Suite("Faults L, M: limits and signals")
 struct LimitFaultTests {
     @Test(

@@ -6,7 +6,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS D: pipes, back-pressure, standard error, against real processes.
+/// docs/faults.md, section D: pipes, back-pressure, standard error, against real processes.
 @Suite("Faults D: pipes")
 struct PipeFaultTests {
     @Test(

@@ -7,7 +7,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS E: the end of processes, with and without mcp-guard in between.
+/// docs/faults.md, section E: the end of processes, with and without mcp-guard in between.
 @Suite("Faults E: the end of processes")
 struct ProcessEndFaultTests {
     private static func guarded(_ server: ServerConfiguration, _ isGuarded: Bool) -> ServerConfiguration {

@@ -5,7 +5,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS F: requests, against real processes.
+/// docs/faults.md, section F: requests, against real processes.
 @Suite("Faults F: requests")
 struct RequestFaultTests {
     @Test(

@@ -5,7 +5,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS G: closing, losing, coming back.
+/// docs/faults.md, section G: closing, losing, coming back.
 @Suite("Faults G: close and restart")
 struct RestartFaultTests {
     private static func quick(_ server: ServerConfiguration) -> ServerConfiguration {

@@ -5,7 +5,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// FAULTS B: start and handshake, against real processes.
+/// docs/faults.md, section B: start and handshake, against real processes.
 @Suite("Faults B: start and handshake")
 struct StartFaultTests {
     @Test(

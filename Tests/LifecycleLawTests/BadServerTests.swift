@@ -3,7 +3,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-/// Rows of FAULTS section 0b and A that need a server with faults.
+/// Rows of docs/faults.md, sections 0b and A, that need a server with faults.
 @Suite("LifecycleLaw: bad servers")
 struct LifecycleLawBadServerTests {
     @Test("A5 good, bad and hanging servers together: the good ones work, the bad ones say why")

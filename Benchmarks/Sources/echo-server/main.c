@@ -65,7 +65,8 @@ static void answer(const char *line, size_t length) {
         else PUT("\"2025-11-25\"");
         PUT(",\"capabilities\":{\"tools\":{}},\"serverInfo\":{\"name\":\"echo\",\"version\":\"1\"}}}\n");
     } else if (method_size == 12 && !memcmp(method, "\"tools/list\"", 12)) {
-        PUT(",\"result\":{\"tools\":[{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}]}}\n");
+        PUT(",\"result\":{\"tools\":[{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\",\"properties\":"
+            "{\"text\":{\"type\":\"string\"}},\"required\":[\"text\"]}}]}}\n");
     } else {
         PUT(",\"error\":{\"code\":-32601,\"message\":\"Method not found\"}}\n");
     }

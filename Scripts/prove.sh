@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# What repeats for proof, an evening long; stops at the first failure. .ci/run has the short form of each.
+# Usage: Scripts/prove.sh [STEP ...]     steps: quiet loaded thread address kill soak fuzz mutations; default all
+#   RUNS=50 LOADED_RUNS=20 SANITIZER_RUNS=10 FUZZ_SECONDS=720 ROUNDS=100
+set -euo pipefail
+cd "$(dirname "$0")/.."
+log=$(mktemp)
+busy=()
+trap 'kill ${busy[@]+"${busy[@]}"} 2> /dev/null || true' EXIT
+
+# The whole suite, so often; says how long the runs took, and fails where one took three times the median.
+suite() {
+  local times=$1 round start took=()
+  shift
+  for ((round = 1; round <= times; round++)); do
+    start=$(date +%s%N)
+    if ! "$@" > "$log" 2>&1 || grep -qE "WARNING: ThreadSanitizer|ERROR: AddressSanitizer" "$log"; then
+      grep -E "recorded an issue|error:|WARNING: ThreadSanitizer|ERROR: AddressSanitizer" -A4 "$log" | head -60
+      echo "round $round of $times failed; all of its output: $log"
+      return 1
+    fi
+    took+=($((($(date +%s%N) - start) / 1000000)))
+  done
+  printf '%s\n' "${took[@]}" | sort -n | awk '{ t[NR] = $1 } END { m = t[int((NR + 1) / 2)]
+    printf "%d of %d passed; shortest %.1f s, median %.1f s, longest %.1f s\n", NR, NR, t[1] / 1000, m / 1000, t[NR] / 1000
+    exit t[NR] > 3 * m }'
+}
+
+quiet() { suite "${RUNS:-50}" swift test --skip-build; }
+
+loaded() {
+  for _ in 1 2; do
+    (while :; do :; done) &
+    busy+=($!)
+  done
+  suite "${LOADED_RUNS:-20}" swift test --skip-build
+  kill "${busy[@]}"
+  busy=()
+}
+
+sanitized() {
+  export MCP_HOST_SANITIZER=$1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1
+  swift build --build-tests --sanitize="$1" --scratch-path ".build-$1" 2>&1 | tail -1
+  suite "${SANITIZER_RUNS:-10}" swift test --skip-build --sanitize="$1" --scratch-path ".build-$1"
+  unset MCP_HOST_SANITIZER ASAN_OPTIONS
+}
+
+for step in "${@:-quiet loaded thread address kill soak fuzz mutations}"; do
+  for name in $step; do
+    echo "== $name"
+    case $name in
+      quiet | loaded)
+        swift build --build-tests 2>&1 | tail -1
+        "$name"
+        ;;
+      thread | address) sanitized "$name" ;;
+      kill)
+        swift build 2>&1 | tail -1
+        Scripts/kill-host.sh "${ROUNDS:-100}" "${ROUNDS:-100}"
+        ;;
+      soak) Scripts/soak.sh ;;
+      fuzz) Scripts/fuzz.sh "${FUZZ_SECONDS:-720}" ;;
+      mutations) Scripts/mutate.py ;;
+      *) echo "no step \"$name\"" && exit 64 ;;
+    esac
+  done
+done
