@@ -2,11 +2,11 @@
 import MCPHost
 
 var configuration = try HostConfiguration(contentsOf: ".mcp.json")
-configuration.handlers.form = { form, server in                  // elicitation by form; the answer is checked before it leaves
+configuration.handlers.form = { form, server in  // elicitation by form; the answer is checked before it leaves
     print("\(server.server ?? "a server") asks: \(form.message)")
     return ElicitResult(action: .accept, content: ["name": "Ada"])
 }
-configuration.handlers.sampling = { request, server in           // ask your model here
+configuration.handlers.sampling = { request, server in  // ask your model here
     throw ServerRequestHandlers.Rejection("no model in this program")
 }
 

@@ -113,7 +113,7 @@ struct LawHostTests {
         let stalled = OneShot<Void>()
         let closed = DispatchSemaphore(value: 0)
         let watching = Task {
-            await host.wait(for: "closed")
+            await host.waitUntilClosed()
             closed.signal()
         }
         let shutdown = OneShot<Void>()

@@ -38,6 +38,8 @@ struct RestartFaultTests {
             }
             closer.cancel()
             _ = await closer.value
+            // Nobody else asks for it.
+            await host.wait(for: "closed", of: "deaf")
             let report = await host.shutdown()
             #expect(report.servers.first?.rung == .kill)
             #expect(zoo.events("deaf").map(\.event).suffix(2) == ["eof", "signal"])

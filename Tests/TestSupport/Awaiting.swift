@@ -99,6 +99,14 @@ extension MCPHost {
         }
     }
 
+    /// Waits until the journal says that the host itself is closed.
+    public func waitUntilClosed(sourceLocation: SourceLocation = #_sourceLocation) async {
+        let updates = self.journal.updates()
+        await TestSupport.wait(for: "the end of the host in its journal", sourceLocation: sourceLocation) {
+            await first(updates) { $0.event == "closed" && $0.server == nil }
+        }
+    }
+
     /// Waits for an entry of the journal, from the past or to come.
     @discardableResult
     public func wait(
