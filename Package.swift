@@ -128,7 +128,8 @@ let package = Package(
         .testTarget(
             name: "FaultTests",
             dependencies: [
-                "CTestSupport", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport", "mcp-zoo",
+                "CTestSupport", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "mcp-zoo",
                 "mcp-host",
             ],
             swiftSettings: settings

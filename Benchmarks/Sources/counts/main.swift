@@ -39,9 +39,12 @@ for _ in 0..<4 {
 await host.shutdown()
 
 func rounded(_ value: Double) -> Double { (value * 10).rounded() / 10 }
-print("{\"scenario\":\"host.callTool\",\"allocations\":\(rounded(best.allocations)),\"locks\":\(rounded(best.locks))}")
+let counts = "\"allocations\":\(rounded(best.allocations)),\"locks\":\(rounded(best.locks))"
+print("{\"scenario\":\"host.callTool\",\(counts)}")
 let limits = CommandLine.arguments.dropFirst(2).compactMap { Double($0) }
 if limits.count == 2, best.allocations > limits[0] || best.locks > limits[1] {
-    print("more than \(limits[0]) allocations or \(limits[1]) locks a call; Benchmarks/thresholds has the numbers and why")
+    print(
+        "more than \(limits[0]) allocations or \(limits[1]) locks a call; Benchmarks/thresholds has the numbers and why"
+    )
     exit(1)
 }
