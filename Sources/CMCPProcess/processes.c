@@ -23,10 +23,11 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     char path[32], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return ESRCH;
+    if (fd < 0) return errno == ENOENT ? ESRCH : errno;
     ssize_t count = read(fd, text, sizeof text - 1);
+    int failure = count < 0 ? errno : ESRCH;
     close(fd);
-    if (count <= 0) return ESRCH;
+    if (count <= 0) return failure;
     text[count] = 0;
     char *fields = strrchr(text, ')');
     int parent, group, session, threads;
@@ -36,7 +37,7 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     // 3 state, 4 ppid, 5 pgrp, 6 session, 9 flags, 20 threads, 22 start time
     if (!fields || sscanf(fields + 1, " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu", &state, &parent, &group,
                           &session, &flags, &threads, &start) != 7)
-        return ESRCH;
+        return EIO;
     const unsigned exiting = 0x4;  // PF_EXITING
     // State and flags are the main thread's. It may have called pthread_exit, and the process lives in its other threads (T7).
     int others_run = threads > 1;
@@ -46,27 +47,42 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
 }
 
 ssize_t mcp_process_list(struct mcp_process **list) {
+    *list = NULL;
     DIR *directory = opendir("/proc");
     if (!directory) return -1;
     size_t count = 0, room = 256;
+    int failure = 0;
     struct mcp_process *found = malloc(room * sizeof *found);
-    for (struct dirent *entry; found && (entry = readdir(directory));) {
+    while (found && !failure) {
+        errno = 0;
+        struct dirent *entry = readdir(directory);
+        if (!entry) {
+            failure = errno;
+            break;
+        }
         pid_t pid = atoi(entry->d_name);
         if (pid <= 0) continue;
         if (count == room) {
             struct mcp_process *more = realloc(found, (room *= 2) * sizeof *found);
             if (!more) {
-                free(found);
-                found = NULL;
+                failure = ENOMEM;
                 break;
             }
             found = more;
         }
-        if (mcp_process_read(pid, &found[count]) == 0) count++;
+        failure = mcp_process_read(pid, &found[count]);
+        if (!failure) count++;
+        // Gone meanwhile, or somebody else's and hidden from us: not ours. Anything else means that we do not know.
+        else if (failure == ESRCH || failure == EACCES || failure == EPERM) failure = 0;
     }
     closedir(directory);
-    *list = found;
-    return found ? (ssize_t)count : -1;
+    if (found && !failure) {
+        *list = found;
+        return (ssize_t)count;
+    }
+    free(found);
+    errno = failure ? failure : ENOMEM;
+    return -1;
 }
 
 int mcp_process_signal(const struct mcp_process *process, int signal) {
@@ -102,6 +118,7 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
 }
 
 ssize_t mcp_process_list(struct mcp_process **list) {
+    *list = NULL;
     int room = proc_listallpids(NULL, 0);
     if (room <= 0) return -1;
     room += 64;
@@ -113,6 +130,11 @@ ssize_t mcp_process_list(struct mcp_process **list) {
         return -1;
     }
     int seen = proc_listallpids(pids, room * (int)sizeof *pids);
+    if (seen <= 0) {
+        free(pids);
+        free(found);
+        return -1;
+    }
     size_t count = 0;
     for (int i = 0; i < seen; i++)
         if (mcp_process_read(pids[i], &found[count]) == 0) count++;
@@ -132,6 +154,7 @@ int mcp_process_signal(const struct mcp_process *process, int signal) {
 
 ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list) {
     struct mcp_process *all;
+    *list = NULL;
     ssize_t count = mcp_process_list(&all);
     if (count < 0) return -1;
     // Descendants are moved to the front, until a pass over the rest finds no more.

@@ -55,32 +55,6 @@ int mcp_spawn(const char *path, char *const argv[], char *const envp[], const ch
     return failure;
 }
 
-int mcp_pipe(int ends[2]) {
-#if defined(__linux__)
-    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno;
-#else
-    // No pipe2 on Darwin; a child between the two calls inherits nothing because of POSIX_SPAWN_CLOEXEC_DEFAULT.
-    if (pipe(ends) != 0) return errno;
-    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
-    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
-    return 0;
-#endif
-}
-
-int mcp_socket_pair(int ends[2]) {
-#if defined(__linux__)
-    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
-#else
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
-    for (int i = 0; i < 2; i++) {
-        int yes = 1;
-        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
-        setsockopt(ends[i], SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof yes);
-    }
-    return 0;
-#endif
-}
-
 ssize_t mcp_send(int socket, const void *bytes, size_t count) {
 #if defined(__linux__)
     return send(socket, bytes, count, MSG_NOSIGNAL);
@@ -144,23 +118,29 @@ int mcp_lock_file(int fd) {
 
 // Descriptors that a forked child must not keep. The lock is held over `fork`, so the child finds the table whole.
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t fork_handlers = PTHREAD_ONCE_INIT;
 static int *kept;
 static size_t kept_count, kept_room;
+static int is_forked_child;
 
 static void before_fork(void) { pthread_mutex_lock(&kept_lock); }
 static void after_fork_in_parent(void) { pthread_mutex_unlock(&kept_lock); }
 static void after_fork_in_child(void) {
     for (size_t i = 0; i < kept_count; i++) close(kept[i]);
     kept_count = 0;
+    is_forked_child = 1;
     pthread_mutex_unlock(&kept_lock);
 }
 
 static void register_fork_handlers(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
 
-void mcp_close_in_forked_child(int fd) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, register_fork_handlers);
+static void lock_kept(void) {
+    pthread_once(&fork_handlers, register_fork_handlers);
     pthread_mutex_lock(&kept_lock);
+}
+
+/// Under the lock.
+static void keep(int fd) {
     if (kept_count == kept_room) {
         size_t room = kept_room ? kept_room * 2 : 64;
         int *more = realloc(kept, room * sizeof *more);
@@ -171,15 +151,64 @@ void mcp_close_in_forked_child(int fd) {
     }
     // Without memory for the entry a forked child keeps the descriptor, as it would have without this table.
     if (kept_count < kept_room) kept[kept_count++] = fd;
+}
+
+void mcp_close_in_forked_child(int fd) {
+    lock_kept();
+    keep(fd);
     pthread_mutex_unlock(&kept_lock);
 }
 
 void mcp_descriptor_is_closed(int fd) {
-    pthread_mutex_lock(&kept_lock);
+    lock_kept();
     for (size_t i = kept_count; i-- > 0;) {
         if (kept[i] != fd) continue;
         kept[i] = kept[--kept_count];
         break;
     }
     pthread_mutex_unlock(&kept_lock);
+}
+
+int mcp_is_forked_child(void) { return is_forked_child; }
+
+static int make_pipe(int ends[2]) {
+#if defined(__linux__)
+    return pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno;
+#else
+    // No pipe2 on Darwin; a child between the two calls inherits nothing because of POSIX_SPAWN_CLOEXEC_DEFAULT.
+    if (pipe(ends) != 0) return errno;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+    return 0;
+#endif
+}
+
+static int make_socket_pair(int ends[2]) {
+#if defined(__linux__)
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0 ? 0 : errno;
+#else
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return errno;
+    for (int i = 0; i < 2; i++) {
+        int yes = 1;
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        setsockopt(ends[i], SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof yes);
+    }
+    return 0;
+#endif
+}
+
+int mcp_pipe(int ends[2], int private_end) {
+    lock_kept();
+    int failure = make_pipe(ends);
+    if (!failure && private_end >= 0) keep(ends[private_end]);
+    pthread_mutex_unlock(&kept_lock);
+    return failure;
+}
+
+int mcp_socket_pair(int ends[2], int private_end) {
+    lock_kept();
+    int failure = make_socket_pair(ends);
+    if (!failure && private_end >= 0) keep(ends[private_end]);
+    pthread_mutex_unlock(&kept_lock);
+    return failure;
 }

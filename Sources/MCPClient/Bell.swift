@@ -29,4 +29,11 @@ final class Bell: Sendable {
         if hasRung { next.complete(()) }
         return next
     }
+
+    /// Whoever waited for `next` goes away: a ring from now on is for the one that comes after.
+    func leave(_ next: OneShot<Void>) {
+        self.state.withLock { state in
+            if state.waiting === next { state.waiting = nil }
+        }
+    }
 }

@@ -204,7 +204,9 @@ extension ClientSession {
             max(interval.map { .milliseconds($0) } ?? bounds.lowerBound, bounds.lowerBound),
             bounds.upperBound
         )
-        await self.pause(pause, or: changed.next())
+        let next = changed.next()
+        await self.pause(pause, or: next)
+        changed.leave(next)
     }
 
     /// Answers what a task asks for, each thing once (`XTASK-15`, `XTASK-17`, `XTASK-19`).

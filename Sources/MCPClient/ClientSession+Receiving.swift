@@ -106,6 +106,12 @@ extension ClientSession: TransportReceiver {
 
     /// A message was too large: the request that it answers fails, the others go on (C6); a request is refused.
     public func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+        if start.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) {
+            for element in (try? start.decode([RawJSON].self)) ?? [] {
+                self.transportDidDropOversized(start: element, size: size, limit: limit)
+            }
+            return
+        }
         let problem = "has \(size) bytes, more than the limit of \(limit)"
         if let id = Envelope.id(inStart: start) {
             return self.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))

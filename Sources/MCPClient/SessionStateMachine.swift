@@ -126,7 +126,8 @@ struct SessionStateMachine<Waiter> {
     /// - Returns: whether the transport has drained since: then it is to be tried again now, nobody will say so later.
     mutating func sendRefused(_ id: Int64, _ frame: RawJSON, drains: Int) -> Bool {
         let isOutdated = self.noteRefusal(drains)
-        guard self.pending[id] != nil else { return isOutdated }  // ended meanwhile
+        // Ended meanwhile, or answered without having been asked.
+        guard let entry = self.pending[id], !entry.isAnswered else { return isOutdated }
         self.pending[id]?.frame = frame
         self.inFlight -= 1
         self.line.insert(id, at: 0)

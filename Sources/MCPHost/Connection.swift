@@ -47,6 +47,16 @@ public final class Connection: Sendable {
         var closeTask = ""
         /// Ends the waiting for a restart.
         var alarm: OneShot<Void>?
+        /// What each generation has left, as far as it is not gone by now.
+        var rests: [Int: Rest] = [:]
+        /// Generations of which nothing is left any more, that had been given up.
+        var settled: Set<Int> = []
+    }
+
+    /// What a server has left, or may have.
+    private struct Rest {
+        var processes: [Int32]
+        var doubt: String?
     }
 
     private let state: Locked<State>
@@ -220,7 +230,7 @@ public final class Connection: Sendable {
         _ report: inout TeardownReport.Server
     ) async -> ClientSession.End {
         self.note("opening", generation, self.configuration.endpointDescription)
-        let session = self.makeSession(legacyOnly: legacyOnly, since: start)
+        let session = self.makeSession(generation, legacyOnly: legacyOnly, since: start)
         let manner = self.state.withLock { state in
             state.session = session
             return state.machine.requestedClose  // between the machine's yes and now
@@ -240,9 +250,9 @@ public final class Connection: Sendable {
         report.processID = end.transport.processID
         report.exitStatus = end.transport.exitStatus
         report.helpersEnded += end.transport.helpersEnded
-        report.processesLeft += end.transport.processesLeft
-        if let doubt = end.transport.doubt {
-            report.doubt = [report.doubt, doubt].compactMap { $0 }.joined(separator: "; ")
+        if !end.transport.processesLeft.isEmpty || end.transport.doubt != nil {
+            let rest = Rest(processes: end.transport.processesLeft, doubt: end.transport.doubt)
+            self.state.withLock { if !$0.settled.contains(generation) { $0.rests[generation] = rest } }
         }
         report.callsFailed += end.requestsFailed
         report.stderrTail = end.transport.stderrTail
@@ -268,7 +278,7 @@ public final class Connection: Sendable {
     }
 
     /// All attempts together have one budget (B9).
-    private func makeSession(legacyOnly: Bool, since start: Duration) -> ClientSession {
+    private func makeSession(_ generation: Int, legacyOnly: Bool, since start: Duration) -> ClientSession {
         var client = self.configuration.client
         if legacyOnly { client.era = .legacyOnly }
         client.serverName = self.name
@@ -289,7 +299,8 @@ public final class Connection: Sendable {
                 options: self.configuration.stdio,
                 accounts: self.context.accounts,
                 timekeeper: self.context.timekeeper,
-                endedLate: { [name = self.name, journal = self.context.journal] what in
+                endedLate: { [weak self, name = self.name, journal = self.context.journal] what, isClear in
+                    if isClear { self?.settle(generation) }
                     journal.note("ended late", server: name, cause: what)
                 }
             )
@@ -362,9 +373,23 @@ public final class Connection: Sendable {
         self.finish(self.emptyReport)
     }
 
+    /// What was given up of a generation is gone.
+    private func settle(_ generation: Int) {
+        self.state.withLock { state in
+            if state.rests.removeValue(forKey: generation) == nil { state.settled.insert(generation) }
+        }
+    }
+
     private func finish(_ report: TeardownReport.Server) {
         var report = report
-        let (failure, cause, task) = self.state.withLock { ($0.failure, $0.closeCause, $0.closeTask) }
+        let (failure, cause, task, rests) = self.state.withLock { state in
+            (state.failure, state.closeCause, state.closeTask, state.rests.sorted { $0.key < $1.key }.map(\.value))
+        }
+        report.processesLeft = rests.flatMap(\.processes)
+        // The same doubt after each of many restarts is one doubt.
+        var doubts: [String] = []
+        for doubt in rests.compactMap(\.doubt) where !doubts.contains(doubt) { doubts.append(doubt) }
+        if !doubts.isEmpty { report.doubt = doubts.joined(separator: "; ") }
         report.failure = failure?.message
         let last = failure ?? MCPError(.hostClosed, "the connection was closed", server: self.name)
         self.ready.complete(.failure(last))

@@ -32,13 +32,18 @@ enum Custodian {
                     guard let watch else { return }
                     io.unwatch(watch)
                     Self.reap(pid)
-                    ended()
+                    Self.tell(ended)
                 }
                 box.withLock { $0 = watch }
             } catch {
-                if error.code == ESRCH { ended() } else { self.waitInThread(pid, ended) }
+                if error.code == ESRCH { Self.tell(ended) } else { self.waitInThread(pid, ended) }
             }
         }
+    }
+
+    /// On a thread of its own: it may write to a file, and the I/O thread has servers to serve.
+    private static func tell(_ ended: @escaping @Sendable () -> Void) {
+        if SmallThread.start(ended) != 0 { ended() }
     }
 
     /// No descriptor is left to watch with. A thread needs none; without even that it stays a zombie until this program ends.
@@ -53,7 +58,7 @@ enum Custodian {
     /// - Parameter ended: told whether nothing of it is left, once, on a thread of the custodian's.
     static func end(_ process: LaunchedProcess, ended: @escaping @Sendable (Bool) -> Void) {
         // Below first: what a guard has under it is somebody else's child once the guard is gone.
-        for other in ProcessIdentity(of: process.child)?.descendants ?? [] { other.signal(SIGKILL) }
+        process.signalBelow(SIGKILL)
         // Our child is not reaped: its number and its group's are its own.
         ProcessGroup.signal(process.child, SIGKILL)
         Self.take(process.child) {
@@ -61,12 +66,11 @@ enum Custodian {
                 mark: process.mark,
                 process: process.child,
                 includesGroup: false,
-                keepsDaemons: false
+                keepsDaemons: process.keepsDaemons
             )
-            ProcessSearch.shared.find(query) { left in
-                for process in left { process.signal(SIGKILL) }
-                ended(ProcessIdentity.waitForEnds(left, milliseconds: 2000).isEmpty)
-            }
+            let left = ProcessSearch.find([query])?[0]
+            for process in left ?? [] { process.signal(SIGKILL) }
+            ended(left.map { ProcessIdentity.waitForEnds($0, milliseconds: 2000).isEmpty } ?? false)
         }
     }
 

@@ -82,6 +82,8 @@ struct LaunchedProcess {
     var stderr: Int32
     /// Names the launch, in the journal and in the environment of all that it starts.
     var mark: String
+    /// What has left the session stays (E6).
+    var keepsDaemons: Bool
     /// The mcp-guard between this process and that one, if there is one.
     var keeper: Keeper?
 
@@ -114,7 +116,7 @@ extension ServerLaunch {
         /// How long the guard has for its first word, the start of the server included (T4).
         var guardGrace: Duration = .seconds(10)
         /// Told when a guard that had not answered has been ended.
-        var endedLate: @Sendable (String) -> Void = { _ in }
+        var endedLate: EndedLate = { _, _ in }
     }
 
     /// Starts the process. Blocks for the time of two `vfork` and `exec`, about a millisecond, longer on a file system that does not
@@ -126,10 +128,16 @@ extension ServerLaunch {
         if let failure = self.programProblem(path) { throw failure }
 
         var pipes: [Int32] = []
-        func closeAll() { for descriptor in pipes { _ = close(descriptor) } }
-        for _ in 0..<3 {
+        func closeAll() {
+            for descriptor in pipes {
+                mcp_descriptor_is_closed(descriptor)
+                _ = close(descriptor)
+            }
+        }
+        // A forked child of this program must neither keep the server's input open nor stand for the host before the guard (T5).
+        for privateEnd: Int32 in [1, -1, -1] {
             var ends: [Int32] = [-1, -1]
-            let failure = mcp_pipe(&ends)
+            let failure = mcp_pipe(&ends, privateEnd)
             guard failure == 0 else {
                 closeAll()
                 throw self.failure("no pipe could be made: \(SystemFailure(code: failure).explanation)")
@@ -141,7 +149,7 @@ extension ServerLaunch {
         )
         var control: [Int32] = [-1, -1]
         if care.guardProgram != nil {
-            let failure = mcp_socket_pair(&control)
+            let failure = mcp_socket_pair(&control, 0)
             guard failure == 0 else {
                 closeAll()
                 throw self.failure("no socket could be made: \(SystemFailure(code: failure).explanation)")
@@ -170,9 +178,14 @@ extension ServerLaunch {
         }
         for childEnd in [inRead, outWrite, errWrite, control[1]] where childEnd >= 0 { _ = close(childEnd) }
         for ownEnd in [inWrite, outRead, errRead] { _ = mcp_set_nonblocking(ownEnd) }
-        // A forked child of this program must neither keep the server's input open nor stand for the host before the guard (T5).
-        for ownEnd in [inWrite, control[0]] where ownEnd >= 0 { mcp_close_in_forked_child(ownEnd) }
-        var process = LaunchedProcess(pid: pid, stdin: inWrite, stdout: outRead, stderr: errRead, mark: mark)
+        var process = LaunchedProcess(
+            pid: pid,
+            stdin: inWrite,
+            stdout: outRead,
+            stderr: errRead,
+            mark: mark,
+            keepsDaemons: care.keepsDaemons
+        )
         if care.guardProgram != nil { process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0]) }
         // From here on it is ended should this program end.
         LiveGroups.shared.insert(process)
@@ -182,7 +195,7 @@ extension ServerLaunch {
                 process.closeDescriptors()
                 Custodian.end(process) { [child = process.child] isClear in
                     if isClear { ProcessJournal.shared.ended(mark) }
-                    care.endedLate("mcp-guard \(child), whose start had failed, was ended")
+                    care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
                 }
                 throw self.failure("cannot start \(path): \(problem)")
             }

@@ -34,6 +34,8 @@ public enum Leftovers {
         public var processes: [Process] = []
         /// Journals that say nothing about any process, and what was done with them: for a person.
         public var remarks: [String] = []
+        /// Whether all that the journals tell of could be looked for. If not, a remark says why.
+        public var isComplete = true
     }
 
     private struct Journal {
@@ -46,8 +48,13 @@ public enum Leftovers {
         var marks: Set<String> = []
     }
 
-    /// A journal of a PID namespace that is gone is kept for so long, in case its namespace is not.
+    /// A journal of another PID namespace, or of another life of the machine, is kept for so long: the namespace may be there still, and
+    /// in a shared home directory another machine may have left it.
     private static let foreignJournalLife = 30 * 86400
+    /// A journal that had no name yet when its host was killed.
+    private static let unnamedJournalLife = 3600
+    /// No host writes so much: longer is no journal, whatever its first line says.
+    private static let longest = 64 << 20
 
     /// Ends what dead hosts of this user have left: SIGTERM, a second, SIGKILL. Blocks for as long as that takes, at most about 5 s a
     /// dead host, and 3 s for guards that are at it already: not for the cooperative pool.
@@ -59,10 +66,21 @@ public enum Leftovers {
     public static func look(isDryRun: Bool = false) -> Outcome {
         var outcome = Outcome()
         guard let folder = StateDirectory.path.map({ $0 + "/processes" }) else { return outcome }
-        for name in StateDirectory.files(in: folder) where name.hasSuffix(".jsonl") {
-            self.look(at: "\(folder)/\(name)", isDryRun, &outcome)
+        for name in StateDirectory.files(in: folder, withHidden: true) where name.hasSuffix(".jsonl") {
+            let path = "\(folder)/\(name)"
+            if name.hasPrefix(".") { self.tidy(path, isDryRun) } else { self.look(at: path, isDryRun, &outcome) }
         }
         return outcome
+    }
+
+    /// A journal that was being made, or written anew, when its host was killed.
+    private static func tidy(_ path: String, _ isDryRun: Bool) {
+        guard !isDryRun, let descriptor = StateDirectory.openFile(path) else { return }
+        defer { _ = close(descriptor) }
+        guard mcp_lock_file(descriptor) != EWOULDBLOCK, self.age(of: descriptor) > self.unnamedJournalLife,
+            self.isStill(path, descriptor)
+        else { return }
+        unlink(path)
     }
 
     private static func look(at path: String, _ isDryRun: Bool, _ outcome: inout Outcome) {
@@ -76,6 +94,10 @@ public enum Leftovers {
         if failure == EWOULDBLOCK { return }
         // The name may have been given to a newer file between opening and locking.
         guard self.isStill(path, descriptor) else { return }
+        guard StateDirectory.size(of: descriptor) ?? 0 <= self.longest else {
+            outcome.remarks.append("\(path) is larger than any journal: left alone; look at it, and remove it")
+            return
+        }
         guard let journal = self.read(descriptor) else {
             if !isDryRun { unlink(path) }
             outcome.remarks.append("\(path) is no journal and nobody holds it\(isDryRun ? "" : ": removed")")
@@ -84,11 +106,7 @@ public enum Leftovers {
         // Without a lock, then or now, only the host's identity is left to go by, and it means something in its own namespace only.
         let isProvedByLock = journal.hasLock && failure == 0
         if !isProvedByLock, !journal.isOfThisNamespace || journal.host.isAlive { return }
-        guard journal.isOfThisBoot else {
-            if !isDryRun { unlink(path) }
-            return
-        }
-        guard journal.isOfThisNamespace else {
+        guard journal.isOfThisBoot, journal.isOfThisNamespace else {
             if !isDryRun, self.age(of: descriptor) > self.foreignJournalLife { unlink(path) }
             return
         }
@@ -100,18 +118,29 @@ public enum Leftovers {
             // A guard that lives is cleaning up this very moment.
             _ = ProcessIdentity.waitForEnds(journal.guards.values.filter(\.isAlive), milliseconds: 3000)
         }
-        var processes = self.survivors(of: journal)
+        guard var processes = self.survivors(of: journal) else { return self.noteBlindness(path, &outcome) }
         var left = processes
         // Who was being started at the first look is seen at the next.
-        for _ in 0..<4 where !isDryRun && !left.isEmpty {
+        var isBlind = false
+        for _ in 0..<4 where !isDryRun && !left.isEmpty && !isBlind {
             _ = self.end(left)
-            left = self.survivors(of: journal)
+            let found = self.survivors(of: journal)
+            isBlind = found == nil
+            left = found ?? left.filter(\.isAlive)
             processes += left.filter { !processes.contains($0) }
         }
-        if !isDryRun, left.isEmpty { unlink(path) }
+        if isBlind { self.noteBlindness(path, &outcome) } else if !isDryRun, left.isEmpty { unlink(path) }
         outcome.processes += processes.map {
             Process(processID: $0.pid, host: journal.host.pid, isGone: !left.contains($0))
         }
+    }
+
+    /// The journal stays: the next look may see more.
+    private static func noteBlindness(_ path: String, _ outcome: inout Outcome) {
+        outcome.isComplete = false
+        outcome.remarks.append(
+            "the processes that \(path) tells of could not be looked for (too many open files?): try again"
+        )
     }
 
     private static let background = DispatchQueue(label: "mcp.leftovers")
@@ -127,11 +156,15 @@ public enum Leftovers {
         if isFirst { self.background.async { told(self.reap()) } }
     }
 
-    private static func survivors(of journal: Journal) -> [ProcessIdentity] {
+    /// What lives of it; nil when the system does not tell.
+    private static func survivors(of journal: Journal) -> [ProcessIdentity]? {
         let roots = (Array(journal.guards.values) + Array(journal.servers.values)).filter(\.isAlive)
-        return Set(roots + roots.flatMap(\.descendants) + LaunchMark.bearers(of: journal.marks)).sorted {
-            $0.pid < $1.pid
+        guard var found = LaunchMark.bearers(of: journal.marks) else { return nil }
+        for root in roots {
+            guard let below = root.descendants else { return nil }
+            found += [root] + below
         }
+        return Set(found).sorted { $0.pid < $1.pid }
     }
 
     /// SIGTERM, a second, SIGKILL.
@@ -163,14 +196,15 @@ public enum Leftovers {
         #endif
     }
 
-    /// A journal whose lines make sense as far as they were written; what has ended is forgotten on the way.
+    /// A journal whose lines make sense as far as they were written; what has ended is forgotten on the way. Its first line says what it
+    /// is: where it does not, the rest is not read.
     private static func read(_ descriptor: Int32) -> Journal? {
         var journal: Journal?
         StateDirectory.forEachLine(of: descriptor) { bytes in
-            guard let line = try? JSONValue(parsing: bytes) else { return }
+            guard let line = try? JSONValue(parsing: bytes) else { return journal != nil }
             if journal == nil {
                 journal = self.header(line)
-                return
+                return journal != nil
             }
             if let mark = line["launch"]?.string { journal?.marks.insert(mark) }
             if let mark = line["ended"]?.string {
@@ -178,9 +212,10 @@ public enum Leftovers {
                 journal?.guards[mark] = nil
                 journal?.servers[mark] = nil
             }
-            guard let mark = line["of"]?.string else { return }
+            guard let mark = line["of"]?.string else { return true }
             if let process = self.process(line, "guard"), process.pid > 1 { journal?.guards[mark] = process }
             if let process = self.process(line, "server"), process.pid > 1 { journal?.servers[mark] = process }
+            return true
         }
         return journal
     }

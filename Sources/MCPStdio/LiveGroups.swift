@@ -42,6 +42,8 @@ final class LiveGroups: Sendable {
 
     /// SIGTERM to all, half a second, SIGKILL; and past the guards, if there is one that does not do it.
     private func endAll() {
+        // In a forked child not even the lock can be trusted: whoever held it is not here to release it (T5).
+        guard mcp_is_forked_child() == 0 else { return }
         let processes = self.state.withLock { $0.owner == getpid() ? Array($0.processes.values) : [] }
         guard !processes.isEmpty else { return }
         let text =
@@ -53,13 +55,27 @@ final class LiveGroups: Sendable {
         for process in processes { process.signal(SIGKILL) }
         guard !ProcessIdentity.waitForEnds(living, milliseconds: 500).isEmpty else { return }
         for process in processes where process.keeper != nil {
-            for other in ProcessIdentity(of: process.child)?.descendants ?? [] { other.signal(SIGKILL) }
+            process.signalBelow(SIGKILL)
             ProcessGroup.signal(process.child, SIGKILL)
         }
     }
 }
 
 extension LaunchedProcess {
+    /// To all that descends from our child, except daemons that shall stay.
+    func signalBelow(_ signal: Int32) {
+        guard let root = ProcessIdentity(of: self.child) else { return }
+        let query = ProcessSearch.Query(
+            mark: self.mark,
+            process: self.child,
+            includesGroup: false,
+            keepsDaemons: self.keepsDaemons,
+            roots: [root],
+            except: root.pid
+        )
+        for process in ProcessSearch.find([query])?[0] ?? [] { process.signal(signal) }
+    }
+
     /// To all of it: through its guard, or to its process group. Nobody has reaped our child.
     fileprivate func signal(_ signal: Int32) {
         guard let keeper = self.keeper else { return ProcessGroup.signal(self.pid, signal) }

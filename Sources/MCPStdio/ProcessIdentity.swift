@@ -26,10 +26,12 @@ struct ProcessIdentity: Sendable, Hashable {
         self.start = start
     }
 
-    /// Whether it lives; a zombie does not.
+    /// Whether it lives; a zombie does not. What cannot be told, for want of a descriptor, counts as alive.
     var isAlive: Bool {
         var process = mcp_process()
-        return mcp_process_read(self.pid, &process) == 0 && process.start == self.start && process.state != Self.zombie
+        let failure = mcp_process_read(self.pid, &process)
+        if failure != 0 { return failure != ESRCH }
+        return process.start == self.start && process.state != Self.zombie
     }
 
     /// Sends a signal to it and to nobody else.
@@ -40,22 +42,22 @@ struct ProcessIdentity: Sendable, Hashable {
         _ = mcp_process_signal(&process, signal)
     }
 
-    /// Its living descendants now.
-    var descendants: [ProcessIdentity] {
+    /// Its living descendants now; nil when the system does not tell, which is not the same as none.
+    var descendants: [ProcessIdentity]? {
         var list: UnsafeMutablePointer<mcp_process>?
         let count = mcp_process_descendants(self.pid, &list)
         defer { free(list) }
-        return UnsafeBufferPointer(start: list, count: max(0, count)).map {
-            ProcessIdentity(pid: $0.pid, start: $0.start)
-        }
+        guard count >= 0 else { return nil }
+        return UnsafeBufferPointer(start: list, count: count).map { ProcessIdentity(pid: $0.pid, start: $0.start) }
     }
 
-    /// All living processes that this user may see.
-    static func table() -> [mcp_process] {
+    /// All living processes that this user may see; nil when the system does not tell.
+    static func table() -> [mcp_process]? {
         var list: UnsafeMutablePointer<mcp_process>?
         let count = mcp_process_list(&list)
         defer { free(list) }
-        return UnsafeBufferPointer(start: list, count: max(0, count)).filter { $0.state != Self.zombie }
+        guard count >= 0 else { return nil }
+        return UnsafeBufferPointer(start: list, count: count).filter { $0.state != Self.zombie }
     }
 
     private static let zombie = CChar(bitPattern: UInt8(ascii: "Z"))
@@ -111,23 +113,31 @@ enum LaunchMark {
         return String(random.next(), radix: 36) + String(random.next(), radix: 36)
     }
 
-    /// Living processes of this user with one of these marks. Linux only: elsewhere there are none to be seen.
-    static func bearers(of marks: Set<String>) -> [ProcessIdentity] {
+    /// Living processes of this user with one of these marks; nil when the system does not tell. Linux only: elsewhere there are none to
+    /// be seen.
+    static func bearers(of marks: Set<String>) -> [ProcessIdentity]? {
         guard !marks.isEmpty else { return [] }
+        guard let all = ProcessIdentity.table() else { return nil }
         let own = getpid()
-        return ProcessIdentity.table().filter { process in
-            process.pid != own && Self.marks(of: process).contains { marks.contains($0) }
-        }.map { ProcessIdentity(pid: $0.pid, start: $0.start) }
+        var found: [ProcessIdentity] = []
+        for process in all where process.pid != own {
+            guard let carried = Self.marks(of: process) else { return nil }
+            if carried.contains(where: marks.contains) {
+                found.append(ProcessIdentity(pid: process.pid, start: process.start))
+            }
+        }
+        return found
     }
 
-    /// The marks in a process's environment.
-    static func marks(of process: mcp_process) -> [String] {
+    /// The marks in a process's environment; nil when the system does not tell.
+    static func marks(of process: mcp_process) -> [String]? {
         #if os(Linux)
-            var bytes = Self.environment("/proc/\(process.pid)/environ")
+            guard var bytes = Self.environment("/proc/\(process.pid)/environ") else { return nil }
             if bytes.isEmpty, process.threads > 1 {
                 // Its main thread has ended, and has given the memory back that this file shows; the others still have it (T7).
                 for thread in StateDirectory.files(in: "/proc/\(process.pid)/task") where bytes.isEmpty {
-                    bytes = Self.environment("/proc/\(process.pid)/task/\(thread)/environ")
+                    guard let more = Self.environment("/proc/\(process.pid)/task/\(thread)/environ") else { return nil }
+                    bytes = more
                 }
             }
             let prefix = Array("\(Self.variable)=".utf8)
@@ -140,9 +150,10 @@ enum LaunchMark {
     }
 
     #if os(Linux)
-        private static func environment(_ path: String) -> [UInt8] {
+        /// Empty for a process that is gone, or somebody else's; nil when there is no descriptor to look with.
+        private static func environment(_ path: String) -> [UInt8]? {
             let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { return [] }
+            guard descriptor >= 0 else { return [EMFILE, ENFILE, ENOMEM].contains(errno) ? nil : [] }
             defer { _ = close(descriptor) }
             var bytes: [UInt8] = []
             var chunk = [UInt8](repeating: 0, count: 16 << 10)

@@ -28,6 +28,8 @@ final class ProcessJournal: Sendable {
         /// Who opened it: a forked child inherits this object and nothing of what it stands for (T5).
         var owner: Int32 = 0
         var size = 0
+        /// The last line was written in part.
+        var isTorn = false
         var header = JSONObject()
         /// The lines of each launch that has not ended.
         var live: [String: [JSONObject]] = [:]
@@ -59,10 +61,13 @@ final class ProcessJournal: Sendable {
 
     private func append(_ entry: JSONObject, of mark: String, isNew: Bool) {
         self.state.withLock { state in
-            if state.descriptor < 0 || state.owner != getpid() {
+            if state.owner != getpid() {
                 guard isNew else { return }
-                Self.open(&state)
+                state = State()
+                state.owner = getpid()
             }
+            // Where it could not be opened before, what lives by now is written with the first that can.
+            if state.descriptor < 0, isNew { Self.open(&state) }
             guard isNew || state.live[mark] != nil else { return }
             if isNew { state.order.append(mark) }
             state.live[mark, default: []].append(entry)
@@ -96,34 +101,38 @@ final class ProcessJournal: Sendable {
     }()
 
     private static func open(_ state: inout State) {
-        state = State()
         guard let own = ProcessIdentity(of: getpid()), let folder = StateDirectory.folder("processes") else { return }
-        state.owner = own.pid
         state.path = "\(folder)/\(own.pid)-\(own.start)-\(LaunchMark.make()).jsonl"
         state.header = [
             "host": .number(JSONNumber(Int64(own.pid))), "start": .string(String(own.start)),
             "boot": .string(self.boot), "namespace": .string(StateDirectory.pidNamespace),
         ]
-        self.create(&state)
+        _ = self.create(&state)
     }
 
     /// Makes the file under a name that nobody looks at, locks it, fills it, and only then gives it its name: whoever finds it finds it
-    /// locked, and whole. A file of that name from before is replaced.
-    private static func create(_ state: inout State) {
+    /// locked, and whole. A file of that name from before is replaced; if anything goes wrong, it stays what it was, and so does its lock.
+    /// - Returns: whether it is done.
+    private static func create(_ state: inout State) -> Bool {
         let hidden = state.path.replacingLastComponent { "." + $0 }
         let descriptor = openForWriting(hidden, O_WRONLY | O_CREAT | O_APPEND | O_TRUNC | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else { return }
+        guard descriptor >= 0 else { return false }
+        mcp_close_in_forked_child(descriptor)
         // Where the file system has no locks, the header says so, and only the process's identity counts.
         state.header["locked"] = .bool(mcp_lock_file(descriptor) == 0)
-        let old = state.descriptor
-        state.descriptor = descriptor
-        state.size = 0
-        self.write(state.header, &state)
-        for mark in state.order { for entry in state.live[mark] ?? [] { self.write(entry, &state) } }
-        mcp_close_in_forked_child(descriptor)
-        rename(hidden, state.path)
+        let lines = [state.header] + state.order.flatMap { state.live[$0] ?? [] }
+        let text = lines.flatMap(self.line)
+        guard writeAll(text, descriptor) == text.count, rename(hidden, state.path) == 0 else {
+            unlink(hidden)
+            self.close(descriptor)
+            return false
+        }
         // Only now: whoever opened the old file and gets its lock sees that the name means another file.
-        if old >= 0 { self.close(old) }
+        if state.descriptor >= 0 { self.close(state.descriptor) }
+        state.descriptor = descriptor
+        state.size = text.count
+        state.isTorn = false
+        return true
     }
 
     private static func compact(_ state: inout State) {
@@ -131,7 +140,8 @@ final class ProcessJournal: Sendable {
         let living = state.live.values.reduce(0) { $0 + $1.count }
         // Mostly about the living: it would be as long as it is.
         guard living * 256 < state.size else { return }
-        self.create(&state)
+        // On a full disk it is tried again when it has grown as much again, not with every line.
+        if !self.create(&state) { state.size = 0 }
     }
 
     private static func remove(_ state: inout State) {
@@ -139,7 +149,9 @@ final class ProcessJournal: Sendable {
             unlink(state.path)
             self.close(state.descriptor)
         }
+        let owner = state.owner
         state = State()
+        state.owner = owner
     }
 
     private static func close(_ descriptor: Int32) {
@@ -147,12 +159,15 @@ final class ProcessJournal: Sendable {
         closeDescriptor(descriptor)
     }
 
-    /// A full disk loses the line and nothing else (L10).
+    private static func line(_ entry: JSONObject) -> [UInt8] { Array("\(RawJSON(encoding: entry))\n".utf8) }
+
+    /// A full disk loses the line and nothing else (L10): what comes after a torn line starts on one of its own.
     private static func write(_ entry: JSONObject, _ state: inout State) {
         guard state.descriptor >= 0 else { return }
-        let line = Array("\(RawJSON(encoding: entry))\n".utf8)
+        let line = (state.isTorn ? [UInt8(ascii: "\n")] : []) + self.line(entry)
         state.size += line.count
-        writeLine(line, state.descriptor)
+        let count = writeAll(line, state.descriptor)
+        if count > 0 { state.isTorn = count < line.count }
     }
 
     /// FNV-1a, 64 bits: to compare commands, not to hide them.
@@ -164,8 +179,16 @@ final class ProcessJournal: Sendable {
 }
 
 private func openForWriting(_ path: String, _ flags: Int32) -> Int32 { open(path, flags, 0o600) }
-private func writeLine(_ line: [UInt8], _ descriptor: Int32) {
-    _ = line.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+/// - Returns: how many bytes were written; fewer than there are when the disk is full.
+private func writeAll(_ bytes: [UInt8], _ descriptor: Int32) -> Int {
+    var done = 0
+    while done < bytes.count {
+        let count = bytes[done...].withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+        if count < 0, errno == EINTR { continue }
+        guard count > 0 else { break }
+        done += count
+    }
+    return done
 }
 
 /// `close`, where a method of that name is in the way.

@@ -13,7 +13,7 @@ import MCPTransport
 extension ProcessLife {
     // MARK: Our child is the server itself
 
-    /// It has ended. It stays unreaped until it is known what it left: so long its process group's number is its own (E18).
+    /// It has ended. It stays unreaped until nothing of it is left: so long its process group's number is its own (E18).
     func processEnded(_ scratch: UnsafeMutableRawBufferPointer) {
         guard !self.hasEnded, !self.machine.isEnded else { return }
         var status: Int32 = 0
@@ -21,7 +21,7 @@ extension ProcessLife {
         case MCP_CHILD_RUNS: return
         case MCP_CHILD_ENDED: self.ended(status, scratch, otherwise: "ended")
         default:
-            // A pidfd said that it has ended, and its status has gone to somebody else (T9).
+            // It has ended, a pidfd says so, and its status has gone to somebody else (T9).
             self.isUnreaped = false
             self.ended(
                 nil,
@@ -31,13 +31,6 @@ extension ProcessLife {
         }
         self.leaveExitWatch()
         self.perform(self.machine.leaderEnded())
-    }
-
-    private func reapServer() {
-        guard self.isUnreaped, self.hasEnded else { return }
-        self.isUnreaped = false
-        var status: Int32 = 0
-        while waitpid(self.process.pid, &status, 0) < 0, errno == EINTR {}
     }
 
     private func leaveExitWatch() {
@@ -102,6 +95,29 @@ extension ProcessLife {
         if let keeper = self.keeper { _ = kill(keeper.pid, SIGCONT) }
     }
 
+    /// Does something a little later, once, unless all is over by then.
+    private func again(_ job: @escaping @Sendable () -> Void) {
+        guard !self.machine.isEnded else { return }
+        self.laterJobs.append(job)
+        guard self.laterTimer == nil else { return }
+        self.accounts.add(1, \.timers)
+        self.laterTimer = self.timekeeper.makeTimer { [weak self] in
+            guard let self else { return }
+            self.io.execute { _ in self.cancelLater().forEach { $0() } }
+        }
+        self.laterTimer?.set(self.timekeeper.now + .milliseconds(20))
+    }
+
+    @discardableResult
+    func cancelLater() -> [@Sendable () -> Void] {
+        guard let timer = self.laterTimer else { return [] }
+        timer.cancel()
+        self.laterTimer = nil
+        self.accounts.add(-1, \.timers)
+        defer { self.laterJobs = [] }
+        return self.laterJobs
+    }
+
     // MARK: Signals
 
     func signalAll(_ signal: Int32) {
@@ -115,30 +131,21 @@ extension ProcessLife {
         for other in self.others.keys { other.signal(signal) }
     }
 
-    /// The guard has been told, and a second later it has still not done it: it is stopped, or kept from its work. It lives, so all of
-    /// its server is still below it (T17).
+    /// The guard has been told, and a second later it has still not done it: it is stopped, or kept from its work (T17). While it lives,
+    /// all of its server is below it, so from now on whatever is there gets SIGKILL from here, and the guard is told and woken, again and
+    /// again. That nothing is left is for the guard alone to say: a look that finds nobody may have missed who was just forking (T19).
     func killDirectly() {
-        guard let keeper = self.keeper, let guardian = ProcessIdentity(of: keeper.pid) else { return }
-        self.isDirect = true
-        self.lookBelow(guardian)
-    }
-
-    private func lookBelow(_ guardian: ProcessIdentity) {
-        let query = ProcessSearch.Query(
-            mark: self.process.mark,
-            process: self.process.pid,
-            includesGroup: false,
-            keepsDaemons: true,
-            roots: [guardian],
-            except: guardian.pid
-        )
+        guard let keeper = self.keeper, !self.machine.isEnded else { return }
+        self.signalAll(SIGKILL)
+        guard let guardian = ProcessIdentity(of: keeper.pid) else { return self.again { self.killDirectly() } }
+        var query = self.query()
+        query.roots = [guardian]
+        query.except = guardian.pid
         ProcessSearch.shared.find(query) { found in
+            for process in found ?? [] { process.signal(SIGKILL) }
             self.io.execute { _ in
-                guard let keeper = self.keeper, !self.machine.isEnded else { return }
-                if !found.isEmpty { return self.watchOthers(found) }
-                // Nothing is below it, so nothing is left but itself.
-                self.isClear = true
-                _ = kill(keeper.pid, SIGKILL)
+                self.noteHelpers(found ?? [])
+                self.again { self.killDirectly() }
             }
         }
     }
@@ -155,14 +162,14 @@ extension ProcessLife {
 
     // MARK: What the server has left
 
-    private func query(includesGroup: Bool, isGuardGone: Bool) -> ProcessSearch.Query {
+    private func query() -> ProcessSearch.Query {
         var query = ProcessSearch.Query(
             mark: self.process.mark,
             process: self.process.pid,
-            includesGroup: includesGroup,
-            keepsDaemons: self.options.keepsDaemons && !isGuardGone
+            includesGroup: self.isUnreaped,
+            keepsDaemons: self.options.keepsDaemons
         )
-        if isGuardGone, let server = self.server { query.roots = [server] }
+        if self.process.keeper != nil, let server = self.server { query.roots = [server] }
         return query
     }
 
@@ -171,27 +178,44 @@ extension ProcessLife {
             // The guard has named them all before it told of the end.
             return self.perform(self.machine.found(self.end.helpersEnded.isEmpty ? .keeper : .helpers))
         }
-        let isGuardGone = self.process.keeper != nil
-        ProcessSearch.shared.find(self.query(includesGroup: self.isUnreaped, isGuardGone: isGuardGone)) { found in
+        self.look { found in
+            self.perform(self.machine.found(found.isEmpty ? .nobody : .helpers))
+            guard !self.machine.isEnded else { return }
+            self.watchOthers(found)
+            // Without its guard nothing of it is given time.
+            if self.process.keeper != nil { self.perform(self.machine.close(.force, hasUnsent: false)) }
+        }
+    }
+
+    /// Looks for what the server has left; again and again where the system does not tell, because that is no proof of anything.
+    private func look(_ told: @escaping @Sendable ([ProcessIdentity]) -> Void) {
+        ProcessSearch.shared.find(self.query()) { found in
             self.io.execute { _ in
                 guard !self.machine.isEnded else { return }
-                self.reapServer()
-                self.perform(self.machine.found(found.isEmpty ? .nobody : .helpers))
-                guard !self.machine.isEnded else { return }
-                self.watchOthers(found)
-                if isGuardGone { self.perform(self.machine.close(.force, hasUnsent: false)) }
+                self.isBlind = found == nil
+                if let found { told(found) } else { self.again { self.look(told) } }
             }
         }
     }
 
-    private func watchOthers(_ processes: [ProcessIdentity]) {
-        for process in processes where process.pid != self.process.pid {
-            if !self.end.helpersEnded.contains(process.pid) { self.end.helpersEnded.append(process.pid) }
+    private func noteHelpers(_ processes: [ProcessIdentity]) {
+        let known = Set(self.end.helpersEnded)
+        for process in processes where process.pid != self.process.pid && !known.contains(process.pid) {
+            self.end.helpersEnded.append(process.pid)
         }
+    }
+
+    private func watchOthers(_ processes: [ProcessIdentity]) {
+        self.noteHelpers(processes)
         for process in processes where self.others[process] == nil {
             do throws(SystemFailure) {
                 let watch = try self.io.watchExit(of: process.pid, isChild: false) { [weak self] _ in
                     self?.otherEnded(process)
+                }
+                // Between looking and watching its number may have passed on to somebody else, who may live for ever.
+                guard process.isAlive else {
+                    self.io.unwatch(watch)
+                    continue
                 }
                 if watch.descriptor >= 0 { self.accounts.add(1, \.descriptors) }
                 self.others[process] = .some(watch)
@@ -200,25 +224,15 @@ extension ProcessLife {
                 if error.code != ESRCH { self.others[process] = .some(nil) }
             }
         }
-        for process in processes { process.signal(self.machine.isKilling || self.isDirect ? SIGKILL : SIGTERM) }
+        for process in processes { process.signal(self.machine.isKilling ? SIGKILL : SIGTERM) }
         if self.others.isEmpty { return self.sweep() }
-        if self.others.values.contains(where: { $0 == nil }) { self.lookAgain() }
+        if self.others.values.contains(where: { $0 == nil }) { self.again { self.lookAtUnwatched() } }
     }
 
     /// Where the system has no descriptor for a process that is not our child (T22), its end is seen by looking.
-    private func lookAgain() {
-        let timer = Locked<(any DeadlineTimer)?>(nil)
-        let fired = self.timekeeper.makeTimer { [weak self] in
-            timer.withLock { $0 }?.cancel()
-            guard let self else { return }
-            self.io.execute { _ in
-                guard !self.machine.isEnded else { return }
-                for (process, watch) in self.others where watch == nil && !process.isAlive { self.otherEnded(process) }
-                if self.others.values.contains(where: { $0 == nil }) { self.lookAgain() }
-            }
-        }
-        timer.withLock { $0 = fired }
-        fired.set(self.timekeeper.now + .milliseconds(20))
+    private func lookAtUnwatched() {
+        for (process, watch) in self.others where watch == nil && !process.isAlive { self.otherEnded(process) }
+        if self.others.values.contains(where: { $0 == nil }) { self.again { self.lookAtUnwatched() } }
     }
 
     private func otherEnded(_ process: ProcessIdentity) {
@@ -229,19 +243,11 @@ extension ProcessLife {
 
     /// All that were seen are gone; look once more, they may have had children.
     private func sweep() {
-        guard !self.machine.isEnded else { return }
-        if let keeper = self.keeper {
-            if self.isDirect, let guardian = ProcessIdentity(of: keeper.pid) { self.lookBelow(guardian) }
-            return
-        }
-        let query = self.query(includesGroup: false, isGuardGone: self.process.keeper != nil)
-        ProcessSearch.shared.find(query) { found in
-            self.io.execute { _ in
-                guard !self.machine.isEnded else { return }
-                let more = found.filter { self.others[$0] == nil }
-                if more.isEmpty, self.others.isEmpty { return self.perform(self.machine.othersEnded()) }
-                if !more.isEmpty { self.watchOthers(more) }
-            }
+        guard !self.machine.isEnded, self.keeper == nil else { return }
+        self.look { found in
+            let more = found.filter { self.others[$0] == nil }
+            if more.isEmpty, self.others.isEmpty { return self.perform(self.machine.othersEnded()) }
+            if !more.isEmpty { self.watchOthers(more) }
         }
     }
 
@@ -249,34 +255,47 @@ extension ProcessLife {
 
     /// Says what is still there, and hands what is our child to somebody who reaps it whenever it ends (T25).
     func giveUpRest() {
-        if self.machine.isAbandoned {
-            var left = self.others.keys.filter(\.isAlive).map(\.pid)
-            if let keeper = self.keeper {
-                let below = ProcessIdentity(of: keeper.pid)?.descendants.map(\.pid) ?? []
-                left += [keeper.pid] + below.filter { !left.contains($0) }
-            } else if self.isUnreaped {
-                left.append(self.process.pid)
-            }
-            self.end.processesLeft = left
-            if self.end.doubt == nil {
-                self.end.doubt =
-                    left.isEmpty
-                    ? "the search for what it left was not over in time"
-                    : "still there \(self.options.reapGrace) after SIGKILL"
-            }
+        if self.isUnreaped, self.hasEnded {
+            var status: Int32 = 0
+            while waitpid(self.process.pid, &status, 0) < 0, errno == EINTR {}
+            self.isUnreaped = false
         }
+        if self.machine.isAbandoned { self.noteRest() }
         if self.keeper != nil || self.isUnreaped {
             let (child, mark, endedLate) = (self.process.child, self.process.mark, self.endedLate)
             let what = self.keeper == nil ? "the server's process" : "the server's mcp-guard"
-            let query = self.query(includesGroup: false, isGuardGone: true)
-            Custodian.take(child) {
-                endedLate("\(what) \(child) ended after it had been given up")
-                ProcessSearch.shared.find(query) { if $0.isEmpty { ProcessJournal.shared.ended(mark) } }
+            var query = self.query()
+            query.includesGroup = false
+            Custodian.take(child) { [query] in
+                ProcessSearch.shared.find(query) { left in
+                    if left?.isEmpty == true { ProcessJournal.shared.ended(mark) }
+                    endedLate("\(what) \(child) ended after it had been given up", left?.isEmpty == true)
+                }
             }
         }
         self.releaseKeeper()
         self.leaveExitWatch()
         for watch in self.others.values { if let watch { self.unwatch(watch) } }
         self.others = [:]
+    }
+
+    private func noteRest() {
+        var left = self.others.keys.filter(\.isAlive).map(\.pid)
+        if let keeper = self.keeper {
+            let below = ProcessIdentity(of: keeper.pid)?.descendants
+            if below == nil { self.isBlind = true }
+            left += [keeper.pid] + (below ?? []).map(\.pid).filter { !left.contains($0) }
+        } else if self.isUnreaped {
+            left.append(self.process.pid)
+        }
+        self.end.processesLeft = left
+        if self.end.doubt == nil {
+            self.end.doubt =
+                self.isBlind
+                ? "the system does not tell which processes there are (no descriptor left?)"
+                : left.isEmpty
+                    ? "the search for what it left was not over in time"
+                    : "still there \(self.options.reapGrace) after SIGKILL"
+        }
     }
 }

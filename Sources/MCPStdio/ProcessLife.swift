@@ -10,6 +10,9 @@ import MCPTransport
     import Musl
 #endif
 
+/// Told of a process that ended after it had been given up: in words for a person, and whether nothing of the server is left now.
+package typealias EndedLate = @Sendable (_ what: String, _ isClear: Bool) -> Void
+
 /// One server process from its start to its end. Everything here runs on the I/O thread. Its bytes are in this file, its end in
 /// `ProcessLife+End.swift`.
 ///
@@ -25,7 +28,7 @@ final class ProcessLife: @unchecked Sendable {
     let output: ServerOutput
     private let outgoing: Locked<Outgoing>
     /// Told of what ends after it was given up.
-    let endedLate: @Sendable (String) -> Void
+    let endedLate: EndedLate
 
     var machine: TeardownStateMachine
     private var finish: CheckedContinuation<TransportEnd, Never>?
@@ -48,8 +51,11 @@ final class ProcessLife: @unchecked Sendable {
     var isUnreaped = false
     /// The guard has said that nothing is left, or we have seen so ourselves before we ended it.
     var isClear = false
-    /// The guard does not act: its work is done from here.
-    var isDirect = false
+    /// The last look at the process table failed.
+    var isBlind = false
+    /// What is to be looked at again soon, and the timer for it.
+    var laterJobs: [@Sendable () -> Void] = []
+    var laterTimer: (any DeadlineTimer)?
     private var isReceiving = true
     private var isBroken = false
     /// Input or output has ended; the end of the process is expected any moment and would be the better explanation than this.
@@ -71,7 +77,7 @@ final class ProcessLife: @unchecked Sendable {
         accounts: ResourceAccounts,
         timekeeper: any Timekeeper,
         receiver: any TransportReceiver,
-        endedLate: @escaping @Sendable (String) -> Void
+        endedLate: @escaping EndedLate
     ) {
         self.process = process
         self.io = io
@@ -112,6 +118,9 @@ final class ProcessLife: @unchecked Sendable {
             return self.perform(self.machine.close(.force, hasUnsent: false))
         }
         self.receiver.transportDidOpen()
+        // It has ended already, and somebody in this program reaps all children: nothing will tell of it (T9).
+        guard self.exitWatch == nil else { return }
+        self.io.execute { self.keeper == nil ? self.processEnded($0) : self.keeperEnded($0) }
     }
 
     private func watchEverything() throws(SystemFailure) {
@@ -126,15 +135,23 @@ final class ProcessLife: @unchecked Sendable {
             self.controlToken = try self.io.watch(keeper.control) { [weak self] _, scratch in
                 self?.readControl(scratch)
             }
-            self.exitWatch = try self.io.watchExit(of: keeper.pid, isChild: true) { [weak self] in
-                self?.keeperEnded($0)
-            }
+            self.exitWatch = try self.watchChild { [weak self] in self?.keeperEnded($0) }
         } else {
-            self.exitWatch = try self.io.watchExit(of: self.process.pid, isChild: true) { [weak self] in
-                self?.processEnded($0)
-            }
+            self.exitWatch = try self.watchChild { [weak self] in self?.processEnded($0) }
         }
         if (self.exitWatch?.descriptor ?? -1) >= 0 { self.accounts.add(1, \.descriptors) }
+    }
+
+    /// - Returns: nil if it has ended and is reaped.
+    private func watchChild(_ ended: @escaping @Sendable (UnsafeMutableRawBufferPointer) -> Void) throws(SystemFailure)
+        -> IOThread.ExitWatch?
+    {
+        do throws(SystemFailure) {
+            return try self.io.watchExit(of: self.process.child, isChild: true, ended)
+        } catch {
+            guard error.code == ESRCH else { throw error }
+            return nil
+        }
     }
 
     // MARK: Bytes
@@ -318,7 +335,14 @@ final class ProcessLife: @unchecked Sendable {
     private func noteRung() {
         guard self.machine.currentRung != self.lastRung else { return }
         let now = self.timekeeper.now
-        if self.lastRung != .none { self.end.rungTimes.append((self.lastRung, now - self.rungStart)) }
+        if self.lastRung != .none {
+            // What the server left may come to the same rung after it.
+            if let last = self.end.rungTimes.indices.last, self.end.rungTimes[last].rung == self.lastRung {
+                self.end.rungTimes[last].time += now - self.rungStart
+            } else {
+                self.end.rungTimes.append((self.lastRung, now - self.rungStart))
+            }
+        }
         self.lastRung = self.machine.currentRung
         self.rungStart = now
     }
@@ -350,6 +374,7 @@ final class ProcessLife: @unchecked Sendable {
         self.giveBack(self.process.stdout)
         self.giveBack(self.process.stderr)
         self.giveUpRest()
+        self.cancelLater()
         if let timer = self.timer {
             timer.cancel()
             self.accounts.add(-1, \.timers)

@@ -23,7 +23,7 @@ final class ProcessSearch: Sendable {
         var process: Int32
         /// Whether members of its process group in this session belong to it: only while the group's leader is not reaped (E18).
         var includesGroup: Bool
-        /// Bearers of the mark in other sessions are daemons that shall stay (E6).
+        /// What is in another session than this program's is a daemon that shall stay (E6), however it was found.
         var keepsDaemons: Bool
         /// Everything that descends from these belongs to it, they themselves included where they live.
         var roots: [ProcessIdentity] = []
@@ -33,7 +33,7 @@ final class ProcessSearch: Sendable {
 
     private struct Request: Sendable {
         var query: Query
-        var told: @Sendable ([ProcessIdentity]) -> Void
+        var told: @Sendable ([ProcessIdentity]?) -> Void
     }
 
     let queue = DispatchQueue(label: "mcp.search")
@@ -44,8 +44,9 @@ final class ProcessSearch: Sendable {
     var passes: Int { self.count.withLock { $0 } }
 
     /// Finds living processes of one server.
-    /// - Parameter told: called once with what was found, on the queue of the search.
-    func find(_ query: Query, told: @escaping @Sendable ([ProcessIdentity]) -> Void) {
+    /// - Parameter told: called once, on the queue of the search, with what was found; with nil when the system did not tell of all
+    ///   processes, which proves nothing.
+    func find(_ query: Query, told: @escaping @Sendable ([ProcessIdentity]?) -> Void) {
         let isFirst = self.waiting.withLock { waiting in
             waiting.append(Request(query: query, told: told))
             return waiting.count == 1
@@ -61,57 +62,55 @@ final class ProcessSearch: Sendable {
         }
         self.count.withLock { $0 += 1 }
         let results = Self.find(requests.map(\.query))
-        for (request, result) in zip(requests, results) { request.told(result) }
+        for (i, request) in requests.enumerated() { request.told(results?[i]) }
     }
 
-    static func find(_ queries: [Query]) -> [[ProcessIdentity]] {
-        let all = ProcessIdentity.table()
+    /// - Returns: for each query what was found; nil when the system did not tell of all processes.
+    static func find(_ queries: [Query]) -> [[ProcessIdentity]]? {
+        guard let all = ProcessIdentity.table() else { return nil }
         let (own, session) = (getpid(), getsid(0))
-        var found = [Set<ProcessIdentity>](repeating: [], count: queries.count)
+        var found = [[Int32: mcp_process]](repeating: [:], count: queries.count)
         var byGroup: [Int32: [Int]] = [:]
         var byMark: [String: [Int]] = [:]
         for (i, query) in queries.enumerated() {
             if query.includesGroup { byGroup[query.process, default: []].append(i) }
-            if !query.keepsDaemons { byMark[query.mark, default: []].append(i) }
+            byMark[query.mark, default: []].append(i)
         }
         for process in all where process.pid != own {
-            let identity = ProcessIdentity(pid: process.pid, start: process.start)
             if process.session == session {
-                for i in byGroup[process.group] ?? [] where process.pid != queries[i].process {
-                    found[i].insert(identity)
-                }
+                for i in byGroup[process.group] ?? [] { found[i][process.pid] = process }
             }
-            if !byMark.isEmpty {
-                for mark in LaunchMark.marks(of: process) {
-                    for i in byMark[mark] ?? [] { found[i].insert(identity) }
-                }
+            guard let marks = LaunchMark.marks(of: process) else { return nil }
+            for mark in marks {
+                for i in byMark[mark] ?? [] { found[i][process.pid] = process }
             }
         }
         var children: [Int32: [mcp_process]]?
-        for (i, query) in queries.enumerated() {
-            if !query.roots.isEmpty {
-                let tree = children ?? Dictionary(grouping: all, by: \.parent)
-                children = tree
-                found[i].formUnion(Self.descent(of: query.roots, all, tree))
-            }
-            found[i] = found[i].filter { $0.pid != query.except && !(query.includesGroup && $0.pid == query.process) }
+        for (i, query) in queries.enumerated() where !query.roots.isEmpty {
+            let tree = children ?? Dictionary(grouping: all, by: \.parent)
+            children = tree
+            for process in Self.descent(of: query.roots, all, tree) { found[i][process.pid] = process }
         }
-        return found.map { $0.sorted { $0.pid < $1.pid } }
+        return zip(queries, found).map { query, found in
+            found.values.filter { process in
+                process.pid != query.except && !(query.includesGroup && process.pid == query.process)
+                    && (!query.keepsDaemons || process.session == session)
+            }.map { ProcessIdentity(pid: $0.pid, start: $0.start) }.sorted { $0.pid < $1.pid }
+        }
     }
 
     private static func descent(
         of roots: [ProcessIdentity],
         _ all: [mcp_process],
         _ children: [Int32: [mcp_process]]
-    ) -> Set<ProcessIdentity> {
-        let living = Dictionary(all.map { ($0.pid, $0.start) }) { first, _ in first }
-        var open = roots.filter { living[$0.pid] == $0.start }
-        var found = Set(open)
-        while let next = open.popLast() {
-            for child in children[next.pid] ?? [] {
-                let identity = ProcessIdentity(pid: child.pid, start: child.start)
-                if found.insert(identity).inserted { open.append(identity) }
-            }
+    ) -> [mcp_process] {
+        let starts = Dictionary(roots.map { ($0.pid, $0.start) }) { first, _ in first }
+        var found = all.filter { starts[$0.pid] == $0.start }
+        var seen = Set(found.map(\.pid))
+        var next = 0
+        while next < found.count {
+            for child in children[found[next].pid] ?? [] where seen.insert(child.pid).inserted { found.append(child) }
+            next += 1
         }
         return found
     }

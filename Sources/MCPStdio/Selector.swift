@@ -55,7 +55,12 @@ package struct SystemFailure: Error {
             }
             self.epoll = epoll
             self.wakeup = wakeup
-            try self.control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue, Self.wakeToken)
+            do throws(SystemFailure) {
+                try self.control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue, Self.wakeToken)
+            } catch {
+                self.closeAll()
+                throw error
+            }
         }
 
         /// For the case that its thread cannot be started.
@@ -134,7 +139,12 @@ package struct SystemFailure: Error {
         init() throws(SystemFailure) {
             self.queue = kqueue()
             guard self.queue >= 0 else { throw SystemFailure(code: errno) }
-            try self.control(Self.wakeIdentifier, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0)
+            do throws(SystemFailure) {
+                try self.control(Self.wakeIdentifier, EVFILT_USER, EV_ADD | EV_CLEAR, 0, 0)
+            } catch {
+                self.closeAll()
+                throw error
+            }
         }
 
         /// For the case that its thread cannot be started.

@@ -8,18 +8,23 @@ final class Spawner: Sendable {
     /// Starts that may be under way at once; more wait for their turn.
     private static let limit = 64
 
+    private struct Job: Sendable {
+        var run: @Sendable () -> Void
+        var failed: @Sendable (SystemFailure) -> Void
+    }
+
     private struct State {
-        var waiting: [@Sendable () -> Void] = []
+        var waiting: [Job] = []
         var threads = 0
     }
 
     private let state = Locked(State())
 
     /// Runs `job` on a thread of its own, soon, in the order of the calls.
-    /// - Throws: an errno, when not a single thread can be made.
-    func run(_ job: @escaping @Sendable () -> Void) throws(SystemFailure) {
+    /// - Parameter failed: called instead, from here or from another call of this, when not a single thread can be made.
+    func run(_ job: @escaping @Sendable () -> Void, failed: @escaping @Sendable (SystemFailure) -> Void) {
         let needsThread = self.state.withLock { state in
-            state.waiting.append(job)
+            state.waiting.append(Job(run: job, failed: failed))
             guard state.threads < Self.limit else { return false }
             state.threads += 1
             return true
@@ -27,21 +32,20 @@ final class Spawner: Sendable {
         guard needsThread else { return }
         let failure = SmallThread.start { [self] in self.work() }
         guard failure != 0 else { return }
-        // Others will come to it, if there are any.
-        let isHopeless = self.state.withLock { state in
+        let hopeless: [Job] = self.state.withLock { state in
             state.threads -= 1
-            guard state.threads == 0, !state.waiting.isEmpty else { return false }
-            // Without a thread nobody else waits: whoever came before has failed like this.
-            state.waiting.removeLast()
-            return true
+            // Other threads will come to it, if there are any, or if somebody is making one this very moment.
+            guard state.threads == 0 else { return [] }
+            defer { state.waiting = [] }
+            return state.waiting
         }
-        if isHopeless { throw SystemFailure(code: failure) }
+        for job in hopeless { job.failed(SystemFailure(code: failure)) }
     }
 
     /// One thread: as long as there is something to do.
     private func work() {
         while true {
-            let job: (@Sendable () -> Void)? = self.state.withLock { state in
+            let job: Job? = self.state.withLock { state in
                 guard !state.waiting.isEmpty else {
                     state.threads -= 1
                     return nil
@@ -49,7 +53,7 @@ final class Spawner: Sendable {
                 return state.waiting.removeFirst()
             }
             guard let job else { return }
-            job()
+            job.run()
         }
     }
 }

@@ -41,7 +41,7 @@ public enum StateDirectory {
     }
 
     /// The names of the files in a folder of it.
-    static func files(in folder: String) -> [String] {
+    static func files(in folder: String, withHidden: Bool = false) -> [String] {
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []
@@ -49,7 +49,7 @@ public enum StateDirectory {
             let name = withUnsafeBytes(of: entry.pointee.d_name) {
                 String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if !name.hasPrefix(".") { names.append(name) }
+            if withHidden || !name.hasPrefix(".") { names.append(name) }
         }
         return names.sorted()
     }
@@ -74,7 +74,8 @@ public enum StateDirectory {
         return nil
     }
 
-    private static func size(of descriptor: Int32) -> Int? {
+    /// The size of a regular file of this user; nil for anything else.
+    static func size(of descriptor: Int32) -> Int? {
         var info = stat()
         guard fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG, info.st_uid == geteuid() else {
             return nil
@@ -82,8 +83,9 @@ public enum StateDirectory {
         return Int(info.st_size)
     }
 
-    /// Hands on a file line by line, however long it is (T12). A line over 64 KiB is none of ours and is left out.
-    static func forEachLine(of descriptor: Int32, _ body: ([UInt8]) -> Void) {
+    /// Hands on a file line by line, however long it is (T12). A line over 64 KiB is none of ours and is handed on empty.
+    /// - Parameter body: returns whether to go on.
+    static func forEachLine(of descriptor: Int32, _ body: ([UInt8]) -> Bool) {
         var line: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         var isTooLong = false
@@ -93,7 +95,7 @@ public enum StateDirectory {
             guard count > 0 else { return }
             for piece in chunk[..<count].split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
                 if piece.offset > 0 {
-                    if !isTooLong { body(line) }
+                    guard body(isTooLong ? [] : line) else { return }
                     line = []
                     isTooLong = false
                 }

@@ -57,7 +57,7 @@ public final class StdioTransport: Transport {
     private let options: Options
     private let accounts: ResourceAccounts
     private let timekeeper: any Timekeeper
-    private let endedLate: @Sendable (String) -> Void
+    private let endedLate: EndedLate
     private let outgoing = Locked(Outgoing())
     private let state = Locked(State())
 
@@ -80,16 +80,16 @@ public final class StdioTransport: Transport {
         accounts: ResourceAccounts = ResourceAccounts(),
         timekeeper: any Timekeeper = SystemTimekeeper()
     ) {
-        self.init(launch, options: options, accounts: accounts, timekeeper: timekeeper, endedLate: { _ in })
+        self.init(launch, options: options, accounts: accounts, timekeeper: timekeeper, endedLate: { _, _ in })
     }
 
-    /// - Parameter endedLate: told, in words for a person, of each process that ended after it had been given up.
+    /// - Parameter endedLate: told of each process that ended after it had been given up.
     package init(
         _ launch: ServerLaunch,
         options: Options,
         accounts: ResourceAccounts,
         timekeeper: any Timekeeper,
-        endedLate: @escaping @Sendable (String) -> Void
+        endedLate: @escaping EndedLate
     ) {
         self.launch = launch
         self.options = options
@@ -110,12 +110,13 @@ public final class StdioTransport: Transport {
         }
         let start = PendingStart(self.timekeeper, self.accounts, self.options.startGrace)
         let isClosed = self.state.withLock { state in
-            state.start = start
+            // Whoever closes again must not start the time of a start that will never be.
+            if state.requested == nil { state.start = start }
             return state.requested != nil
         }
         if isClosed { return refused(MCPError(.hostClosed, "closed before it was started")) }
-        do throws(SystemFailure) {
-            try Spawner.shared.run { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
+        Spawner.shared.run(
+            { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
                 let care = ServerLaunch.Care(
                     guardProgram: options.isGuarded ? GuardProgram.path : nil,
                     keepsDaemons: options.keepsDaemons,
@@ -125,10 +126,12 @@ public final class StdioTransport: Transport {
                 let result: Result<LaunchedProcess, MCPError>
                 do throws(MCPError) { result = .success(try launch.start(care)) } catch { result = .failure(error) }
                 if !start.cameBack(result) { Self.end(result, endedLate) }
+            },
+            failed: { failure in
+                let why = "no thread for starting it: \(failure.explanation)"
+                _ = start.cameBack(.failure(MCPError(.launchFailed, why)))
             }
-        } catch {
-            _ = start.cameBack(.failure(MCPError(.launchFailed, "no thread for starting it: \(error.explanation)")))
-        }
+        )
         guard let launched = await start.outcome.wait() else {
             let why =
                 "its start has not come back within \(self.options.startGrace) of closing; what comes of it will be ended"
@@ -174,14 +177,14 @@ public final class StdioTransport: Transport {
     /// The start came back after everybody had gone.
     private static func end(
         _ result: Result<LaunchedProcess, MCPError>,
-        _ endedLate: @escaping @Sendable (String) -> Void
+        _ endedLate: @escaping EndedLate
     ) {
         guard case .success(let process) = result else { return }
         process.closeDescriptors()
         LiveGroups.shared.remove(process)
         Custodian.end(process) { isClear in
-            endedLate("process \(process.pid), whose start came back after closing, was ended")
             if isClear { ProcessJournal.shared.ended(process.mark) }
+            endedLate("process \(process.pid), whose start came back after closing, was ended", isClear)
         }
     }
 

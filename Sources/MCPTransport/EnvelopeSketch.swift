@@ -1,8 +1,10 @@
 import JSON
 
-/// What can be known of a message that is too large to be kept: the id and the method of its envelope, wherever they stand (T8).
+/// What can be known of a message that is too large to be kept: the id and the method of its envelope, wherever they stand (T8); of a
+/// batch, those of each element (C20).
 ///
-/// Sees every byte once, in pieces cut anywhere, and keeps a few hundred of them. Nothing is checked beyond what it needs to find its way.
+/// Sees every byte once, in pieces cut anywhere, and keeps a few hundred of them a message. Nothing is checked beyond what it needs to find
+/// its way.
 struct EnvelopeSketch {
     private enum Place {
         /// Before the first byte.
@@ -16,6 +18,8 @@ struct EnvelopeSketch {
     }
 
     private static let longest = 512
+    /// Of a batch so many bytes of envelopes are kept.
+    private static let longestBatch = 64 << 10
 
     private var place: Place = .start
     private var depth = 0
@@ -26,6 +30,9 @@ struct EnvelopeSketch {
     private var id: [UInt8]?
     private var method: [UInt8]?
     private var isAmbiguous = false
+    private var isBatch = false
+    /// The envelopes of the elements before this one, separated by commas.
+    private var elements: [UInt8] = []
     /// Whether it starts as a message does, as far as is known.
     private(set) var isMessage = true
 
@@ -59,6 +66,7 @@ struct EnvelopeSketch {
         case .inScalar:
             if byte == UInt8(ascii: ",") || byte == UInt8(ascii: "}") || byte <= 0x20 {
                 self.endValue()
+                if byte == UInt8(ascii: "}") { self.endEnvelope() }
             } else {
                 self.keep(byte)
             }
@@ -66,11 +74,14 @@ struct EnvelopeSketch {
         case .start:
             if byte == UInt8(ascii: "{") {
                 self.place = .beforeKey
-            } else if byte > 0x20, byte < 0x80 {
+            } else if byte == UInt8(ascii: "["), !self.isBatch {
+                self.isBatch = true
+            } else if byte > 0x20, byte < 0x80, byte != UInt8(ascii: ",") || !self.isBatch {
                 self.place = .hopeless  // a byte order mark is passed over
-                self.isMessage = byte == UInt8(ascii: "[")
+                self.isMessage = self.isBatch
             }
         case .beforeKey:
+            if byte == UInt8(ascii: "}") { return self.endEnvelope() }
             guard byte == UInt8(ascii: "\"") else { return }
             self.key = []
             self.place = .inKey
@@ -135,13 +146,29 @@ struct EnvelopeSketch {
         }
     }
 
-    /// A message with the id and the method that were found, and nothing else; without an id where two were found (C19).
+    /// The element of a batch is over; what follows a message that is none does not count.
+    private mutating func endEnvelope() {
+        guard self.isBatch else { return self.place = .hopeless }
+        let element = self.element
+        if self.elements.count + element.count < Self.longestBatch {
+            self.elements += (self.elements.isEmpty ? [] : [UInt8(ascii: ",")]) + element
+        }
+        (self.id, self.method, self.isAmbiguous, self.place) = (nil, nil, false, .start)
+    }
+
+    /// A message with the id and the method that were found, and nothing else; without an id where two were found (C19). An array of
+    /// such for a batch.
     var envelope: RawJSON {
+        guard self.isBatch else { return RawJSON(copying: self.element) }
+        return RawJSON(copying: [UInt8(ascii: "[")] + self.elements + [UInt8(ascii: "]")])
+    }
+
+    private var element: [UInt8] {
         var text = Array(#"{"jsonrpc":"2.0""#.utf8)
         if !self.isAmbiguous {
             if let id = self.id { text += Array(#","id":"#.utf8) + id }
             if let method = self.method { text += Array(#","method":"#.utf8) + method }
         }
-        return RawJSON(copying: text + [UInt8(ascii: "}")])
+        return text + [UInt8(ascii: "}")]
     }
 }

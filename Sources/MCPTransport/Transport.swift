@@ -40,7 +40,8 @@ public protocol TransportReceiver: AnyObject, Sendable {
     func transportDidReceive(_ message: RawJSON)
     /// A message was larger than the limit and was thrown away.
     /// - Parameters:
-    ///   - start: what is known of it: a message with its id and its method, as far as it had them (`Envelope.id(inStart:)`).
+    ///   - start: what is known of it: a message with its id and its method, as far as it had them (`Envelope.id(inStart:)`); an
+    ///     array of such for a batch.
     ///   - size: its length in bytes.
     ///   - limit: the limit in bytes.
     func transportDidDropOversized(start: RawJSON, size: Int, limit: Int)

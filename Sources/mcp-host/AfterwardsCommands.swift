@@ -75,6 +75,6 @@ struct Reap: ParsableCommand {
         } else {
             Terminal.out("\(found.count - left.count) ended, \(left.count) left")
         }
-        if !self.dryRun, !left.isEmpty { throw ExitCodes.leftBehind }
+        if !self.dryRun, !left.isEmpty || !outcome.isComplete { throw ExitCodes.leftBehind }
     }
 }

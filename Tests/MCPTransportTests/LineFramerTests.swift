@@ -85,7 +85,7 @@ struct LineFramerTests {
             (#"{"result":{"a":["\#(long)",{"id":9}]},"jsonrpc":"2.0" , "id" : "six" }"#, #","id":"six""#),
             (#"{"params":["\#(long)"],"method":"ping","id":7}"#, #","id":7,"method":"ping""#),
             (#"{"id":5,"x":"\#(long)","id":6}"#, ""), (#"{"x":"\#(long)"}"#, ""),
-            (#"[{"id":5,"x":"\#(long)"}]"#, ""), (String(repeating: "x", count: 3000), ""),
+            (String(repeating: "x", count: 3000), ""),
         ]
         for (line, envelope) in cases {
             let found = self.frames(Array("\(line)\n{\"id\":6}\n".utf8), piece: piece, limit: 2000)

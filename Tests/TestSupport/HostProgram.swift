@@ -46,7 +46,7 @@ public struct HostProgram: Sendable {
             words = program.dropFirst() + (trailing.isEmpty ? [Self.path] + words : words + [Self.path] + trailing)
         }
         let path = program.first ?? Self.path
-        return await try Self.start(words, environment: environment, signalsWhenReady: signals, path: path).end()
+        return try await Self.start(words, environment: environment, signalsWhenReady: signals, path: path).end()
     }
 
     /// Starts a program and reads what it prints.
@@ -136,7 +136,7 @@ public struct HostProgram: Sendable {
 
         init(_ path: String, _ words: [String], _ variables: [String]) throws {
             var (out, error): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
-            guard mcp_pipe(&out) == 0, mcp_pipe(&error) == 0 else { throw POSIXError(.EMFILE) }
+            guard mcp_pipe(&out, -1) == 0, mcp_pipe(&error, -1) == 0 else { throw POSIXError(.EMFILE) }
             let null = open("/dev/null", O_RDONLY | O_CLOEXEC)
             let argv = words.map { strdup($0) } + [nil]
             let envp = variables.map { strdup($0) } + [nil]

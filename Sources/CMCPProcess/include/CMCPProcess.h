@@ -14,11 +14,12 @@
 /// `cwd` may be NULL. Returns 0 and sets `pid`, or an errno.
 int mcp_spawn(const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out, int err, int control, pid_t *pid);
 
-/// A pipe whose ends are not inherited. Returns 0 or an errno.
-int mcp_pipe(int ends[2]);
+/// A pipe whose ends are not inherited. Returns 0 or an errno. `private_end`, 0 or 1, is entered with mcp_close_in_forked_child before
+/// any fork can see it; -1 for neither.
+int mcp_pipe(int ends[2], int private_end);
 
-/// A pair of connected stream sockets that are not inherited. Returns 0 or an errno.
-int mcp_socket_pair(int ends[2]);
+/// A pair of connected stream sockets that are not inherited; as mcp_pipe.
+int mcp_socket_pair(int ends[2], int private_end);
 
 /// Writes to a socket without ever raising SIGPIPE. Returns the count, or -1 (errno).
 ssize_t mcp_send(int socket, const void *bytes, size_t count);
@@ -49,6 +50,10 @@ int mcp_lock_file(int fd);
 void mcp_close_in_forked_child(int fd);
 void mcp_descriptor_is_closed(int fd);
 
+/// Whether this process was made with `fork`, without exec, by one that has called mcp_close_in_forked_child: what the parent looks after
+/// is none of its business, and locks that were held at that moment stay held here for ever.
+int mcp_is_forked_child(void);
+
 /// Ignores SIGPIPE for this process if nobody has said otherwise: a write to a dead server must be an error, not the end.
 void mcp_ignore_sigpipe(void);
 
@@ -66,13 +71,14 @@ struct mcp_process {
     uint64_t start;
 };
 
-/// Looks at one process. Returns 0, or ESRCH when there is none.
+/// Looks at one process. Returns 0; ESRCH when there is none; another errno (EMFILE, ENOMEM) when that cannot be told.
 int mcp_process_read(pid_t pid, struct mcp_process *process);
 
-/// All processes that can be seen; free the list. Returns the count, or -1 when the system does not tell.
+/// All processes that can be seen; free the list. Returns the count, or -1 (errno) when the system does not tell of all: a look that
+/// failed is no proof that nobody is there.
 ssize_t mcp_process_list(struct mcp_process **list);
 
-/// The living descendants of a process, zombies and itself left out; free the list. Returns the count, or -1.
+/// The living descendants of a process, zombies and itself left out; free the list. Returns the count, or -1 (errno).
 ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list);
 
 /// Sends a signal to exactly this process: to nobody when its number has passed on meanwhile. Returns 0 or an errno.
