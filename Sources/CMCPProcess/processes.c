@@ -46,34 +46,29 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     return 0;
 }
 
-ssize_t mcp_process_list(struct mcp_process **list) {
+ssize_t mcp_process_numbers(pid_t **list) {
     *list = NULL;
     DIR *directory = opendir("/proc");
     if (!directory) return -1;
     size_t count = 0, room = 256;
     int failure = 0;
-    struct mcp_process *found = malloc(room * sizeof *found);
-    while (found && !failure) {
+    pid_t *found = malloc(room * sizeof *found);
+    while (found) {
         errno = 0;
         struct dirent *entry = readdir(directory);
-        if (!entry) {
-            failure = errno;
-            break;
-        }
+        failure = errno;
+        if (!entry) break;
         pid_t pid = atoi(entry->d_name);
         if (pid <= 0) continue;
         if (count == room) {
-            struct mcp_process *more = realloc(found, (room *= 2) * sizeof *found);
+            pid_t *more = realloc(found, (room *= 2) * sizeof *found);
             if (!more) {
                 failure = ENOMEM;
                 break;
             }
             found = more;
         }
-        failure = mcp_process_read(pid, &found[count]);
-        if (!failure) count++;
-        // Gone meanwhile, or somebody else's and hidden from us: not ours. Anything else means that we do not know.
-        else if (failure == ESRCH || failure == EACCES || failure == EPERM) failure = 0;
+        found[count++] = pid;
     }
     closedir(directory);
     if (found && !failure) {
@@ -117,30 +112,20 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     return 0;
 }
 
-ssize_t mcp_process_list(struct mcp_process **list) {
+ssize_t mcp_process_numbers(pid_t **list) {
     *list = NULL;
     int room = proc_listallpids(NULL, 0);
     if (room <= 0) return -1;
     room += 64;
     pid_t *pids = malloc((size_t)room * sizeof *pids);
-    struct mcp_process *found = malloc((size_t)room * sizeof *found);
-    if (!pids || !found) {
+    if (!pids) return -1;
+    int count = proc_listallpids(pids, room * (int)sizeof *pids);
+    if (count <= 0) {
         free(pids);
-        free(found);
         return -1;
     }
-    int seen = proc_listallpids(pids, room * (int)sizeof *pids);
-    if (seen <= 0) {
-        free(pids);
-        free(found);
-        return -1;
-    }
-    size_t count = 0;
-    for (int i = 0; i < seen; i++)
-        if (mcp_process_read(pids[i], &found[count]) == 0) count++;
-    free(pids);
-    *list = found;
-    return (ssize_t)count;
+    *list = pids;
+    return count;
 }
 
 int mcp_process_signal(const struct mcp_process *process, int signal) {
@@ -152,10 +137,34 @@ int mcp_process_signal(const struct mcp_process *process, int signal) {
 
 #endif
 
+/// All processes that can be seen. Returns the count, or -1 (errno).
+static ssize_t list_processes(struct mcp_process **list) {
+    pid_t *pids;
+    *list = NULL;
+    ssize_t seen = mcp_process_numbers(&pids), count = 0;
+    if (seen < 0) return -1;
+    struct mcp_process *found = malloc((size_t)(seen + 1) * sizeof *found);
+    int failure = found ? 0 : ENOMEM;
+    for (ssize_t i = 0; i < seen && !failure; i++) {
+        failure = mcp_process_read(pids[i], &found[count]);
+        if (!failure) count++;
+        // Gone meanwhile, or somebody else's and hidden from us: not ours. Anything else means that we do not know.
+        else if (failure == ESRCH || failure == EACCES || failure == EPERM) failure = 0;
+    }
+    free(pids);
+    if (failure) {
+        free(found);
+        errno = failure;
+        return -1;
+    }
+    *list = found;
+    return count;
+}
+
 ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list) {
     struct mcp_process *all;
     *list = NULL;
-    ssize_t count = mcp_process_list(&all);
+    ssize_t count = list_processes(&all);
     if (count < 0) return -1;
     // Descendants are moved to the front, until a pass over the rest finds no more.
     ssize_t found = 0;

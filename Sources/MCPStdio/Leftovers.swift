@@ -158,13 +158,11 @@ public enum Leftovers {
 
     /// What lives of it; nil when the system does not tell.
     private static func survivors(of journal: Journal) -> [ProcessIdentity]? {
-        let roots = (Array(journal.guards.values) + Array(journal.servers.values)).filter(\.isAlive)
-        guard var found = LaunchMark.bearers(of: journal.marks) else { return nil }
-        for root in roots {
-            guard let below = root.descendants else { return nil }
-            found += [root] + below
-        }
-        return Set(found).sorted { $0.pid < $1.pid }
+        let roots = Array(journal.guards.values) + Array(journal.servers.values)
+        var queries = journal.marks.map { ProcessSearch.Query(mark: $0) }
+        queries.append(ProcessSearch.Query(mark: "", roots: roots))
+        guard let found = ProcessSearch.find(queries) else { return nil }
+        return Set(found.joined()).sorted { $0.pid < $1.pid }
     }
 
     /// SIGTERM, a second, SIGKILL.

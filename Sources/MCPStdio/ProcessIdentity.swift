@@ -51,16 +51,7 @@ struct ProcessIdentity: Sendable, Hashable {
         return UnsafeBufferPointer(start: list, count: count).map { ProcessIdentity(pid: $0.pid, start: $0.start) }
     }
 
-    /// All living processes that this user may see; nil when the system does not tell.
-    static func table() -> [mcp_process]? {
-        var list: UnsafeMutablePointer<mcp_process>?
-        let count = mcp_process_list(&list)
-        defer { free(list) }
-        guard count >= 0 else { return nil }
-        return UnsafeBufferPointer(start: list, count: count).filter { $0.state != Self.zombie }
-    }
-
-    private static let zombie = CChar(bitPattern: UInt8(ascii: "Z"))
+    static let zombie = CChar(bitPattern: UInt8(ascii: "Z"))
 
     /// Whether it sleeps in the kernel, where no signal reaches it: a disk or a network file system does not answer.
     var isUninterruptible: Bool {
@@ -113,56 +104,64 @@ enum LaunchMark {
         return String(random.next(), radix: 36) + String(random.next(), radix: 36)
     }
 
-    /// Living processes of this user with one of these marks; nil when the system does not tell. Linux only: elsewhere there are none to
-    /// be seen.
-    static func bearers(of marks: Set<String>) -> [ProcessIdentity]? {
-        guard !marks.isEmpty else { return [] }
-        guard let all = ProcessIdentity.table() else { return nil }
-        let own = getpid()
-        var found: [ProcessIdentity] = []
-        for process in all where process.pid != own {
-            guard let carried = Self.marks(of: process) else { return nil }
-            if carried.contains(where: marks.contains) {
-                found.append(ProcessIdentity(pid: process.pid, start: process.start))
-            }
-        }
-        return found
+    /// What a look into a process's environment has come to.
+    enum Found: Equatable {
+        case marks([String])
+        /// It has none: a process of the kernel, one that has been given none, one that is in the middle of `exec`, or has just ended.
+        case noEnvironment
+        /// It has ended.
+        case gone
+        /// The system does not tell, because no descriptor is left to look with.
+        case unknown
     }
 
-    /// The marks in a process's environment; nil when the system does not tell.
-    static func marks(of process: mcp_process) -> [String]? {
+    /// The marks in a process's environment. Linux only: elsewhere there are none to be seen.
+    static func marks(of process: mcp_process) -> Found {
         #if os(Linux)
-            guard var bytes = Self.environment("/proc/\(process.pid)/environ") else { return nil }
-            if bytes.isEmpty, process.threads > 1 {
+            var found = Self.environment("/proc/\(process.pid)/environ")
+            if found == .success([]), process.threads > 1 {
                 // Its main thread has ended, and has given the memory back that this file shows; the others still have it (T7).
-                for thread in StateDirectory.files(in: "/proc/\(process.pid)/task") where bytes.isEmpty {
-                    guard let more = Self.environment("/proc/\(process.pid)/task/\(thread)/environ") else { return nil }
-                    bytes = more
+                for thread in StateDirectory.files(in: "/proc/\(process.pid)/task") where found == .success([]) {
+                    found = Self.environment("/proc/\(process.pid)/task/\(thread)/environ")
                 }
             }
-            let prefix = Array("\(Self.variable)=".utf8)
-            return bytes.split(separator: 0).filter { $0.starts(with: prefix) }.map {
-                String(decoding: $0.dropFirst(prefix.count), as: UTF8.self)
+            switch found {
+            case .success([]): return .noEnvironment
+            case .success(let bytes):
+                let prefix = Array("\(Self.variable)=".utf8)
+                return .marks(
+                    bytes.split(separator: 0).filter { $0.starts(with: prefix) }.map {
+                        String(decoding: $0.dropFirst(prefix.count), as: UTF8.self)
+                    }
+                )
+            case .failure(let failure):
+                switch failure.code {
+                case ENOENT: return .gone
+                // Somebody else's.
+                case EACCES, EPERM: return .marks([])
+                default: return .unknown
+                }
             }
         #else
-            return []
+            return .marks([])
         #endif
     }
 
     #if os(Linux)
-        /// Empty for a process that is gone, or somebody else's; nil when there is no descriptor to look with.
-        private static func environment(_ path: String) -> [UInt8]? {
+        private static func environment(_ path: String) -> Result<[UInt8], SystemFailure> {
             let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-            guard descriptor >= 0 else { return [EMFILE, ENFILE, ENOMEM].contains(errno) ? nil : [] }
+            // ESRCH: it is there, and has no memory (any more).
+            if descriptor < 0 { return errno == ESRCH ? .success([]) : .failure(SystemFailure(code: errno)) }
             defer { _ = close(descriptor) }
             var bytes: [UInt8] = []
             var chunk = [UInt8](repeating: 0, count: 16 << 10)
             while bytes.count < 1 << 20 {
                 let count = read(descriptor, &chunk, chunk.count)
+                if count < 0 { return errno == ESRCH ? .success([]) : .failure(SystemFailure(code: errno)) }
                 guard count > 0 else { break }
                 bytes += chunk[..<count]
             }
-            return bytes
+            return .success(bytes)
         }
     #endif
 }

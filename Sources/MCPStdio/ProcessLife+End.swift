@@ -292,7 +292,7 @@ extension ProcessLife {
         if self.end.doubt == nil {
             self.end.doubt =
                 self.isBlind
-                ? "the system does not tell which processes there are (no descriptor left?)"
+                ? "the list of processes could not be read to its end: no descriptors are left, or somebody forks all the time"
                 : left.isEmpty
                     ? "the search for what it left was not over in time"
                     : "still there \(self.options.reapGrace) after SIGKILL"

@@ -20,11 +20,11 @@ final class ProcessSearch: Sendable {
         /// The mark of its launch.
         var mark: String
         /// The server's process; its number is still its own, because nobody has reaped it, or because a guard lives that will.
-        var process: Int32
+        var process: Int32 = 0
         /// Whether members of its process group in this session belong to it: only while the group's leader is not reaped (E18).
-        var includesGroup: Bool
+        var includesGroup = false
         /// What is in another session than this program's is a daemon that shall stay (E6), however it was found.
-        var keepsDaemons: Bool
+        var keepsDaemons = false
         /// Everything that descends from these belongs to it, they themselves included where they live.
         var roots: [ProcessIdentity] = []
         /// Who does not count: the guard.
@@ -67,7 +67,7 @@ final class ProcessSearch: Sendable {
 
     /// - Returns: for each query what was found; nil when the system did not tell of all processes.
     static func find(_ queries: [Query]) -> [[ProcessIdentity]]? {
-        guard let all = ProcessIdentity.table() else { return nil }
+        guard let all = ProcessTable.look() else { return nil }
         let (own, session) = (getpid(), getsid(0))
         var found = [[Int32: mcp_process]](repeating: [:], count: queries.count)
         var byGroup: [Int32: [Int]] = [:]
@@ -76,20 +76,22 @@ final class ProcessSearch: Sendable {
             if query.includesGroup { byGroup[query.process, default: []].append(i) }
             byMark[query.mark, default: []].append(i)
         }
-        for process in all where process.pid != own {
+        for (process, marks) in all where process.pid != own {
             if process.session == session {
                 for i in byGroup[process.group] ?? [] { found[i][process.pid] = process }
             }
-            guard let marks = LaunchMark.marks(of: process) else { return nil }
             for mark in marks {
                 for i in byMark[mark] ?? [] { found[i][process.pid] = process }
             }
         }
-        var children: [Int32: [mcp_process]]?
-        for (i, query) in queries.enumerated() where !query.roots.isEmpty {
-            let tree = children ?? Dictionary(grouping: all, by: \.parent)
-            children = tree
-            for process in Self.descent(of: query.roots, all, tree) { found[i][process.pid] = process }
+        if queries.contains(where: { !$0.roots.isEmpty }) {
+            let processes = all.map(\.process)
+            let children = Dictionary(grouping: processes, by: \.parent)
+            for (i, query) in queries.enumerated() {
+                for process in Self.descent(of: query.roots, processes, children) where process.pid != own {
+                    found[i][process.pid] = process
+                }
+            }
         }
         return zip(queries, found).map { query, found in
             found.values.filter { process in
@@ -113,5 +115,74 @@ final class ProcessSearch: Sendable {
             next += 1
         }
         return found
+    }
+}
+
+/// All living processes with the marks that they carry, looked at in such a way that nobody who forks and exits gets past (T19).
+private enum ProcessTable {
+    /// More rounds than any machine needs, unless somebody forks for the sake of it.
+    private static let rounds = 100
+
+    /// The list of numbers is taken in one go, and in it there is at least one link of a chain of processes that fork and exit, because
+    /// numbers rise. But the link may have ended before it is looked at, and its next be born after the list. So the list is taken again
+    /// until it shows nobody who was not looked at, and nobody has got away meanwhile; who was looked at once is not looked at again.
+    /// - Returns: nil if it never came to that, or the system did not tell.
+    static func look() -> [(process: mcp_process, marks: [String])]? {
+        var found: [(process: mcp_process, marks: [String])] = []
+        var seen: Set<Int32> = []
+        var bare: [mcp_process] = []
+        for _ in 0..<Self.rounds {
+            guard let numbers = Self.numbers() else { return nil }
+            var hasLostOne = false
+            for number in numbers where !seen.contains(number) {
+                var process = mcp_process()
+                let failure = mcp_process_read(number, &process)
+                if failure == EACCES || failure == EPERM {
+                    seen.insert(number)
+                    continue
+                }
+                guard failure == 0 || failure == ESRCH else { return nil }
+                guard failure == 0 else {
+                    hasLostOne = true
+                    continue
+                }
+                switch process.state == ProcessIdentity.zombie ? .gone : LaunchMark.marks(of: process) {
+                case .marks(let marks): found.append((process, marks))
+                case .noEnvironment: bare.append(process)
+                // It may have lived when the list was taken, and may have had a child since.
+                case .gone: hasLostOne = true
+                case .unknown: return nil
+                }
+                seen.insert(number)
+            }
+            if !hasLostOne, bare.isEmpty { return found }
+            // By now an `exec` is over; what has no environment still has none, and counts as looked at.
+            for process in bare {
+                switch LaunchMark.marks(of: process) {
+                case .marks(let marks): found.append((process, marks))
+                case .noEnvironment:
+                    var process = process
+                    let failure = mcp_process_read(process.pid, &process)
+                    guard failure == 0 || failure == ESRCH else { return nil }
+                    if failure != 0 || process.state == ProcessIdentity.zombie {
+                        hasLostOne = true
+                    } else {
+                        found.append((process, []))
+                    }
+                case .gone: hasLostOne = true
+                case .unknown: return nil
+                }
+            }
+            bare = []
+            if !hasLostOne { return found }
+        }
+        return nil
+    }
+
+    private static func numbers() -> [Int32]? {
+        var list: UnsafeMutablePointer<pid_t>?
+        let count = mcp_process_numbers(&list)
+        defer { free(list) }
+        return count < 0 ? nil : Array(UnsafeBufferPointer(start: list, count: count))
     }
 }

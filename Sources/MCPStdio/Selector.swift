@@ -19,7 +19,7 @@ struct IOEvent {
 }
 
 /// A system call that failed.
-package struct SystemFailure: Error {
+package struct SystemFailure: Error, Equatable {
     /// Its errno.
     package var code: Int32
 

@@ -148,7 +148,10 @@ struct EnvelopeSketch {
 
     /// The element of a batch is over; what follows a message that is none does not count.
     private mutating func endEnvelope() {
-        guard self.isBatch else { return self.place = .hopeless }
+        guard self.isBatch else {
+            self.place = .hopeless
+            return
+        }
         let element = self.element
         if self.elements.count + element.count < Self.longestBatch {
             self.elements += (self.elements.isEmpty ? [] : [UInt8(ascii: ",")]) + element

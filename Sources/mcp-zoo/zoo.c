@@ -539,9 +539,10 @@ static void start_bare_daemon(void) {
     _exit(1);
 }
 
-/// Each link forks the next and exits. It gives up by itself after half a minute, in case nobody can end it.
+/// Each link forks the next and exits, in a session of its own. It gives up by itself after half a minute, in case nobody can end it.
 static void start_chain(void) {
     if (fork() != 0) return;
+    setsid();
     to_null();
     note_text("child", "chain");
     srand((unsigned)getpid());

@@ -102,6 +102,32 @@ struct LawProcessTests {
         }
     }
 
+    @Test(
+        "T9 with SIGCHLD ignored, a server that ends at once is known to have ended, not waited for",
+        .exitTestTurn
+    )
+    func ignoredShortLife() async throws {
+        await #expect(processExitsWith: .success) {
+            test_ignore_children()
+            for isGuarded in [true, false] {
+                var server = ServerConfiguration(name: "true", endpoint: .stdio(ServerLaunch(command: "/bin/true")))
+                server.restart.isEnabled = false
+                let host = try await MCPHost.start(
+                    HostConfiguration(
+                        servers: (0..<20).map { number in
+                            server.name = "s\(number)"
+                            return Self.guarded(server, isGuarded)
+                        }
+                    )
+                )
+                let report = await host.shutdown()
+                precondition(report.isClean, "\(isGuarded): \(report)")
+                let spent = report.servers.flatMap(\.rungTimes).map(\.time).max() ?? .zero
+                precondition(spent < .seconds(2), "a server that had ended was waited for: \(spent)")
+            }
+        }
+    }
+
     @Test("T17 a server that has stopped its guard is ended, and so is the guard")
     func stoppedGuard() async throws {
         try await withZoo { zoo in
@@ -146,6 +172,42 @@ struct LawProcessTests {
             let daemon = try #require(zoo.events("one").first { $0.event == "child" && $0.detail == "bare" }).pid
             #expect(ProcessCounts.isAlive(daemon), "what the test is about")
             kill(daemon, SIGKILL)
+        }
+    }
+
+    @Test("T18 E6 daemons that shall stay do so when their guard has been killed", arguments: ["session", "bare"])
+    func keptDaemon(helper: String) async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("one", "--helper", helper, "--kill-guard")
+            server.stdio.keepsDaemons = true
+            let host = try await zoo.host(server)
+            await zoo.wait(for: "child", of: "one")
+            let daemon = try #require(zoo.events("one").first { $0.event == "child" }).pid
+            let report = await host.shutdown()
+            #expect(ProcessCounts.isAlive(daemon) && report.processesLeft.isEmpty, "\(report)")
+            kill(daemon, SIGKILL)
+        }
+    }
+
+    @Test("T14 T18 without a descriptor to look with nobody is proved to be gone", .exitTestTurn)
+    func blindness() async {
+        await #expect(processExitsWith: .success) {
+            guard let own = ProcessIdentity(of: getpid()) else { exit(1) }
+            let query = ProcessSearch.Query(mark: "m", process: -1, includesGroup: false, keepsDaemons: false)
+            let (found, below) = (ProcessSearch.find([query]), own.descendants)
+            precondition(found == [[]] && below == [], "\(String(describing: (found, below)))")
+            var limit = rlimit(rlim_cur: 256, rlim_max: 256)
+            setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
+            var taken: [Int32] = []
+            while case let next = open("/dev/null", O_RDONLY), next >= 0 { taken.append(next) }
+            precondition(
+                own.descendants == nil && ProcessSearch.find([query]) == nil,
+                "an answer without having looked"
+            )
+            precondition(own.isAlive, "taken for dead because it cannot be seen")
+            // One is enough.
+            close(taken.removeLast())
+            precondition(own.descendants == [] && ProcessSearch.find([query]) == [[]])
         }
     }
 

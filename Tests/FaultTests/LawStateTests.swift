@@ -186,6 +186,63 @@ struct LawStateTests {
     }
 
     @Test(
+        "T12 L10 a journal that cannot be made, or not written to the end, is made up for by the next line",
+        .exitTestTurn
+    )
+    func fullDisk() async {
+        await #expect(processExitsWith: .success) {
+            let state = "/tmp/mcp-tests-state-full-\(getpid())"
+            setenv("MCP_HOST_STATE", state, 1)
+            signal(SIGXFSZ, SIG_IGN)
+            func limit(_ bytes: Int) {
+                var limit = rlimit(rlim_cur: rlim_t(bytes), rlim_max: rlim_t.max)
+                setrlimit(.init(RLIMIT_FSIZE.rawValue), &limit)
+            }
+            func lines() -> [JSONValue?] {
+                let names = StateDirectory.files(in: state + "/processes", withHidden: true).filter {
+                    $0.hasSuffix("l")
+                }
+                precondition(names.count == 1 && !names[0].hasPrefix("."), "\(names)")
+                let bytes = StateDirectory.contents(of: "\(state)/processes/\(names[0])") ?? []
+                return bytes.split(separator: 0x0A).map { try? JSONValue(parsing: Array($0)) }
+            }
+            func launches() -> [String] { lines().compactMap { $0?["launch"]?.string } }
+
+            // Something is in the place of the folder.
+            try "".write(toFile: state, atomically: true, encoding: .utf8)
+            let journal = ProcessJournal(compactSize: 2000)
+            journal.launching("early", command: ["x"])
+            try FileManager.default.removeItem(atPath: state)
+            journal.launching("next", command: ["x"])
+            precondition(launches() == ["early", "next"], "\(lines())")
+
+            let size = lines().reduce(0) { $0 + RawJSON(encoding: $1 ?? .null).count + 1 }
+            limit(size + 10)
+            journal.launching("torn", command: ["x"])
+            limit(1 << 20)
+            journal.launching("after", command: ["x"])
+            precondition(launches() == ["early", "next", "after"] && lines().count { $0 == nil } == 1, "\(lines())")
+
+            // Too long, and there is no room for a new one: the old one stays, and its lock.
+            limit(100)
+            for i in 0..<50 {
+                journal.launching("m\(i)", command: ["x"])
+                journal.ended("m\(i)")
+            }
+            precondition(launches().prefix(3) == ["early", "next", "after"] && Leftovers.reap().isEmpty)
+            limit(1 << 20)
+            for i in 0..<100 {
+                journal.launching("n\(i)", command: ["x"])
+                journal.ended("n\(i)")
+            }
+            precondition(launches().prefix(4) == ["early", "next", "torn", "after"], "\(lines())")
+            for mark in ["early", "next", "torn", "after"] { journal.ended(mark) }
+            precondition(StateDirectory.files(in: state + "/processes", withHidden: true) == [".", ".."])
+            try FileManager.default.removeItem(atPath: state)
+        }
+    }
+
+    @Test(
         "T20 rubbish in the state folder: a FIFO holds nobody up and is told, an unreadable journal goes, a link is not followed"
     )
     func rubbish() async throws {
@@ -195,13 +252,21 @@ struct LawStateTests {
             try "not a journal\n".write(toFile: folder + "/rubbish.jsonl", atomically: true, encoding: .utf8)
             try "".write(toFile: folder + "/empty.jsonl", atomically: true, encoding: .utf8)
             symlink("/etc/passwd", folder + "/link.jsonl")
+            try "".write(toFile: folder + "/huge.jsonl", atomically: true, encoding: .utf8)
+            truncate(folder + "/huge.jsonl", 1 << 40)
+            // Journals that were being written when their hosts were killed.
+            try "".write(toFile: folder + "/.now.jsonl", atomically: true, encoding: .utf8)
+            try "".write(toFile: folder + "/.old.jsonl", atomically: true, encoding: .utf8)
+            var old = utimbuf(actime: 0, modtime: time(nil) - 7200)
+            utime(folder + "/.old.jsonl", &old)
             let reaped = await wait(for: "reap", atMost: .seconds(30)) {
                 try? await HostProgram.start(["reap"], environment: environment).end()
             }
             #expect(reaped?.out == "0 ended, 0 left\n")
             #expect(reaped?.error.contains("fifo.jsonl is not a file") == true, "\(String(describing: reaped))")
             #expect(reaped?.error.contains("rubbish.jsonl is no journal and nobody holds it: removed") == true)
-            #expect(try Self.journals(folder).sorted() == ["fifo.jsonl", "link.jsonl"])
+            #expect(reaped?.error.contains("huge.jsonl is larger than any journal") == true)
+            #expect(try Self.journals(folder).sorted() == [".now.jsonl", "fifo.jsonl", "huge.jsonl", "link.jsonl"])
             // In the place of the lifecycle log likewise.
             let lifecycle = zoo.folder + "/state/lifecycle"
             try FileManager.default.createDirectory(atPath: lifecycle, withIntermediateDirectories: true)

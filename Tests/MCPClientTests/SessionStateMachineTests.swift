@@ -30,6 +30,28 @@ struct SessionStateMachineTests {
         #expect(machine.pendingCount == 0)
     }
 
+    @Test("F1 T6 an answer to a request that the transport then refuses: it does not go out again")
+    func refusedWhenAnswered() {
+        var machine = self.machine(inFlight: 1)
+        let id = self.start(&machine)
+        guard case .held = machine.answered(.integer(id), hold: { _ in true }) else {
+            Issue.record("not held")
+            return
+        }
+        let isTriedAgain = machine.sendRefused(id, "{}", drains: 0)
+        machine.drained()
+        let next = machine.nextToSend()
+        let ending = machine.delivered(id)
+        #expect(!isTriedAgain && next == nil)
+        #expect(ending?.isAnswered == true && machine.pendingCount == 0)
+        // The place in flight is free, once.
+        _ = self.start(&machine)
+        guard case .wait = machine.start(9, 9, "{}", patience: Self.patience, now: .zero) else {
+            Issue.record("two in flight where one is the limit")
+            return
+        }
+    }
+
     @Test("F5 a number that comes back as a string is taken for it; other strings are not")
     func stringID() {
         var machine = self.machine()
@@ -168,5 +190,19 @@ struct SessionStateMachineTests {
         _ = machine.start(id, 1, "{}", patience: .init(idle: .seconds(600), hard: .seconds(600)), now: .zero)
         #expect(machine.expire(now: .seconds(180)).isEmpty)
         #expect(machine.answered(.integer(id))?.waiter == 1)
+    }
+
+    @Test("V1 a ring that nobody waits for is for the next who looks, also when somebody has just gone away")
+    func bell() {
+        let bell = Bell()
+        let first = bell.next()
+        bell.leave(first)
+        bell.ring()
+        #expect(first.value == nil)
+        #expect(bell.next().value != nil)
+        let third = bell.next()
+        #expect(third.value == nil)
+        bell.ring()
+        #expect(third.value != nil)
     }
 }

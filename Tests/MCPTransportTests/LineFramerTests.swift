@@ -97,6 +97,20 @@ struct LineFramerTests {
         }
     }
 
+    @Test("C6 C20 T8 of a batch over the limit the envelope of each element is known", arguments: [1, 100, 5000])
+    func oversizedBatch(piece: Int) {
+        let long = String(repeating: #"\"}],\"id\":1,"#, count: 300)
+        let batch = #"[{"id":5,"x":"\#(long)"}, {"x":[{"id":9}],"id":"six"},{"x":{"id":1}} ,{"method":"ping","id":7}]"#
+        let envelopes = [#","id":5"#, #","id":"six""#, "", #","id":7,"method":"ping""#].map {
+            #"{"jsonrpc":"2.0"\#($0)}"#
+        }
+        #expect(
+            self.frames(Array("\(batch)\n{}\n".utf8), piece: piece, limit: 2000) == [
+                "oversized \(batch.utf8.count) [\(envelopes.joined(separator: ","))]", "message {}",
+            ]
+        )
+    }
+
     @Test("C6 a line of exactly the limit is a message")
     func atLimit() {
         let line = "{" + String(repeating: " ", count: 98) + "}"

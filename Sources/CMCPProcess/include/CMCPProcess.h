@@ -74,9 +74,9 @@ struct mcp_process {
 /// Looks at one process. Returns 0; ESRCH when there is none; another errno (EMFILE, ENOMEM) when that cannot be told.
 int mcp_process_read(pid_t pid, struct mcp_process *process);
 
-/// All processes that can be seen; free the list. Returns the count, or -1 (errno) when the system does not tell of all: a look that
-/// failed is no proof that nobody is there.
-ssize_t mcp_process_list(struct mcp_process **list);
+/// The numbers of all processes that can be seen, zombies too; free the list. Returns the count, or -1 (errno) when the system does not
+/// tell of all: a look that failed is no proof that nobody is there.
+ssize_t mcp_process_numbers(pid_t **list);
 
 /// The living descendants of a process, zombies and itself left out; free the list. Returns the count, or -1 (errno).
 ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list);
