@@ -143,7 +143,7 @@ static ssize_t list_processes(struct mcp_process **list) {
     *list = NULL;
     ssize_t seen = mcp_process_numbers(&pids), count = 0;
     if (seen < 0) return -1;
-    struct mcp_process *found = malloc((size_t)(seen + 1) * sizeof *found);
+    struct mcp_process *found = calloc((size_t)seen + 1, sizeof *found);
     int failure = found ? 0 : ENOMEM;
     for (ssize_t i = 0; i < seen && !failure; i++) {
         failure = mcp_process_read(pids[i], &found[count]);
