@@ -46,7 +46,8 @@ public final class StdioTransport: Transport {
         /// killed (E6). By default everything that a server started ends with it.
         public var keepsDaemons = false
         /// Put an mcp-guard between this process and the server, if ``GuardProgram`` finds one: it ends all of the server when this
-        /// process is killed (E15), and costs about 0.5 ms at the start. Default true.
+        /// process is killed (E15), and costs about 0.5 ms at the start. Without it, a process that has left both the server's process
+        /// group and its environment cannot be found, and nothing tells of it (T18). Default true.
         public var isGuarded = true
 
         /// The defaults of docs/architecture.md, section 10.
