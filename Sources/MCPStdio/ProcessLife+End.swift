@@ -182,7 +182,6 @@ extension ProcessLife {
             self.perform(self.machine.found(found.isEmpty ? .nobody : .helpers))
             guard !self.machine.isEnded else { return }
             self.watchOthers(found)
-            // Without its guard nothing of it is given time.
             if self.process.keeper != nil { self.perform(self.machine.close(.force, hasUnsent: false)) }
         }
     }
@@ -224,7 +223,9 @@ extension ProcessLife {
                 if error.code != ESRCH { self.others[process] = .some(nil) }
             }
         }
-        for process in processes { process.signal(self.machine.isKilling ? SIGKILL : SIGTERM) }
+        // Without its guard nothing of it is given time.
+        let signal = self.machine.isKilling || self.process.keeper != nil ? SIGKILL : SIGTERM
+        for process in processes { process.signal(signal) }
         if self.others.isEmpty { return self.sweep() }
         if self.others.values.contains(where: { $0 == nil }) { self.again { self.lookAtUnwatched() } }
     }

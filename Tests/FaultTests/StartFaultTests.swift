@@ -117,7 +117,7 @@ struct StartFaultTests {
     func nonsense(kind: Int) async throws {
         try await withZoo { zoo in
             var server = zoo.server("odd", "--era", "legacy", "--bad-result", "\(kind)")
-            server.client.connectTimeout = .seconds(5)
+            server.client.connectTimeout = .seconds(60)
             let host = try await zoo.host(server)
             let error = try #require(host.connections.first?.failure)
             #expect([.handshakeFailed, .unsupportedRevision].contains(error.code), "\(error.code): \(error)")
