@@ -391,6 +391,7 @@ public final class Connection: Sendable {
         for doubt in rests.compactMap(\.doubt) where !doubts.contains(doubt) { doubts.append(doubt) }
         if !doubts.isEmpty { report.doubt = doubts.joined(separator: "; ") }
         report.failure = failure?.message
+        report.endedAt = .now
         let last = failure ?? MCPError(.hostClosed, "the connection was closed", server: self.name)
         self.ready.complete(.failure(last))
         self.state.withLock { state in

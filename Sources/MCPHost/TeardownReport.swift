@@ -29,6 +29,8 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         public var failure: String?
         /// The last lines of its standard error.
         public var stderrTail: String
+        /// When nothing of it was left: who is born later with one of these numbers is somebody else (E18).
+        package var endedAt: ContinuousClock.Instant?
     }
 
     /// The connections that the host had, in the order of their ends; the newest 1000 if there were more.

@@ -14,11 +14,15 @@ public func expectClean(
     if let servers { #expect(report.servers.count == servers, sourceLocation: sourceLocation) }
     for server in report.servers {
         if let pid = server.processID {
-            #expect(!ProcessCounts.isAlive(pid), "\(server.name) still runs", sourceLocation: sourceLocation)
+            #expect(
+                !ProcessCounts.isAlive(pid, bornBefore: server.endedAt),
+                "\(server.name) still runs",
+                sourceLocation: sourceLocation
+            )
         }
         for pid in server.helpersEnded {
             #expect(
-                !ProcessCounts.isAlive(pid),
+                !ProcessCounts.isAlive(pid, bornBefore: server.endedAt),
                 "a helper of \(server.name) still runs",
                 sourceLocation: sourceLocation
             )

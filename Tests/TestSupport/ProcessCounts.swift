@@ -27,12 +27,19 @@ public struct ProcessCounts: Sendable, Hashable, CustomStringConvertible {
     public var description: String { "children \(self.children), descriptors \(self.descriptors)" }
 
     /// Whether a process exists and is not a zombie.
-    public static func isAlive(_ pid: Int32) -> Bool {
+    /// - Parameter moment: who was born later is somebody else, to whom the number has passed on: the tests use up all numbers in a minute.
+    public static func isAlive(_ pid: Int32, bornBefore moment: ContinuousClock.Instant? = nil) -> Bool {
         #if os(Linux)
             guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
-                let end = text.lastIndex(of: ")")
+                let end = text.lastIndex(of: ")"), !text[end...].hasPrefix(") Z")
             else { return false }
-            return !text[end...].hasPrefix(") Z")
+            guard let moment else { return true }
+            let fields = text[end...].split(separator: " ")
+            guard fields.count > 20, let start = Double(fields[20]),
+                let uptime = (try? String(contentsOfFile: "/proc/uptime", encoding: .utf8))?.split(separator: " ").first
+            else { return true }
+            let age = (Double(uptime) ?? 0) - start / Double(sysconf(Int32(_SC_CLK_TCK)))
+            return .seconds(age) >= ContinuousClock.now - moment
         #else
             return kill(pid, 0) == 0
         #endif
