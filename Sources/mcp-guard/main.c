@@ -37,6 +37,13 @@
 
 extern char **environ;
 
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+// By default it sleeps for a second before it ends, and a guard is waited for.
+const char *__tsan_default_options(void) { return "atexit_sleep_ms=0"; }
+#endif
+#endif
+
 /// What the host has said last, or what its death makes of it.
 enum phase { SERVING, TERMINATING, KILLING };
 

@@ -24,6 +24,10 @@
 // The leak check at exit would be a misbehaviour that nobody asked for: a helper process, and an exit status of its own.
 const char *__asan_default_options(void) { return "detect_leaks=0"; }
 #endif
+#if __has_feature(thread_sanitizer)
+// By default it sleeps for a second before it ends.
+const char *__tsan_default_options(void) { return "atexit_sleep_ms=0"; }
+#endif
 #endif
 
 extern char **environ;
