@@ -527,15 +527,21 @@ static void *outlive_main(void *nothing) {
     return nothing;
 }
 
-/// A daemon of which nothing tells where it came from: neither parents, nor session, nor environment.
-static void start_bare_daemon(void) {
+/// Forks twice, with a session in between. Returns 1 in the daemon, whose parent has gone, and 0 in the caller.
+static int fork_daemon(void) {
     pid_t child = fork();
     if (child != 0) {
         waitpid(child, NULL, 0);
-        return;
+        return 0;
     }
     setsid();
     if (fork() != 0) _exit(0);
+    return 1;
+}
+
+/// A daemon of which nothing tells where it came from: neither parents, nor session, nor environment.
+static void start_bare_daemon(void) {
+    if (!fork_daemon()) return;
     note_text("child", "bare");
     to_null();
     char *const words[] = {"mcp-zoo", "--rest", NULL}, *const nothing[] = {NULL};
@@ -585,13 +591,7 @@ static void start_helper(const char *how) {
 }
 
 static void start_daemon(void) {
-    pid_t child = fork();
-    if (child != 0) {
-        waitpid(child, NULL, 0);
-        return;
-    }
-    setsid();
-    if (fork() != 0) _exit(0);
+    if (!fork_daemon()) return;
     to_null();
     signal(SIGTERM, SIG_IGN);
     stay("daemon");

@@ -50,8 +50,8 @@ struct InterleavingTests {
     }
 }
 
-/// SplitMix64.
-private struct Seeded: RandomNumberGenerator {
+/// SplitMix64: the same numbers for the same seed.
+struct Seeded: RandomNumberGenerator {
     var state: UInt64
 
     mutating func next() -> UInt64 {

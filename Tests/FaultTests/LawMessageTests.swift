@@ -281,7 +281,7 @@ private struct QueueWorld {
         case sendNext
     }
 
-    private var random: SystemSeed
+    private var random: Seeded
     private var machine = SessionStateMachine<Int>(limits: .init(inFlight: 4, waiting: 1000))
     private var window = SendWindow()
     /// What the pipe takes now, and what has gone through it.
@@ -311,7 +311,7 @@ private struct QueueWorld {
     /// Calls that have arrived and have no answer.
     private var open: Set<Int64> = []
 
-    init(seed: UInt64) { self.random = SystemSeed(state: seed) }
+    init(seed: UInt64) { self.random = Seeded(state: seed) }
 
     private static let limit = 60
 
@@ -442,18 +442,5 @@ private struct QueueWorld {
         }
         while !self.steps.isEmpty { self.runOne() }
         if self.problem == nil, !self.machine.isReceiving { self.problem = "the server is not listened to any more" }
-    }
-}
-
-/// SplitMix64.
-private struct SystemSeed: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var z = self.state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

@@ -25,6 +25,16 @@ struct LawStateTests {
         return (folder, ["MCP_HOST_STATE": zoo.folder + "/state"])
     }
 
+    /// A server that runs for nobody, as one whose host was killed.
+    private static func stranger(_ zoo: Zoo) async throws -> (program: HostProgram.Running, server: ProcessIdentity) {
+        let program = try HostProgram.start(
+            ["-c", "echo servers ready; exec '\(ScriptedServer.path)' --ignore-eof --gate '\(zoo.folder)/gate'"],
+            path: "/bin/sh"
+        )
+        await program.ready()
+        return (program, try #require(ProcessIdentity(of: program.pid)))
+    }
+
     private static func journals(_ folder: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: folder).filter { $0.hasSuffix(".jsonl") }
     }
@@ -98,12 +108,7 @@ struct LawStateTests {
         try await withZoo { zoo in
             let (folder, environment) = try Self.state(zoo)
             // The journal of a host that is alive, with the numbers of one that is dead.
-            let stranger = try HostProgram.start(
-                ["-c", "echo servers ready; exec '\(ScriptedServer.path)' --ignore-eof --gate '\(zoo.folder)/gate'"],
-                path: "/bin/sh"
-            )
-            await stranger.ready()
-            let server = try #require(ProcessIdentity(of: stranger.pid))
+            let (stranger, server) = try await Self.stranger(zoo)
             let path = folder + "/1-1-x.jsonl"
             let text = """
                 {"host":999999,"start":"1","boot":"\(ProcessJournal.boot)","namespace":"\(StateDirectory.pidNamespace)","locked":true}
@@ -129,12 +134,7 @@ struct LawStateTests {
     func longJournal() async throws {
         try await withZoo { zoo in
             let (folder, environment) = try Self.state(zoo)
-            let stranger = try HostProgram.start(
-                ["-c", "echo servers ready; exec '\(ScriptedServer.path)' --ignore-eof --gate '\(zoo.folder)/gate'"],
-                path: "/bin/sh"
-            )
-            await stranger.ready()
-            let server = try #require(ProcessIdentity(of: stranger.pid))
+            let (stranger, server) = try await Self.stranger(zoo)
             let own = try #require(ProcessIdentity(of: getpid()))
             var text = "{\"host\":\(own.pid),\"start\":\"\(own.start + 1)\",\"boot\":\"\(ProcessJournal.boot)\"}\n"
             for i in 0..<26_000 {
