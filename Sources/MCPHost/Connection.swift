@@ -248,6 +248,8 @@ public final class Connection: Sendable {
         report.rung = end.transport.rung
         report.rungTimes = end.transport.rungTimes
         report.processID = end.transport.processID
+        report.startedAt = end.transport.startedAt
+        report.endedAt = end.transport.endedAt
         report.exitStatus = end.transport.exitStatus
         report.helpersEnded += end.transport.helpersEnded
         if !end.transport.processesLeft.isEmpty || end.transport.doubt != nil {
@@ -391,7 +393,6 @@ public final class Connection: Sendable {
         for doubt in rests.compactMap(\.doubt) where !doubts.contains(doubt) { doubts.append(doubt) }
         if !doubts.isEmpty { report.doubt = doubts.joined(separator: "; ") }
         report.failure = failure?.message
-        report.endedAt = .now
         let last = failure ?? MCPError(.hostClosed, "the connection was closed", server: self.name)
         self.ready.complete(.failure(last))
         self.state.withLock { state in

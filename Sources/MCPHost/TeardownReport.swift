@@ -29,7 +29,9 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         public var failure: String?
         /// The last lines of its standard error.
         public var stderrTail: String
-        /// When nothing of it was left: who is born later with one of these numbers is somebody else (E18).
+        /// A moment at which the process was there: who is born later with its number is somebody else (E18).
+        package var startedAt: ContinuousClock.Instant?
+        /// When its end was seen; helpers that outlived it were there.
         package var endedAt: ContinuousClock.Instant?
     }
 

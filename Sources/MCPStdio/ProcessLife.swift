@@ -106,6 +106,7 @@ final class ProcessLife: @unchecked Sendable {
     func begin(_ finish: CheckedContinuation<TransportEnd, Never>) {
         self.finish = finish
         self.end.processID = self.process.pid
+        self.end.startedAt = .now
         self.accounts.add(3, \.descriptors)
         if self.keeper != nil { self.accounts.add(1, \.descriptors) }
         do throws(SystemFailure) {
@@ -272,6 +273,7 @@ final class ProcessLife: @unchecked Sendable {
     ///   - why: what to say instead of a status.
     func ended(_ status: Int32?, _ scratch: UnsafeMutableRawBufferPointer, otherwise why: String) {
         self.hasEnded = true
+        self.end.endedAt = .now
         if let status {
             let signal = status & 0x7F
             self.end.exitStatus = signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)

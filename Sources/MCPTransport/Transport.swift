@@ -118,6 +118,10 @@ public struct TransportEnd: Sendable {
     public var stderrTail: String
     /// Lines on standard output that were not messages.
     public var strayLines: Int
+    /// A moment at which the process was there: who is born later with its number is somebody else (E18).
+    package var startedAt: ContinuousClock.Instant?
+    /// When its end was seen; helpers that outlived it were there.
+    package var endedAt: ContinuousClock.Instant?
 
     /// An end without a process.
     public init(

@@ -157,6 +157,7 @@ struct LawHostTests {
                 environment: ["MCP_GUARD": try Self.deafGuard(zoo)]
             )
             await zoo.wait(for: "start", of: "guard")
+            let seen = ContinuousClock.now
             program.signal(SIGINT)
             let outcome = await wait(for: "the end of the host") { await program.end() }
             #expect(
@@ -164,7 +165,7 @@ struct LawHostTests {
                 "\(String(describing: outcome))"
             )
             let pid = try #require(zoo.events("guard").first).pid
-            #expect(!ProcessCounts.isAlive(pid))
+            #expect(!ProcessCounts.isAlive(pid, since: seen))
         }
     }
 

@@ -173,7 +173,7 @@ struct LawProcessTests {
             #expect(!outcome.out.contains("0 processes left"))
             await zoo.wait(for: "child", of: "one")
             let daemon = try #require(zoo.events("one").first { $0.event == "child" && $0.detail == "bare" }).pid
-            #expect(ProcessCounts.isAlive(daemon), "what the test is about")
+            #expect(ProcessCounts.isAlive(daemon, since: nil), "what the test is about")
             kill(daemon, SIGKILL)
         }
     }
@@ -187,7 +187,7 @@ struct LawProcessTests {
             await zoo.wait(for: "child", of: "one")
             let daemon = try #require(zoo.events("one").first { $0.event == "child" }).pid
             let report = await host.shutdown()
-            #expect(ProcessCounts.isAlive(daemon) && report.processesLeft.isEmpty, "\(report)")
+            #expect(ProcessCounts.isAlive(daemon, since: nil) && report.processesLeft.isEmpty, "\(report)")
             kill(daemon, SIGKILL)
         }
     }

@@ -124,12 +124,13 @@ struct ProcessEndFaultTests {
             server.stdio.keepsDaemons = true
             let host = try await zoo.host(server)
             await zoo.wait(for: "child", of: "parent", times: 2)
+            let seen = ContinuousClock.now
             expectClean(await host.shutdown(), servers: 1)
             let children = zoo.events("parent").filter { $0.event == "child" }
             let daemon = try #require(children.first(where: { $0.detail == "session" })).pid
-            #expect(ProcessCounts.isAlive(daemon))
+            #expect(ProcessCounts.isAlive(daemon, since: seen))
             kill(daemon, SIGKILL)
-            #expect(children.filter { $0.detail == "tree" }.allSatisfy { !ProcessCounts.isAlive($0.pid) })
+            #expect(children.filter { $0.detail == "tree" }.allSatisfy { !ProcessCounts.isAlive($0.pid, since: seen) })
         }
     }
 
@@ -337,12 +338,13 @@ struct ProcessEndFaultTests {
             server.restart.initialDelay = .milliseconds(10)
             let host = try await zoo.host(server)
             let pid = try #require(Int32(try await text(host, "one", "pid")))
+            let seen = ContinuousClock.now
             let hanging = Task { await failure { try await text(host, "one", "hang") } }
             await host.wait(forRequests: 1)
             kill(try #require(parent(of: pid)), SIGKILL)
             #expect(await hanging.value?.code == .outcomeUnknown)
             #expect(try await text(host, "one", "echo", ["text": "x"]) == "x")
-            #expect(!ProcessCounts.isAlive(pid))
+            #expect(!ProcessCounts.isAlive(pid, since: seen))
         }
     }
 }

@@ -116,6 +116,6 @@ struct LifecycleLawCancellationTests {
         let end = await connection.waitUntilGone()
         #expect(end.processesLeft.isEmpty)
         #expect(journal.entries.contains { $0.cause.contains("dropped") })
-        if let pid = end.processID { #expect(!ProcessCounts.isAlive(pid)) }
+        if let pid = end.processID { #expect(!ProcessCounts.isAlive(pid, since: end.startedAt)) }
     }
 }

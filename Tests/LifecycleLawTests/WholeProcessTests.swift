@@ -1,3 +1,4 @@
+import Foundation
 import MCPHost
 import TestSupport
 import Testing
@@ -47,18 +48,20 @@ struct LifecycleLawWholeProcessTests {
     }
 
     @Test("0b a program that ends without closing exits, and its servers with it", .exitTestTurn)
-    func endsWithoutClosing() async {
+    func endsWithoutClosing() async throws {
         let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
             let host = try await MCPHost.start(
                 HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof"])])
             )
             let pid = try await host.callTool(server: "a", name: "pid").content.first?.text ?? ""
-            writeError("pid=\(pid);")
+            let seen = String(decoding: try JSONEncoder().encode(ContinuousClock.now), as: UTF8.self)
+            writeError("\npid=\(pid)=\(seen)\n")
             exitProcess(0)
         }
         let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
         #expect(text.contains("fault: the program ends with 1 server(s) not shut down"))
-        let pid = text.split(separator: "pid=").last?.prefix { $0 != ";" }
-        #expect(pid.flatMap { Int32($0) }.map { !ProcessCounts.isAlive($0) } == true)
+        let server = try #require(text.split(separator: "\n").first { $0.hasPrefix("pid=") }).split(separator: "=")
+        let seen = try JSONDecoder().decode(ContinuousClock.Instant.self, from: Data(server[2].utf8))
+        #expect(!ProcessCounts.isAlive(try #require(Int32(server[1])), since: seen))
     }
 }

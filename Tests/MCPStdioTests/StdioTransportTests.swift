@@ -23,7 +23,7 @@ struct StdioTransportTests {
         try await body(transport, recorder)
         let result = await end
         #expect(accounts.snapshot.isEmpty, "\(accounts.snapshot)")
-        if let pid = result.processID { #expect(!ProcessCounts.isAlive(pid)) }
+        if let pid = result.processID { #expect(!ProcessCounts.isAlive(pid, since: result.startedAt)) }
         return (result, recorder)
     }
 

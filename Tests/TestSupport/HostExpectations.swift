@@ -15,14 +15,14 @@ public func expectClean(
     for server in report.servers {
         if let pid = server.processID {
             #expect(
-                !ProcessCounts.isAlive(pid, bornBefore: server.endedAt),
+                !ProcessCounts.isAlive(pid, since: server.startedAt),
                 "\(server.name) still runs",
                 sourceLocation: sourceLocation
             )
         }
         for pid in server.helpersEnded {
             #expect(
-                !ProcessCounts.isAlive(pid, bornBefore: server.endedAt),
+                !ProcessCounts.isAlive(pid, since: server.endedAt),
                 "a helper of \(server.name) still runs",
                 sourceLocation: sourceLocation
             )

@@ -26,20 +26,23 @@ public struct ProcessCounts: Sendable, Hashable, CustomStringConvertible {
     /// `children 0, descriptors 12`
     public var description: String { "children \(self.children), descriptors \(self.descriptors)" }
 
-    /// Whether a process exists and is not a zombie.
-    /// - Parameter moment: who was born later is somebody else, to whom the number has passed on: the tests use up all numbers in a minute.
-    public static func isAlive(_ pid: Int32, bornBefore moment: ContinuousClock.Instant? = nil) -> Bool {
+    /// Whether a process still exists and is not a zombie.
+    /// - Parameter moment: when it was there, seen by this test: who was born later is somebody else, to whom the number has passed on.
+    ///   All tests together use up all numbers in a minute. nil where nobody knows, or where the process is there for certain.
+    public static func isAlive(_ pid: Int32, since moment: ContinuousClock.Instant?) -> Bool {
         #if os(Linux)
             guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
                 let end = text.lastIndex(of: ")"), !text[end...].hasPrefix(") Z")
             else { return false }
-            guard let moment else { return true }
             let fields = text[end...].split(separator: " ")
-            guard fields.count > 20, let start = Double(fields[20]),
-                let uptime = (try? String(contentsOfFile: "/proc/uptime", encoding: .utf8))?.split(separator: " ").first
-            else { return true }
-            let age = (Double(uptime) ?? 0) - start / Double(sysconf(Int32(_SC_CLK_TCK)))
-            return .seconds(age) >= ContinuousClock.now - moment
+            guard let moment, fields.count > 20, let start = Int64(fields[20]) else { return true }
+            // The kernel rounds a birth down, so the age up.
+            var now = timespec()
+            clock_gettime(CLOCK_BOOTTIME, &now)
+            let age: Duration =
+                .seconds(now.tv_sec) + .nanoseconds(now.tv_nsec)
+                - .milliseconds(start * 1000 / Int64(sysconf(Int32(_SC_CLK_TCK))))
+            return age >= ContinuousClock.now - moment
         #else
             return kill(pid, 0) == 0
         #endif
