@@ -41,6 +41,9 @@ extern char **environ;
 #if __has_feature(thread_sanitizer)
 // By default it sleeps for a second before it ends, and a guard is waited for.
 const char *__tsan_default_options(void) { return "atexit_sleep_ms=0"; }
+#elif __has_feature(address_sanitizer)
+// The leak check at exit is a helper process that may wait for ever, and a guard is waited for.
+const char *__asan_default_options(void) { return "detect_leaks=0"; }
 #endif
 #endif
 

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -517,11 +522,27 @@ static void stay(const char *what) {
     for (;;) pause();
 }
 
+#if defined(__linux__)
+/// The kernel clears it, and wakes who waits for it, when the main thread ends.
+static atomic_int main_thread;
+
+/// Not by `pthread_exit` and `pthread_join`, for which the sanitizers would need to know a main thread.
+static void end_main_thread(void) { syscall(SYS_exit, 0); }
+
+static void wait_for_main_thread(void) {
+    for (int number; (number = atomic_load(&main_thread)) != 0;) syscall(SYS_futex, &main_thread, FUTEX_WAIT, number, NULL);
+}
+#else
 static pthread_t main_thread;
+
+static void end_main_thread(void) { pthread_exit(NULL); }
+
+static void wait_for_main_thread(void) { pthread_join(main_thread, NULL); }
+#endif
 
 /// What goes on when the main thread has ended.
 static void *outlive_main(void *nothing) {
-    pthread_join(main_thread, NULL);
+    wait_for_main_thread();
     note_text("child", "threads");
     for (;;) pause();
     return nothing;
@@ -583,9 +604,13 @@ static void start_helper(const char *how) {
     if (!strcmp(how, "session")) setsid();
     if (!strcmp(how, "threads")) {
         pthread_t thread;
+#if defined(__linux__)
+        atomic_store(&main_thread, (int)syscall(SYS_set_tid_address, &main_thread));
+#else
         main_thread = pthread_self();
+#endif
         if (pthread_create(&thread, NULL, outlive_main, NULL) != 0) _exit(1);
-        pthread_exit(NULL);
+        end_main_thread();
     }
     stay(how);
 }
