@@ -42,7 +42,18 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     // State and flags are the main thread's. It may have called pthread_exit, and the process lives in its other threads (T7).
     int others_run = threads > 1;
     if (others_run && (state == 'Z' || state == 'X')) state = 'R';
-    *process = (struct mcp_process){pid, parent, group, session, state, threads, !others_run && (flags & exiting) != 0, start};
+    char main_is_exiting = (flags & exiting) != 0;
+    *process = (struct mcp_process){
+        .pid = pid,
+        .parent = parent,
+        .group = group,
+        .session = session,
+        .state = state,
+        .threads = threads,
+        .is_exiting = (char)(!others_run && main_is_exiting),
+        .main_is_exiting = main_is_exiting,
+        .start = start,
+    };
     return 0;
 }
 
@@ -107,6 +118,7 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
         .state = info.pbi_status == SZOMB ? 'Z' : 'R',
         .threads = 1,
         .is_exiting = (info.pbi_flags & PROC_FLAG_INEXIT) != 0,
+        .main_is_exiting = (info.pbi_flags & PROC_FLAG_INEXIT) != 0,
         .start = info.pbi_start_tvsec * 1000000ull + info.pbi_start_tvusec,
     };
     return 0;
@@ -137,34 +149,77 @@ int mcp_process_signal(const struct mcp_process *process, int signal) {
 
 #endif
 
-/// All processes that can be seen. Returns the count, or -1 (errno).
-static ssize_t list_processes(struct mcp_process **list) {
-    pid_t *pids;
-    *list = NULL;
-    ssize_t seen = mcp_process_numbers(&pids), count = 0;
-    if (seen < 0) return -1;
-    struct mcp_process *found = calloc((size_t)seen + 1, sizeof *found);
-    int failure = found ? 0 : ENOMEM;
-    for (ssize_t i = 0; i < seen && !failure; i++) {
-        failure = mcp_process_read(pids[i], &found[count]);
-        if (!failure) count++;
-        // Gone meanwhile, or somebody else's and hidden from us: not ours. Anything else means that we do not know.
-        else if (failure == ESRCH || failure == EACCES || failure == EPERM) failure = 0;
+/// Few: whoever looks has children to reap meanwhile, and can look again.
+enum { most_rounds = 5, most_pids = 1 << 22 };
+
+/// Whether a number is seen for the first time.
+static int is_new(unsigned char *seen, pid_t pid) {
+    if (pid < 0 || pid >= most_pids) return 1;
+    unsigned char bit = (unsigned char)(1 << (pid & 7));
+    if (seen[pid >> 3] & bit) return 0;
+    seen[pid >> 3] |= bit;
+    return 1;
+}
+
+/// Looks at those of the numbers that were not looked at before. `lost` becomes 1 if one of them had ended meanwhile. Returns 0 or an errno.
+static int look_at(const pid_t *pids, ssize_t count, unsigned char *seen, struct mcp_process *found, size_t *length, int *lost) {
+    for (ssize_t i = 0; i < count; i++) {
+        if (!is_new(seen, pids[i])) continue;
+        struct mcp_process process = {.pid = pids[i]};
+        int failure = mcp_process_read(pids[i], &process);
+        if (!failure) {
+            *lost |= process.state == 'Z' || process.state == 'X';
+            found[(*length)++] = process;
+        } else if (failure == ESRCH) {
+            *lost = 1;
+        } else if (failure != EACCES && failure != EPERM) {
+            return failure;
+        }
     }
-    free(pids);
+    return 0;
+}
+
+/// All processes that can be seen; all in one look where nobody asks with `missed` whether there were more. The list of numbers has in it at least one link of a chain of processes that fork and exit; if the link
+/// has ended before it is looked at, its next may be younger than the list. So the list is taken again, until it shows nobody new who has
+/// got away (T19). `missed` becomes 1 if it never came to that. Returns the count, or -1 (errno).
+static ssize_t list_processes(struct mcp_process **list, int *missed) {
+    *list = NULL;
+    size_t count = 0, room = 0;
+    struct mcp_process *found = NULL;
+    unsigned char *seen = calloc(most_pids / 8, 1);
+    int failure = seen ? 0 : ENOMEM, lost = 1;
+    for (int round = 0; round < (missed ? most_rounds : 1) && lost && !failure; round++) {
+        pid_t *pids;
+        ssize_t numbers = mcp_process_numbers(&pids);
+        if (numbers < 0) {
+            failure = errno;
+            break;
+        }
+        if (count + (size_t)numbers + 1 > room) {
+            room = count + (size_t)numbers + 64;
+            struct mcp_process *more = realloc(found, room * sizeof *more);
+            if (more) found = more;
+            else failure = ENOMEM;
+        }
+        lost = 0;
+        if (!failure) failure = look_at(pids, numbers, seen, found, &count, &lost);
+        free(pids);
+    }
+    free(seen);
+    if (missed) *missed = lost || failure;
     if (failure) {
         free(found);
         errno = failure;
         return -1;
     }
     *list = found;
-    return count;
+    return (ssize_t)count;
 }
 
-ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list) {
+ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list, int *missed) {
     struct mcp_process *all;
     *list = NULL;
-    ssize_t count = list_processes(&all);
+    ssize_t count = list_processes(&all, missed);
     if (count < 0) return -1;
     // Descendants are moved to the front, until a pass over the rest finds no more.
     ssize_t found = 0;

@@ -159,13 +159,26 @@ void mcp_close_in_forked_child(int fd) {
     pthread_mutex_unlock(&kept_lock);
 }
 
-void mcp_descriptor_is_closed(int fd) {
-    lock_kept();
+/// Under the lock.
+static void forget(int fd) {
     for (size_t i = kept_count; i-- > 0;) {
         if (kept[i] != fd) continue;
         kept[i] = kept[--kept_count];
         break;
     }
+}
+
+void mcp_close(int fd) {
+    // Both under the lock: a fork in between would leave the descriptor open in a child that knows nothing of it (T5).
+    lock_kept();
+    forget(fd);
+    close(fd);
+    pthread_mutex_unlock(&kept_lock);
+}
+
+void mcp_will_close(int fd) {
+    lock_kept();
+    forget(fd);
     pthread_mutex_unlock(&kept_lock);
 }
 

@@ -42,7 +42,7 @@ public final class ClientSession: Sendable {
     let timekeeper: any Timekeeper
     let accounts: ResourceAccounts
     let state: Locked<SessionStateMachine<Waiter>>
-    let opened = OneShot<Bool>()
+    let opened = OneShot<Bool?>()
     package let ready = OneShot<Result<ServerDescription, MCPError>>()
     /// Why nothing will come any more.
     package let broken = OneShot<MCPError>()
@@ -225,20 +225,17 @@ public final class ClientSession: Sendable {
     /// The budget for connecting counts from the start on, so that a start which does not come back is an error of its own (T4).
     /// - Returns: whether the transport is open; false if it has ended.
     private func waitForOpening() async throws(MCPError) -> Bool {
-        if let isOpen = self.opened.value { return isOpen }
         let limit = self.configuration.connectTimeout - self.configuration.connectTimeSpent
-        let outcome = OneShot<Bool?>()
-        let timer = self.timekeeper.makeTimer { outcome.complete(nil) }
-        self.accounts.add(1, \.timers)
-        timer.set(self.timekeeper.now + limit)
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { if let isOpen = await self.opened.waitUnlessCancelled() { outcome.complete(isOpen) } }
-            _ = await outcome.wait()
-            group.cancelAll()
+        // Patiently, whatever happens to the calling task: who cancels it closes the transport, and that ends the waiting.
+        if self.opened.value == nil {
+            let timer = self.timekeeper.makeTimer { [opened] in opened.complete(nil) }
+            self.accounts.add(1, \.timers)
+            timer.set(self.timekeeper.now + limit)
+            _ = await self.opened.wait()
+            timer.cancel()
+            self.accounts.add(-1, \.timers)
         }
-        timer.cancel()
-        self.accounts.add(-1, \.timers)
-        if let isOpen = outcome.value ?? nil { return isOpen }
+        if let isOpen = self.opened.value ?? nil { return isOpen }
         throw MCPError(
             .timeout,
             "not ready within \(self.configuration.connectTimeout) (connect timeout): the server's process has not come up yet"
@@ -463,7 +460,7 @@ public final class ClientSession: Sendable {
     // MARK: Time
 
     /// One timer for all requests: set to the earliest deadline, and set again when it rings.
-    private func wake(at deadline: Duration) {
+    func wake(at deadline: Duration) {
         self.alarm.withLock { alarm in
             if alarm.isOver { return }
             if let current = alarm.deadline, current <= deadline { return }

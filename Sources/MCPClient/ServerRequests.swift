@@ -102,7 +102,12 @@ extension ClientSession {
     ) async {
         defer {
             let now = self.timekeeper.now
-            self.state.withLock { $0.serverIsAnswered(now: now) }
+            let next = self.state.withLock { state in
+                state.serverIsAnswered(now: now)
+                return state.nextDeadline
+            }
+            // While it asked, only the hard limits were waited for.
+            if let next { self.wake(at: next) }
         }
         guard case .success(let description) = await self.ready.wait() else { return }
         let answer = await withTaskGroup(of: RawJSON?.self) { group in

@@ -33,12 +33,12 @@ public final class HostManager: Sendable {
             guard self.opening === opening, !self.isShutDown else { return false }
             self.opening = nil
             self.waiting = 0
-            self.abandoned.removeAll { $0.root.isOver }
+            self.abandoned.removeAll { $0.root.isGoneWithoutTrace }
             self.abandoned.append(opening.host)
             return true
         }
 
-        /// Hosts whose opening was given up, until they are gone.
+        /// Hosts whose opening was given up, until it is proved that nothing of them is left.
         var abandoned: [MCPHost] = []
         var isShutDown = false
     }
@@ -90,8 +90,8 @@ public final class HostManager: Sendable {
         if self.state.withLock({ $0.abandon(opening) }) {
             opening.host.beginShutdown(cause: "\(failed.count) servers could not be opened")
         }
-        _ = await opening.host.root.waitForEndUnlessCancelled()
-        throw error
+        guard let report = await opening.host.root.waitForEndUnlessCancelled(), !report.isClean else { throw error }
+        throw MCPError(error.code, "\(error.message)\nof them something is left: \(report)")
     }
 
     private static func error(_ failed: [(name: String, error: MCPError)], of count: Int) -> MCPError {
@@ -160,12 +160,12 @@ public final class HostManager: Sendable {
     }
 
     /// Closes everything; see ``MCPHost/shutdown()``. Without a host there is nothing to close, and the report says so. A host whose
-    /// opening was given up, and that is still being closed, is waited for and reported too.
+    /// opening was given up is waited for and reported too, unless it is closed and proved to have left nothing.
     @discardableResult
     public func shutdown() async -> TeardownReport {
         let (opening, abandoned) = self.state.withLock { state in
             state.isShutDown = true
-            return (state.opening, state.abandoned.filter { !$0.root.isOver })
+            return (state.opening, state.abandoned.filter { !$0.root.isGoneWithoutTrace })
         }
         var report = TeardownReport(servers: [], open: .init(), duration: .zero, isComplete: true)
         if let opening { report = await opening.host.shutdown() }

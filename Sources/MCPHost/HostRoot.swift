@@ -27,7 +27,7 @@ final class HostRoot: Sendable {
         var present: [ObjectIdentifier: Connection] = [:]
     }
 
-    /// A host that opens and closes servers for months keeps the newest ends only.
+    /// A host that opens and closes servers for months keeps the newest ends only, and those after which something may be left.
     private static let reportsKept = 1000
 
     let configuration: HostConfiguration
@@ -82,12 +82,13 @@ final class HostRoot: Sendable {
         }
         if self.configuration.reapsLeftovers {
             Leftovers.reapOnce { [journal = self.context.journal] found in
-                for process in found where process.isGone {
+                for process in found.processes where process.isGone {
                     journal.note(
                         "reaped",
                         cause: "process \(process.processID), left by the killed host \(process.host)"
                     )
                 }
+                if !found.isComplete { for remark in found.remarks { journal.note("not reaped", cause: remark) } }
             }
         }
         await withTaskCancellationHandler {
@@ -114,7 +115,10 @@ final class HostRoot: Sendable {
         let hasSuccessor = self.state.withLock { state in
             state.present[ObjectIdentifier(connection)] = nil
             state.ended.append(report)
-            if state.ended.count > Self.reportsKept { state.ended.removeFirst() }
+            if state.ended.count > Self.reportsKept {
+                // What is not proved to be gone is not forgotten for what is, so that "nothing is left" stays true.
+                state.ended.remove(at: state.ended.firstIndex(where: \.isProved) ?? 0)
+            }
             // A failed one stays visible, with its reason, until it is removed.
             if state.connections[connection.name] === connection, connection.status != .failed {
                 state.connections[connection.name] = nil
@@ -132,6 +136,8 @@ final class HostRoot: Sendable {
                 state.waiting = [:]
                 state.drainTimer = nil
             }
+            // The cancelled task may be here before whoever cancels it has come to close: from now on nobody is let in who would never be run.
+            state.phase = .closing
             return (Array(state.waiting.values), state.drainTimer)
         }
         for connection in forgotten {
@@ -293,8 +299,8 @@ final class HostRoot: Sendable {
         )
     }
 
-    /// Whether nothing of the host is left.
-    var isOver: Bool { self.report.value != nil }
+    /// Whether the host is closed, and it is proved that nothing of it is left.
+    var isGoneWithoutTrace: Bool { self.report.value?.isClean == true }
 
     /// Waits until somebody asks for the end.
     func waitForClosing() async { _ = await self.closingAsked.waitUnlessCancelled() }

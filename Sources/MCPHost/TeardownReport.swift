@@ -33,9 +33,12 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         package var startedAt: ContinuousClock.Instant?
         /// When its end was seen; helpers that outlived it were there.
         package var endedAt: ContinuousClock.Instant?
+        /// Nothing of it is left, and that is proved.
+        var isProved: Bool { self.processesLeft.isEmpty && self.doubt == nil }
     }
 
-    /// The connections that the host had, in the order of their ends; the newest 1000 if there were more.
+    /// The connections that the host had, in the order of their ends; of more than 1000 the newest, and those before them after which
+    /// something may be left.
     public var servers: [Server]
     /// What the host still has open: all zero, or there is a bug.
     public var open: ResourceAccounts.Snapshot
@@ -50,7 +53,7 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
     /// Whether it is proved that nothing at all is left behind.
     public var isClean: Bool {
         self.isComplete && self.processesLeft.isEmpty && self.open.isEmpty
-            && self.servers.allSatisfy { $0.doubt == nil }
+            && self.servers.allSatisfy(\.isProved)
     }
 
     /// `2 servers closed, 0 processes left`. Zero is said only when it is proved; otherwise what is known, and why that may not be all.

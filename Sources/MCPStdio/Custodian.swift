@@ -17,8 +17,8 @@ enum Custodian {
     /// Reaps a child when it ends, however long that takes.
     /// - Parameters:
     ///   - pid: a child of this program that nobody else reaps.
-    ///   - ended: called once, on a thread of the custodian's.
-    static func take(_ pid: Int32, ended: @escaping @Sendable () -> Void) {
+    ///   - ended: called once, on a thread of the custodian's, with its wait status; with nil if somebody else has reaped it.
+    static func take(_ pid: Int32, ended: @escaping @Sendable (Int32?) -> Void) {
         guard let io = try? IOThread.shared() else { return self.waitInThread(pid, ended) }
         // On the I/O thread, so that the end cannot be told before the watch is known here.
         io.execute { _ in
@@ -31,12 +31,12 @@ enum Custodian {
                     }
                     guard let watch else { return }
                     io.unwatch(watch)
-                    Self.reap(pid)
-                    Self.tell(ended)
+                    let status = Self.reap(pid)
+                    Self.tell { ended(status) }
                 }
                 box.withLock { $0 = watch }
             } catch {
-                if error.code == ESRCH { Self.tell(ended) } else { self.waitInThread(pid, ended) }
+                if error.code == ESRCH { Self.tell { ended(nil) } } else { self.waitInThread(pid, ended) }
             }
         }
     }
@@ -47,11 +47,8 @@ enum Custodian {
     }
 
     /// No descriptor is left to watch with. A thread needs none; without even that it stays a zombie until this program ends.
-    private static func waitInThread(_ pid: Int32, _ ended: @escaping @Sendable () -> Void) {
-        _ = SmallThread.start {
-            Self.reap(pid)
-            ended()
-        }
+    private static func waitInThread(_ pid: Int32, _ ended: @escaping @Sendable (Int32?) -> Void) {
+        _ = SmallThread.start { ended(Self.reap(pid)) }
     }
 
     /// Ends a process that has come too late, or wrong, and all that belongs to it. Returns at once.
@@ -61,7 +58,7 @@ enum Custodian {
         process.signalBelow(SIGKILL)
         // Our child is not reaped: its number and its group's are its own.
         ProcessGroup.signal(process.child, SIGKILL)
-        Self.take(process.child) {
+        Self.take(process.child) { _ in
             let query = ProcessSearch.Query(
                 mark: process.mark,
                 process: process.child,
@@ -74,8 +71,13 @@ enum Custodian {
         }
     }
 
-    private static func reap(_ pid: Int32) {
+    /// - Returns: its wait status, if it could be had.
+    private static func reap(_ pid: Int32) -> Int32? {
         var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        while true {
+            let reaped = waitpid(pid, &status, 0)
+            if reaped == pid { return status }
+            if reaped >= 0 || errno != EINTR { return nil }
+        }
     }
 }

@@ -97,11 +97,18 @@ struct LaunchedProcess {
     /// The process that is our child: the guard, or the server itself.
     var child: Int32 { self.keeper?.pid ?? self.pid }
 
+    /// Who the server is now; nil if it has ended already. A guard may have reaped it, and its number be somebody else's: only the guard's
+    /// child is the server (E18).
+    var serverIdentity: ProcessIdentity? {
+        // Before the guard has told of a server, the guard is all there is.
+        guard let keeper = self.keeper, keeper.pid != self.pid else { return ProcessIdentity(of: self.pid) }
+        return ProcessIdentity(of: self.pid, childOf: keeper.pid)
+    }
+
     /// Gives back all of our ends.
     func closeDescriptors() {
         for descriptor in [self.stdin, self.stdout, self.stderr, self.keeper?.control ?? -1] where descriptor >= 0 {
-            mcp_descriptor_is_closed(descriptor)
-            closeDescriptor(descriptor)
+            mcp_close(descriptor)
         }
     }
 }
@@ -129,10 +136,7 @@ extension ServerLaunch {
 
         var pipes: [Int32] = []
         func closeAll() {
-            for descriptor in pipes {
-                mcp_descriptor_is_closed(descriptor)
-                _ = close(descriptor)
-            }
+            for descriptor in pipes { mcp_close(descriptor) }
         }
         // A forked child of this program must neither keep the server's input open nor stand for the host before the guard (T5).
         for privateEnd: Int32 in [1, -1, -1] {
@@ -160,9 +164,10 @@ extension ServerLaunch {
         var pid: pid_t = 0
         var program = path
         var words = [self.command] + self.arguments
-        ProcessJournal.shared.launching(mark, command: words)
+        let journal = ProcessJournal.shared.launching(mark, command: words, keepsDaemons: care.keepsDaemons)
         if let keeper = care.guardProgram {
-            words = [keeper, String(getpid()), care.keepsDaemons ? "keep-daemons" : "all", path] + words
+            let manner = care.keepsDaemons ? "keep-daemons" : "all"
+            words = [keeper, String(getpid()), manner, journal, mark, path] + words
             program = keeper
         }
         let variables = self.environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchMark.variable)=\(mark)"]
@@ -194,13 +199,13 @@ extension ServerLaunch {
                 LiveGroups.shared.remove(process)
                 process.closeDescriptors()
                 Custodian.end(process) { [child = process.child] isClear in
-                    if isClear { ProcessJournal.shared.ended(mark) }
+                    if isClear { ProcessJournal.shared.ended(mark) } else { ProcessJournal.shared.unproved(mark) }
                     care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
                 }
                 throw self.failure("cannot start \(path): \(problem)")
             }
         }
-        if let identity = ProcessIdentity(of: process.pid) {
+        if let identity = process.serverIdentity {
             ProcessJournal.shared.started(mark, identity, isGuard: false)
         }
         return process

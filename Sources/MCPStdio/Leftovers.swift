@@ -45,7 +45,8 @@ public enum Leftovers {
         var hasLock: Bool
         var guards: [String: ProcessIdentity] = [:]
         var servers: [String: ProcessIdentity] = [:]
-        var marks: Set<String> = []
+        /// Launches that have not ended; the session to which cleaning up is confined, where daemons shall stay (E6).
+        var marks: [String: Int32?] = [:]
     }
 
     /// A journal of another PID namespace, or of another life of the machine, is kept for so long: the namespace may be there still, and
@@ -91,7 +92,7 @@ public enum Leftovers {
         defer { _ = close(descriptor) }
         // Whoever holds the lock lives: its host, or somebody who is reaping it this very moment. We keep it until we are done.
         let failure = mcp_lock_file(descriptor)
-        if failure == EWOULDBLOCK { return }
+        if failure == EWOULDBLOCK { return self.noteRival(path, self.read(descriptor), &outcome) }
         // The name may have been given to a newer file between opening and locking.
         guard self.isStill(path, descriptor) else { return }
         guard StateDirectory.size(of: descriptor) ?? 0 <= self.longest else {
@@ -110,14 +111,24 @@ public enum Leftovers {
             if !isDryRun, self.age(of: descriptor) > self.foreignJournalLife { unlink(path) }
             return
         }
-        self.reap(journal, path, isDryRun, &outcome)
+        self.reap(journal, path, descriptor, isDryRun, &outcome)
     }
 
-    private static func reap(_ journal: Journal, _ path: String, _ isDryRun: Bool, _ outcome: inout Outcome) {
+    private static func reap(
+        _ journal: Journal,
+        _ path: String,
+        _ descriptor: Int32,
+        _ isDryRun: Bool,
+        _ outcome: inout Outcome
+    ) {
+        var journal = journal
         if !isDryRun {
-            // A guard that lives is cleaning up this very moment.
+            // A guard that lives is cleaning up this very moment, and says so when it is done.
             _ = ProcessIdentity.waitForEnds(journal.guards.values.filter(\.isAlive), milliseconds: 3000)
+            journal = self.read(descriptor) ?? journal
         }
+        // Whoever is killed has no last word.
+        let silenced = journal.guards.values.filter { !$0.isAlive }.count
         guard var processes = self.survivors(of: journal) else { return self.noteBlindness(path, &outcome) }
         var left = processes
         // Who was being started at the first look is seen at the next.
@@ -129,10 +140,25 @@ public enum Leftovers {
             left = found ?? left.filter(\.isAlive)
             processes += left.filter { !processes.contains($0) }
         }
+        if silenced > 0 {
+            outcome.isComplete = false
+            outcome.remarks.append(
+                "\(silenced) mcp-guard of the dead host \(journal.host.pid) was killed too: what its server had detached from itself cannot be found"
+            )
+        }
         if isBlind { self.noteBlindness(path, &outcome) } else if !isDryRun, left.isEmpty { unlink(path) }
         outcome.processes += processes.map {
             Process(processID: $0.pid, host: journal.host.pid, isGone: !left.contains($0))
         }
+    }
+
+    /// Its host lives; or it does not, and somebody else is cleaning up after it at this very moment, and is not done.
+    private static func noteRival(_ path: String, _ journal: Journal?, _ outcome: inout Outcome) {
+        guard let journal, journal.isOfThisBoot, journal.isOfThisNamespace, !journal.host.isAlive else { return }
+        outcome.isComplete = false
+        outcome.remarks.append(
+            "somebody else is ending what \(path) tells of at this moment: look again in a few seconds"
+        )
     }
 
     /// The journal stays: the next look may see more.
@@ -148,19 +174,20 @@ public enum Leftovers {
 
     /// The same, beside everything else, the first time it is asked for in this program.
     /// - Parameter told: called with what was found, on a thread of its own.
-    package static func reapOnce(told: @escaping @Sendable ([Process]) -> Void) {
+    package static func reapOnce(told: @escaping @Sendable (Outcome) -> Void) {
         let isFirst = self.hasRun.withLock { hasRun in
             defer { hasRun = true }
             return !hasRun
         }
-        if isFirst { self.background.async { told(self.reap()) } }
+        if isFirst { self.background.async { told(self.look()) } }
     }
 
     /// What lives of it; nil when the system does not tell.
     private static func survivors(of journal: Journal) -> [ProcessIdentity]? {
-        let roots = Array(journal.guards.values) + Array(journal.servers.values)
-        var queries = journal.marks.map { ProcessSearch.Query(mark: $0) }
-        queries.append(ProcessSearch.Query(mark: "", roots: roots))
+        let queries = journal.marks.map { mark, session in
+            let roots = [journal.guards[mark], journal.servers[mark]].compactMap(\.self)
+            return ProcessSearch.Query(mark: mark, keepsDaemons: session != nil, session: session, roots: roots)
+        }
         guard let found = ProcessSearch.find(queries) else { return nil }
         return Set(found.joined()).sorted { $0.pid < $1.pid }
     }
@@ -198,15 +225,18 @@ public enum Leftovers {
     /// is: where it does not, the rest is not read.
     private static func read(_ descriptor: Int32) -> Journal? {
         var journal: Journal?
+        lseek(descriptor, 0, SEEK_SET)
         StateDirectory.forEachLine(of: descriptor) { bytes in
             guard let line = try? JSONValue(parsing: bytes) else { return journal != nil }
             if journal == nil {
                 journal = self.header(line)
                 return journal != nil
             }
-            if let mark = line["launch"]?.string { journal?.marks.insert(mark) }
+            if let mark = line["launch"]?.string {
+                journal?.marks[mark] = .some(line["session"]?.int64.flatMap { Int32(exactly: $0) })
+            }
             if let mark = line["ended"]?.string {
-                journal?.marks.remove(mark)
+                journal?.marks[mark] = nil
                 journal?.guards[mark] = nil
                 journal?.servers[mark] = nil
             }

@@ -49,7 +49,7 @@ final class LiveGroups: Sendable {
         let text =
             "mcp-host: fault: the program ends with \(processes.count) server(s) not shut down; ending them now\n"
         _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
-        let living = processes.compactMap { ProcessIdentity(of: $0.pid) }
+        let living = processes.compactMap(\.serverIdentity)
         for process in processes { process.signal(SIGTERM) }
         _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
         for process in processes { process.signal(SIGKILL) }

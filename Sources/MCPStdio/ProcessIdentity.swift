@@ -21,6 +21,13 @@ struct ProcessIdentity: Sendable, Hashable {
         self.init(pid: pid, start: process.start)
     }
 
+    /// Who has that number now, if it is a child of `parent`: a number that somebody else may have given back is not known to be still his.
+    init?(of pid: Int32, childOf parent: Int32) {
+        var process = mcp_process()
+        guard mcp_process_read(pid, &process) == 0, process.parent == parent else { return nil }
+        self.init(pid: pid, start: process.start)
+    }
+
     init(pid: Int32, start: UInt64) {
         self.pid = pid
         self.start = start
@@ -42,10 +49,21 @@ struct ProcessIdentity: Sendable, Hashable {
         _ = mcp_process_signal(&process, signal)
     }
 
+    /// Reaps it if it is a zombie and our child, although we have not started it: what a server leaves comes to us where we are process 1, or
+    /// where the server made it our child (`CLONE_PARENT`). Nobody else would (E21, T25).
+    func reap() {
+        var process = mcp_process()
+        guard mcp_process_read(self.pid, &process) == 0, process.start == self.start, process.state == Self.zombie,
+            process.parent == getpid()
+        else { return }
+        var status: Int32 = 0
+        _ = waitpid(self.pid, &status, WNOHANG)
+    }
+
     /// Its living descendants now; nil when the system does not tell, which is not the same as none.
     var descendants: [ProcessIdentity]? {
         var list: UnsafeMutablePointer<mcp_process>?
-        let count = mcp_process_descendants(self.pid, &list)
+        let count = mcp_process_descendants(self.pid, &list, nil)
         defer { free(list) }
         guard count >= 0 else { return nil }
         return UnsafeBufferPointer(start: list, count: count).map { ProcessIdentity(pid: $0.pid, start: $0.start) }

@@ -34,6 +34,8 @@ final class ProcessJournal: Sendable {
         /// The lines of each launch that has not ended.
         var live: [String: [JSONObject]] = [:]
         var order: [String] = []
+        /// Of those, in the order of their ends, launches that are over.
+        var unproved: [String] = []
     }
 
     private let state = Locked(State())
@@ -46,8 +48,13 @@ final class ProcessJournal: Sendable {
     /// - Parameters:
     ///   - mark: names the launch.
     ///   - command: what is started; only a hash of it is kept.
-    func launching(_ mark: String, command: [String]) {
-        self.append(["launch": .string(mark), "command": .string(Self.hash(command))], of: mark, isNew: true)
+    ///   - keepsDaemons: what has left the session of this process shall stay, also when somebody cleans up after it (E6).
+    /// - Returns: the path of the file, for the guard, which writes its last word into it when this process is gone; empty without one.
+    func launching(_ mark: String, command: [String], keepsDaemons: Bool) -> String {
+        var entry: JSONObject = ["launch": .string(mark), "command": .string(Self.hash(command))]
+        if keepsDaemons { entry["session"] = .number(JSONNumber(Int64(getsid(0)))) }
+        self.append(entry, of: mark, isNew: true)
+        return self.state.withLock { $0.descriptor < 0 ? "" : $0.path }
     }
 
     /// A process of a launch is there.
@@ -75,10 +82,24 @@ final class ProcessJournal: Sendable {
         }
     }
 
+    /// A launch is over, and it is not proved that nothing of it is left: it stays in the file for somebody who looks later. Of very many
+    /// the oldest is forgotten, so that the file does not grow for ever (T12).
+    func unproved(_ mark: String) {
+        let oldest: String? = self.state.withLock { state in
+            guard state.owner == getpid(), state.live[mark] != nil else { return nil }
+            state.unproved.append(mark)
+            return state.unproved.count > Self.unprovedKept ? state.unproved.removeFirst() : nil
+        }
+        if let oldest { self.ended(oldest) }
+    }
+
+    private static let unprovedKept = 100
+
     /// Nothing of a launch is left.
     func ended(_ mark: String) {
         self.state.withLock { state in
             guard state.owner == getpid(), state.live.removeValue(forKey: mark) != nil else { return }
+            if let place = state.unproved.firstIndex(of: mark) { state.unproved.remove(at: place) }
             if state.live.isEmpty { return Self.remove(&state) }
             Self.write(["ended": .string(mark)], &state)
             if state.size > self.compactSize { Self.compact(&state) }
@@ -155,7 +176,9 @@ final class ProcessJournal: Sendable {
     }
 
     private static func close(_ descriptor: Int32) {
-        mcp_descriptor_is_closed(descriptor)
+        // On a file system that does not answer this may block: not under the lock that every close of a pipe takes. A child that is forked
+        // in between holds the lock of a file that has no name any more.
+        mcp_will_close(descriptor)
         closeDescriptor(descriptor)
     }
 

@@ -23,6 +23,7 @@ extension ProcessLife {
         default:
             // It has ended, a pidfd says so, and its status has gone to somebody else (T9).
             self.isUnreaped = false
+            self.isGroupUnknown = true
             self.ended(
                 nil,
                 scratch,
@@ -70,6 +71,8 @@ extension ProcessLife {
         var status: Int32 = 0
         guard let keeper = self.keeper, mcp_child_look(keeper.pid, &status) != MCP_CHILD_RUNS else { return }
         while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
+        // Its last word counts if it has ended after it by itself: somebody else may have spoken in its name.
+        if status != 0 { self.isClear = false }
         self.releaseKeeper()
         if self.hasEnded, self.isClear { return self.perform(self.machine.othersEnded()) }
         // Nobody to ask any more. What is left is found by descent and by its mark, and ended at once; what had left its parents and its
@@ -239,6 +242,7 @@ extension ProcessLife {
     private func otherEnded(_ process: ProcessIdentity) {
         guard let watch = self.others.removeValue(forKey: process) else { return }
         if let watch { self.unwatch(watch) }
+        process.reap()
         if self.others.isEmpty { self.sweep() }
     }
 
@@ -262,15 +266,23 @@ extension ProcessLife {
             self.isUnreaped = false
         }
         if self.machine.isAbandoned { self.noteRest() }
+        // Whoever is in a group of that number now may be of this server, or of somebody else who has got the number since.
+        if self.isGroupUnknown, self.end.doubt == nil, kill(-self.process.pid, 0) == 0 || errno != ESRCH {
+            self.end.doubt =
+                "its exit status went to somebody else in this program, and there are processes in a group of its number"
+        }
         if self.keeper != nil || self.isUnreaped {
             let (child, mark, endedLate) = (self.process.child, self.process.mark, self.endedLate)
             let what = self.keeper == nil ? "the server's process" : "the server's mcp-guard"
             var query = self.query()
             query.includesGroup = false
-            Custodian.take(child) { [query] in
+            let isKept = self.keeper != nil
+            Custodian.take(child) { [query] status in
                 ProcessSearch.shared.find(query) { left in
-                    if left?.isEmpty == true { ProcessJournal.shared.ended(mark) }
-                    endedLate("\(what) \(child) ended after it had been given up", left?.isEmpty == true)
+                    // A guard that was killed cannot say any more what its server had detached (T18).
+                    let isClear = left?.isEmpty == true && (!isKept || status == 0)
+                    if isClear { ProcessJournal.shared.ended(mark) }
+                    endedLate("\(what) \(child) ended after it had been given up", isClear)
                 }
             }
         }

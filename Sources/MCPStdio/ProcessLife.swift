@@ -49,6 +49,8 @@ final class ProcessLife: @unchecked Sendable {
     var hasEnded = false
     /// The server was our child, and nobody has reaped it yet.
     var isUnreaped = false
+    /// Somebody else has reaped the server, so that its process group cannot be told from another of the same number (T9).
+    var isGroupUnknown = false
     /// The guard has said that nothing is left, or we have seen so ourselves before we ended it.
     var isClear = false
     /// The last look at the process table failed.
@@ -81,7 +83,7 @@ final class ProcessLife: @unchecked Sendable {
     ) {
         self.process = process
         self.io = io
-        self.server = ProcessIdentity(of: process.pid)
+        self.server = process.serverIdentity
         self.keeper = process.keeper
         self.isUnreaped = process.keeper == nil
         self.options = options
@@ -358,8 +360,7 @@ final class ProcessLife: @unchecked Sendable {
     }
 
     private func giveBack(_ descriptor: Int32) {
-        mcp_descriptor_is_closed(descriptor)
-        closeDescriptor(descriptor)
+        mcp_close(descriptor)
         self.accounts.add(-1, \.descriptors)
     }
 

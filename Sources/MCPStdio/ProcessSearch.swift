@@ -23,8 +23,10 @@ final class ProcessSearch: Sendable {
         var process: Int32 = 0
         /// Whether members of its process group in this session belong to it: only while the group's leader is not reaped (E18).
         var includesGroup = false
-        /// What is in another session than this program's is a daemon that shall stay (E6), however it was found.
+        /// What is in another session than the host's is a daemon that shall stay (E6), however it was found.
         var keepsDaemons = false
+        /// The host's session; nil: this program is the host.
+        var session: Int32?
         /// Everything that descends from these belongs to it, they themselves included where they live.
         var roots: [ProcessIdentity] = []
         /// Who does not count: the guard.
@@ -67,7 +69,8 @@ final class ProcessSearch: Sendable {
 
     /// - Returns: for each query what was found; nil when the system did not tell of all processes.
     static func find(_ queries: [Query]) -> [[ProcessIdentity]]? {
-        guard let all = ProcessTable.look() else { return nil }
+        var zombies: [mcp_process] = []
+        guard let all = ProcessTable.look(&zombies) else { return nil }
         let (own, session) = (getpid(), getsid(0))
         var found = [[Int32: mcp_process]](repeating: [:], count: queries.count)
         var byGroup: [Int32: [Int]] = [:]
@@ -75,6 +78,10 @@ final class ProcessSearch: Sendable {
         for (i, query) in queries.enumerated() {
             if query.includesGroup { byGroup[query.process, default: []].append(i) }
             byMark[query.mark, default: []].append(i)
+        }
+        // While the leader is not reaped, its group is its own, and what has ended in it and is our child is nobody else's to reap.
+        for zombie in zombies where zombie.parent == own && byGroup[zombie.group] != nil && zombie.pid != zombie.group {
+            ProcessIdentity(pid: zombie.pid, start: zombie.start).reap()
         }
         for (process, marks) in all where process.pid != own {
             if process.session == session {
@@ -96,7 +103,7 @@ final class ProcessSearch: Sendable {
         return zip(queries, found).map { query, found in
             found.values.filter { process in
                 process.pid != query.except && !(query.includesGroup && process.pid == query.process)
-                    && (!query.keepsDaemons || process.session == session)
+                    && (!query.keepsDaemons || process.session == query.session ?? session)
             }.map { ProcessIdentity(pid: $0.pid, start: $0.start) }.sorted { $0.pid < $1.pid }
         }
     }
@@ -126,8 +133,9 @@ private enum ProcessTable {
     /// The list of numbers is taken in one go, and in it there is at least one link of a chain of processes that fork and exit, because
     /// numbers rise. But the link may have ended before it is looked at, and its next be born after the list. So the list is taken again
     /// until it shows nobody who was not looked at, and nobody has got away meanwhile; who was looked at once is not looked at again.
+    /// - Parameter zombies: those that were seen on the way are added.
     /// - Returns: nil if it never came to that, or the system did not tell.
-    static func look() -> [(process: mcp_process, marks: [String])]? {
+    static func look(_ zombies: inout [mcp_process]) -> [(process: mcp_process, marks: [String])]? {
         var found: [(process: mcp_process, marks: [String])] = []
         var seen: Set<Int32> = []
         var bare: [mcp_process] = []
@@ -146,6 +154,7 @@ private enum ProcessTable {
                     hasLostOne = true
                     continue
                 }
+                if process.state == ProcessIdentity.zombie { zombies.append(process) }
                 switch process.state == ProcessIdentity.zombie ? .gone : LaunchMark.marks(of: process) {
                 case .marks(let marks): found.append((process, marks))
                 case .noEnvironment: bare.append(process)

@@ -47,7 +47,9 @@ public final class StdioTransport: Transport {
         public var keepsDaemons = false
         /// Put an mcp-guard between this process and the server, if ``GuardProgram`` finds one: it ends all of the server when this
         /// process is killed (E15), and costs about 0.5 ms at the start. Without it, a process that has left both the server's process
-        /// group and its environment cannot be found, and nothing tells of it (T18). Default true.
+        /// group and its environment, or whose environment the system hides (it is not dumpable, as agents that keep keys are), cannot be
+        /// found, and nothing tells of it (T18); and where this program is process 1, what a server orphans is reaped only when it ends.
+        /// Default true.
         public var isGuarded = true
 
         /// The defaults of docs/architecture.md, section 10.
@@ -170,7 +172,11 @@ public final class StdioTransport: Transport {
         }
         self.state.withLock { $0.life = nil }
         LiveGroups.shared.remove(process)
-        if end.processesLeft.isEmpty, end.doubt == nil { ProcessJournal.shared.ended(process.mark) }
+        if end.processesLeft.isEmpty, end.doubt == nil {
+            ProcessJournal.shared.ended(process.mark)
+        } else {
+            ProcessJournal.shared.unproved(process.mark)
+        }
         self.accounts.add(-1, \.processes)
         return end
     }
@@ -184,7 +190,11 @@ public final class StdioTransport: Transport {
         process.closeDescriptors()
         LiveGroups.shared.remove(process)
         Custodian.end(process) { isClear in
-            if isClear { ProcessJournal.shared.ended(process.mark) }
+            if isClear {
+                ProcessJournal.shared.ended(process.mark)
+            } else {
+                ProcessJournal.shared.unproved(process.mark)
+            }
             endedLate("process \(process.pid), whose start came back after closing, was ended", isClear)
         }
     }

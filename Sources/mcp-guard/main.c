@@ -57,6 +57,10 @@ static const long orphan_grace_ms = 700;
 static volatile sig_atomic_t asked_to_end;
 static pid_t server;
 static int server_has_ended, keeps_daemons;
+/// The last look did not see everybody, so it has to be repeated although nothing may tell of it.
+static int looks_again;
+/// Where the host keeps its process journal, and our server's name in it.
+static const char *journal, *launch_mark;
 static enum phase phase = SERVING;
 
 static void on_signal(int signal) {
@@ -102,9 +106,9 @@ static int start(const char *path, char *const argv[], const sigset_t *mask) {
     return failure;
 }
 
-/// What is left of the server, the server itself included while it lives.
-static ssize_t rest(struct mcp_process **list) {
-    ssize_t count = mcp_process_descendants(getpid(), list);
+/// What is left of the server, the server itself included while it lives. `missed`, if given: there may be more.
+static ssize_t rest(struct mcp_process **list, int *missed) {
+    ssize_t count = mcp_process_descendants(getpid(), list, missed);
     if (count <= 0 || !keeps_daemons) return count;
     ssize_t kept = 0;
     pid_t session = getsid(0);
@@ -114,24 +118,25 @@ static ssize_t rest(struct mcp_process **list) {
 }
 
 #if defined(__linux__)
+/// The list of our children, open all the time: the server can forbid us from outside (`prlimit`) to open anything more.
+static int children_list = -1;
+
 /// SIGKILL to every direct child, as fast as can be: a chain of processes that fork and exit is caught only between two of its links
 /// (T19). A plain `kill` by number is safe here: the number of a child that is not reaped belongs to nobody else, and only this
 /// function's caller reaps.
 static void kill_children(void) {
-    int fd = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return;
     char text[4096];
-    ssize_t count = read(fd, text, sizeof text - 1);
-    close(fd);
+    ssize_t count = pread(children_list, text, sizeof text - 1, 0);
     if (count <= 0) return;
     text[count] = 0;
+    pid_t session = getsid(0);
     char *next = text;
     for (;;) {
         char *end;
         long pid = strtol(next, &end, 10);
         // A number that the buffer has cut in two is not a child.
         if (end == next || *end != ' ') break;
-        if (pid > 1) kill((pid_t)pid, SIGKILL);
+        if (pid > 1 && (!keeps_daemons || getsid((pid_t)pid) == session)) kill((pid_t)pid, SIGKILL);
         next = end;
     }
 }
@@ -139,12 +144,12 @@ static void kill_children(void) {
 
 static void signal_rest(int signal) {
 #if defined(__linux__)
-    if (signal == SIGKILL && !keeps_daemons) kill_children();
+    if (signal == SIGKILL) kill_children();
 #endif
     // At once for all that have not left the group; its number is safe while its leader is our child.
     if (!server_has_ended) kill(-server, signal);
     struct mcp_process *list = NULL;
-    ssize_t count = rest(&list);
+    ssize_t count = rest(&list, NULL);
     for (ssize_t i = 0; i < count; i++)
         if (server_has_ended || list[i].group != server) mcp_process_signal(&list[i], signal);
     free(list);
@@ -167,7 +172,8 @@ static int reap(void) {
     }
     int is_alone = pid < 0 && errno == ECHILD;
     struct mcp_process *list = NULL;
-    ssize_t count = is_alone || !server_has_ended ? 0 : rest(&list);
+    int missed = 0;
+    ssize_t count = is_alone || !server_has_ended ? 0 : rest(&list, keeps_daemons ? &missed : NULL);
     if (has_just_ended) {
         for (ssize_t i = 0; i < count; i++) tell(MCP_GUARD_DESCENDANT, list[i].pid);
         tell(MCP_GUARD_ENDED, ended_status);
@@ -176,7 +182,26 @@ static int reap(void) {
     // The orphans of what was just reaped are ours now, and may not have been there when the last signal was sent.
     if (phase == KILLING && !is_alone) signal_rest(SIGKILL);
     if (!server_has_ended) return 1;
-    return !is_alone && (count != 0 || !keeps_daemons);
+    if (is_alone) return 0;
+    looks_again = keeps_daemons && (missed || count < 0);
+    return !keeps_daemons || count != 0 || looks_again;
+}
+
+/// Whether the host has ended, or is about to, which our server may know before us: by the end of its input.
+static int host_is_gone(pid_t host) {
+    struct mcp_process process;
+    return getppid() != host || mcp_process_read(host, &process) != 0 || process.state == 'Z' || process.main_is_exiting;
+}
+
+/// The host is gone: the next host learns from its journal that nothing of this server is left. A guard that ends without having written
+/// this was killed (T18). What a torn line is there stays on its own line.
+static void note_end(void) {
+    char line[128];
+    int length = snprintf(line, sizeof line, "\n{\"ended\":\"%s\"}\n", launch_mark);
+    int fd = open(journal, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0) return;
+    if (length > 0 && (size_t)length < sizeof line) (void)!write(fd, line, (size_t)length);
+    close(fd);
 }
 
 static int usage(void) {
@@ -187,10 +212,12 @@ static int usage(void) {
 }
 
 int main(int argc, char *argv[]) {
-    // mcp-guard HOST-PID all|keep-daemons PROGRAM ARGV0 [ARGUMENTS...]
-    if (argc < 5 || fcntl(control, F_GETFD) < 0) return usage();
+    // mcp-guard HOST-PID all|keep-daemons JOURNAL MARK PROGRAM ARGV0 [ARGUMENTS...]
+    if (argc < 7 || fcntl(control, F_GETFD) < 0) return usage();
     pid_t host = atoi(argv[1]);
     keeps_daemons = strcmp(argv[2], "keep-daemons") == 0;
+    journal = argv[3];
+    launch_mark = argv[4];
     fcntl(control, F_SETFD, FD_CLOEXEC);
 
     sigset_t blocked, none;
@@ -205,17 +232,26 @@ int main(int argc, char *argv[]) {
     sigprocmask(SIG_BLOCK, &blocked, NULL);
 #if defined(__linux__)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
+    children_list = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    // The server is not to take our end of the socket from us and speak in our name (`pidfd_getfd`, `ptrace`); its own `exec` undoes this.
+    prctl(PR_SET_DUMPABLE, 0);
 #endif
     int host_end = watch_host(host);
-    if (getppid() != host) return 0;
+    if (getppid() != host) {
+        note_end();
+        return 0;
+    }
 
     char go = 0;
     ssize_t count;
     do count = read(control, &go, 1);
     while (count < 0 && errno == EINTR);
-    if (count != 1 || go != MCP_GUARD_GO) return 0;
+    if (count != 1 || go != MCP_GUARD_GO) {
+        note_end();
+        return 0;
+    }
 
-    int failure = start(argv[3], &argv[4], &none);
+    int failure = start(argv[5], &argv[6], &none);
     if (failure) {
         tell(MCP_GUARD_REFUSED, failure);
         return 0;
@@ -239,6 +275,7 @@ int main(int argc, char *argv[]) {
         long wait_ms = deadline < 0 ? -1 : deadline - now_ms();
         if (deadline >= 0 && wait_ms < 0) wait_ms = 0;
         if (phase == KILLING) wait_ms = now_ms() - killing_since < 10000 ? 2 : 200;
+        else if (looks_again && (wait_ms < 0 || wait_ms > 20)) wait_ms = 20;
         struct timespec wait = {wait_ms / 1000, wait_ms % 1000 * 1000000};
         int events = pselect((host_end > control ? host_end : control) + 1, &ready, NULL, NULL, wait_ms < 0 ? NULL : &wait, &none);
         int is_lost = asked_to_end;
@@ -261,5 +298,6 @@ int main(int argc, char *argv[]) {
         }
     }
     tell(MCP_GUARD_CLEAR, 0);
+    if (!listens || host_is_gone(host)) note_end();
     return 0;
 }

@@ -21,6 +21,8 @@
 #include <unistd.h>
 #if defined(__linux__)
 #include <linux/futex.h>
+#include <sched.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #endif
 
@@ -560,20 +562,63 @@ static int fork_daemon(void) {
     return 1;
 }
 
-/// A daemon of which nothing tells where it came from: neither parents, nor session, nor environment.
-static void start_bare_daemon(void) {
-    if (!fork_daemon()) return;
-    note_text("child", "bare");
-    to_null();
+/// Becomes a process that has nothing of the server but its place among the processes.
+static void forget_environment(void) {
     char *const words[] = {"mcp-zoo", "--rest", NULL}, *const nothing[] = {NULL};
     execve("/proc/self/exe", words, nothing);
     _exit(1);
 }
 
-/// Each link forks the next and exits, in a session of its own. It gives up by itself after half a minute, in case nobody can end it.
+/// A daemon of which nothing tells where it came from: neither parents, nor session, nor environment.
+static void start_bare_daemon(void) {
+    // Its `exec` closes the pipe: before that it could be found by its environment.
+    int ends[2];
+    if (pipe(ends) != 0) return;
+    for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+    if (!fork_daemon()) {
+        char none;
+        close(ends[1]);
+        while (read(ends[0], &none, 1) < 0 && errno == EINTR) {}
+        close(ends[0]);
+        return;
+    }
+    note_text("child", "bare");
+    to_null();
+    forget_environment();
+}
+
+#if defined(__linux__)
+/// A child of our parent, and a zombie at once.
+static void start_sibling(void) {
+    if (syscall(SYS_clone, CLONE_PARENT | SIGCHLD, 0, 0, 0, 0) == 0) {
+        note_text("child", "sibling");
+        _exit(0);
+    }
+}
+
+/// The parent opens no file any more.
+static void starve_guard(void) {
+    const struct rlimit none = {0, 0};
+    note_text("child", prlimit(getppid(), RLIMIT_NOFILE, &none, NULL) == 0 ? "starved" : "refused");
+}
+
+/// Says in our parent's name that we have ended and left nothing, and then kills it.
+static void forge_guard(void) {
+    const struct { int kind, value; } words[] = {{'E', 0}, {'C', 0}};
+    int guard = (int)syscall(SYS_pidfd_open, getppid(), 0);
+    int socket = (int)syscall(SYS_pidfd_getfd, guard, 3, 0);
+    note_text("child", socket >= 0 ? "forged" : "refused");
+    if (socket < 0) return;
+    (void)!write(socket, words, sizeof words);
+    kill(getppid(), SIGKILL);
+    for (;;) pause();
+}
+#endif
+
+/// Each link forks the next and exits, in a session of its own or not. It gives up by itself after half a minute, in case nobody can end it.
 static void start_chain(void) {
     if (fork() != 0) return;
-    setsid();
+    if (!habits.chain_stays) setsid();
     to_null();
     note_text("child", "chain");
     srand((unsigned)getpid());
@@ -602,6 +647,10 @@ static void start_helper(const char *how) {
     if (fork() != 0) return;
     if (strcmp(how, "inherit") != 0) to_null();
     if (!strcmp(how, "session")) setsid();
+    if (!strcmp(how, "nameless")) {
+        note_text("child", how);
+        forget_environment();
+    }
     if (!strcmp(how, "threads")) {
         pthread_t thread;
 #if defined(__linux__)
@@ -666,6 +715,10 @@ int main(int argc, char **argv) {
     if (habits.helper) start_helper(habits.helper);
     if (habits.double_fork) start_daemon();
     if (habits.has_chain) start_chain();
+#if defined(__linux__)
+    if (habits.sibling) start_sibling();
+    if (habits.starve_guard) starve_guard();
+#endif
     if (habits.tree) start_tree(habits.tree);
     if (habits.wrapper || habits.wrapper_exits) {
         pid_t child = fork();
@@ -716,6 +769,9 @@ int main(int argc, char **argv) {
     free(line);
     note_text("eof", "");
     if (habits.kill_guard) kill(getppid(), SIGKILL);
+#if defined(__linux__)
+    if (habits.forge_guard) forge_guard();
+#endif
     while (habits.ignore_eof) pause();
     note_text("exit", "0");
     return 0;

@@ -8,7 +8,7 @@
 struct habits {
     const char *era, *revision, *log, *alive, *helper, *cursor, *state, *stderr_shape, *gate;
     int ignore_eof, ignore_term, exit_on_probe, mute, silent_probe, late_probe, garble_probe, refuse_probe, wrapper, wrapper_exits;
-    int id_last, stop_guard, kill_guard;
+    int id_last, stop_guard, kill_guard, chain_stays, sibling, starve_guard, forge_guard;
     int banner, junk_lines, lsp, bom, crlf, blank, one_byte, split_utf8, bad_utf8, no_newline, half_frame, buffered, batch;
     int unknown_id, string_id, zero_id, double_reply, reverse, early, storm, tree, double_fork, daemon, odd_names, read_only, exit_after_init;
     int slow_start, bad_result, deep;

@@ -3,10 +3,11 @@ import Foundation
 import JSON
 import MCPClient
 import MCPHost
-import MCPStdio
 import MCPTransport
 import TestSupport
 import Testing
+
+@testable import MCPStdio
 
 /// docs/faults.md, section T: who is meant, and what a close does not wait for.
 @Suite("Law: identity, and closing that waits for nobody")
@@ -47,6 +48,62 @@ struct LawHostTests {
         slow.release()
         let end = await report
         expectClean(end, servers: 1)
+    }
+
+    @Test("T2 T18 what an opening that failed has left is in its error, and in the manager's report later")
+    func failedOpening() async throws {
+        try await withZoo { zoo in
+            let manager = HostManager(
+                HostConfiguration(servers: [
+                    zoo.server("haunted", "--helper", "session", "--kill-guard"),
+                    ServerConfiguration(name: "missing", command: "/nonexistent"),
+                ])
+            )
+            let error = await failure { try await manager.initialize() }
+            #expect(
+                error?.message.contains("not proved that nothing is left: haunted") == true,
+                "\(error?.message ?? "")"
+            )
+            for _ in 0..<2 {
+                let report = await manager.shutdown()
+                #expect(!report.isClean && report.servers.contains { $0.doubt != nil }, "\(report)")
+            }
+        }
+    }
+
+    @Test("T18 what may be left of one server is not forgotten for a thousand that were closed after it")
+    func notForgotten() async throws {
+        try await withZoo(isProved: false) { zoo in
+            let host = try await zoo.host(zoo.server("haunted", "--kill-guard"))
+            await host.removeServer("haunted")
+            for i in 0..<1005 {
+                _ = await failure {
+                    try await host.addServer(ServerConfiguration(name: "missing\(i)", command: "/nonexistent"))
+                }
+                await host.removeServer("missing\(i)")
+            }
+            let report = await host.shutdown()
+            #expect(report.servers.count == 1000)
+            #expect(!report.isClean && report.description.contains("haunted: its mcp-guard was killed"), "\(report)")
+        }
+    }
+
+    @Test("T4 A5 the task that runs a host is cancelled while servers start: nobody waits for the connect timeout")
+    func cancelledWhileStarting() async throws {
+        try await withZoo { zoo in
+            var servers = (0..<20).map { zoo.server("s\($0)") }
+            servers.append(ServerConfiguration(name: "missing", command: "/nonexistent"))
+            for i in servers.indices { servers[i].client.connectTimeout = .seconds(3600) }
+            for _ in 0..<10 {
+                let host = MCPHost(HostConfiguration(servers: servers))
+                let running = Task { try? await host.run() }
+                await host.wait(for: "opening", of: "s0")
+                running.cancel()
+                let report = await wait(for: "the end of the host", atMost: .seconds(30)) { await host.shutdown() }
+                expectClean(try #require(report))
+                await running.value
+            }
+        }
     }
 
     @Test(
@@ -157,15 +214,16 @@ struct LawHostTests {
                 environment: ["MCP_GUARD": try Self.deafGuard(zoo)]
             )
             await zoo.wait(for: "start", of: "guard")
-            let seen = ContinuousClock.now
+            let pid = try #require(zoo.events("guard").first).pid
+            let deaf = try #require(ProcessIdentity(of: pid))
             program.signal(SIGINT)
             let outcome = await wait(for: "the end of the host") { await program.end() }
             #expect(
                 outcome?.status == 6 && outcome?.out.contains("has not come back") == true,
                 "\(String(describing: outcome))"
             )
-            let pid = try #require(zoo.events("guard").first).pid
-            #expect(!ProcessCounts.isAlive(pid, since: seen))
+            // It has been sent SIGKILL, which nobody waits for at the end of a program.
+            #expect(ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000).isEmpty)
         }
     }
 

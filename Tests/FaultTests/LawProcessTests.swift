@@ -180,7 +180,7 @@ struct LawProcessTests {
 
     @Test("T18 E6 daemons that shall stay do so when their guard has been killed", arguments: ["session", "bare"])
     func keptDaemon(helper: String) async throws {
-        try await withZoo { zoo in
+        try await withZoo(isProved: false) { zoo in
             var server = zoo.server("one", "--helper", helper, "--kill-guard")
             server.stdio.keepsDaemons = true
             let host = try await zoo.host(server)
@@ -222,6 +222,88 @@ struct LawProcessTests {
             let report = await host.shutdownNow()
             expectClean(report, servers: 1)
             #expect(report.isClean, "\(report)")
+        }
+    }
+
+    @Test("T19 E6 where daemons may stay, a chain in the server's session is none", arguments: [0, 3])
+    func chainBesideDaemons(milliseconds: Int) async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("one", "--chain", "\(milliseconds)", "--chain-stays")
+            server.stdio.keepsDaemons = true
+            let host = try await zoo.host(server)
+            await zoo.wait(for: "child", of: "one")
+            let report = await host.shutdownNow()
+            expectClean(report, servers: 1)
+        }
+    }
+
+    @Test("T18 what is said in the name of a guard that was killed is not believed", .enabled(if: geteuid() == 0))
+    func forgedGuard() async throws {
+        try await withZoo(isProved: false) { zoo in
+            let host = try await zoo.host(zoo.server("one", "--forge-guard", "--ignore-eof", "--helper", "session"))
+            let report = await host.shutdown()
+            #expect(zoo.events("one").contains { $0.event == "child" && $0.detail == "forged" })
+            #expect(report.servers.first?.doubt?.contains("mcp-guard was killed") == true, "\(report)")
+        }
+    }
+
+    @Test(
+        "T9 a helper in the group of a server that somebody else has reaped, and that nothing tells of: not proved",
+        .exitTestTurn
+    )
+    func unknownGroup() async throws {
+        await #expect(processExitsWith: .success) {
+            test_ignore_children()
+            let zoo = ScriptedServer.path
+            var server = ServerConfiguration(
+                name: "one",
+                endpoint: .stdio(ServerLaunch(command: zoo, arguments: ["--helper", "nameless"]))
+            )
+            server = Self.guarded(server, false)
+            let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+            let pid = try await text(host, "one", "pid")
+            let report = await host.shutdown()
+            kill(-(Int32(pid) ?? Int32.max), SIGKILL)
+            precondition(!report.isClean && report.description.contains("not proved"), "\(report)")
+        }
+    }
+
+    @Test("E21 T25 children that a server makes its parent's are reaped at the latest when it has ended", .exitTestTurn)
+    func siblings() async throws {
+        await #expect(processExitsWith: .success) {
+            var server = ServerConfiguration(
+                name: "one",
+                endpoint: .stdio(ServerLaunch(command: ScriptedServer.path, arguments: ["--sibling"]))
+            )
+            server = Self.guarded(server, false)
+            for _ in 0..<5 {
+                let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+                let report = await host.shutdown()
+                precondition(report.isClean, "\(report)")
+            }
+            var status: Int32 = 0
+            precondition(waitpid(-1, &status, WNOHANG) == -1 && errno == ECHILD, "zombies are left")
+        }
+    }
+
+    @Test(
+        "E15 a guard that may open no file any more ends its server with the host all the same",
+        .enabled(if: geteuid() == 0)
+    )
+    func starvedGuard() async throws {
+        try await withZoo { zoo in
+            let file = try ScriptedServer.file([
+                (
+                    "one",
+                    zoo.arguments("one", ["--starve-guard", "--ignore-eof", "--ignore-term", "--helper", "session"])
+                )
+            ])
+            let program = try HostProgram.start(["run", "--config", file])
+            await program.ready()
+            #expect(zoo.events("one").contains { $0.event == "child" && $0.detail == "starved" })
+            program.signal(SIGKILL)
+            _ = await program.end()
+            #expect(await zoo.waitUntilExtinct())
         }
     }
 

@@ -130,6 +130,97 @@ struct LawStateTests {
         }
     }
 
+    @Test("T1 T18 whoever asks while somebody else is cleaning up is not told that nothing is left")
+    func rival() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let path = folder + "/1-1-x.jsonl"
+            try """
+            {"host":999999,"start":"1","boot":"\(ProcessJournal.boot)","namespace":"\(StateDirectory.pidNamespace)","locked":true}
+            {"launch":"m","command":"0"}
+
+            """.write(toFile: path, atomically: true, encoding: .utf8)
+            let descriptor = open(path, O_RDWR | O_CLOEXEC)
+            defer { close(descriptor) }
+            #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+            let held = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(held.status == 6 && held.error.contains("somebody else"), "\(held)")
+        }
+    }
+
+    @Test("T18 a guard that was killed with its host: reap does not say that nothing is left")
+    func guardKilledWithHost() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let file = try ScriptedServer.file([("one", zoo.arguments("one", []))])
+            for isGuardKilled in [true, false] {
+                let host = try HostProgram.start(["run", "--config", file], environment: environment)
+                await host.ready()
+                let journal = try #require(try Self.journals(folder).first)
+                let bytes = try #require(StateDirectory.contents(of: "\(folder)/\(journal)"))
+                let guardian = bytes.split(separator: 0x0A).compactMap {
+                    (try? JSONValue(parsing: Array($0)))?["guard"]?.int64
+                }
+                if isGuardKilled { kill(Int32(try #require(guardian.first)), SIGKILL) }
+                host.signal(SIGKILL)
+                _ = await host.end()
+                #expect(await zoo.waitUntilExtinct())
+                let reaped = try await HostProgram.start(["reap"], environment: environment).end()
+                #expect(reaped.status == (isGuardKilled ? 6 : 0), "\(reaped)")
+                #expect(reaped.error.contains("mcp-guard of the dead host") == isGuardKilled, "\(reaped)")
+                #expect(try Self.journals(folder).isEmpty)
+            }
+        }
+    }
+
+    @Test("E6 daemons that shall stay do so when their host was killed, and somebody cleans up after it")
+    func keptDaemon() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let words = zoo.arguments("one", ["--helper", "session", "--tree", "1"])
+            let entry: JSONValue = [
+                "mcpServers": [
+                    "one": [
+                        "command": .string(ScriptedServer.path), "args": .array(words.map { .string($0) }),
+                        "keepsDaemons": true,
+                    ]
+                ]
+            ]
+            let file = zoo.folder + "/mcp.json"
+            try "\(RawJSON(encoding: entry))".write(toFile: file, atomically: true, encoding: .utf8)
+            let host = try HostProgram.start(["run", "--config", file], environment: environment)
+            await host.ready()
+            await zoo.wait(for: "child", of: "one", times: 2)
+            let daemon = try #require(zoo.events("one").first { $0.detail == "session" }).pid
+            let seen = ContinuousClock.now
+            host.signal(SIGKILL)
+            _ = await host.end()
+            let reaped = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(reaped.status == 0 && reaped.out.hasSuffix("0 left\n"), "\(reaped)")
+            #expect(ProcessCounts.isAlive(daemon, since: seen))
+            #expect(try Self.journals(folder).isEmpty)
+            kill(daemon, SIGKILL)
+        }
+    }
+
+    @Test("T12 a journal does not grow with servers of which something may be left", .exitTestTurn)
+    func unprovedLaunches() async {
+        await #expect(processExitsWith: .success) {
+            let state = "/tmp/mcp-tests-state-unproved-\(getpid())"
+            setenv("MCP_HOST_STATE", state, 1)
+            let journal = ProcessJournal(compactSize: 4 << 10)
+            for i in 0..<2000 {
+                _ = journal.launching("m\(i)", command: ["x"], keepsDaemons: false)
+                journal.unproved("m\(i)")
+            }
+            let names = StateDirectory.files(in: state + "/processes")
+            let bytes = StateDirectory.contents(of: "\(state)/processes/\(names[0])") ?? []
+            precondition(names.count == 1 && bytes.count < 64 << 10, "\(bytes.count) bytes")
+            precondition(String(decoding: bytes, as: UTF8.self).contains("\"launch\":\"m1999\""))
+            try FileManager.default.removeItem(atPath: state)
+        }
+    }
+
     @Test("T12 a journal of five megabytes is read to its end: the server that a killed host left is ended")
     func longJournal() async throws {
         try await withZoo { zoo in
@@ -162,11 +253,11 @@ struct LawStateTests {
             setenv("MCP_HOST_STATE", state, 1)
             let journal = ProcessJournal(compactSize: 16 << 10)
             guard let own = ProcessIdentity(of: getpid()) else { exit(1) }
-            journal.launching("stays", command: ["x"])
+            _ = journal.launching("stays", command: ["x"], keepsDaemons: false)
             journal.started("stays", own, isGuard: false)
             let folder = state + "/processes"
             for i in 0..<5000 {
-                journal.launching("m\(i)", command: ["x"])
+                _ = journal.launching("m\(i)", command: ["x"], keepsDaemons: false)
                 journal.started("m\(i)", own, isGuard: true)
                 journal.ended("m\(i)")
                 guard i.isMultiple(of: 500) else { continue }
@@ -211,28 +302,28 @@ struct LawStateTests {
             // Something is in the place of the folder.
             try "".write(toFile: state, atomically: true, encoding: .utf8)
             let journal = ProcessJournal(compactSize: 2000)
-            journal.launching("early", command: ["x"])
+            _ = journal.launching("early", command: ["x"], keepsDaemons: false)
             try FileManager.default.removeItem(atPath: state)
-            journal.launching("next", command: ["x"])
+            _ = journal.launching("next", command: ["x"], keepsDaemons: false)
             precondition(launches() == ["early", "next"], "\(lines())")
 
             let size = lines().reduce(0) { $0 + RawJSON(encoding: $1 ?? .null).count + 1 }
             limit(size + 10)
-            journal.launching("torn", command: ["x"])
+            _ = journal.launching("torn", command: ["x"], keepsDaemons: false)
             limit(1 << 20)
-            journal.launching("after", command: ["x"])
+            _ = journal.launching("after", command: ["x"], keepsDaemons: false)
             precondition(launches() == ["early", "next", "after"] && lines().count { $0 == nil } == 1, "\(lines())")
 
             // Too long, and there is no room for a new one: the old one stays, and its lock.
             limit(100)
             for i in 0..<50 {
-                journal.launching("m\(i)", command: ["x"])
+                _ = journal.launching("m\(i)", command: ["x"], keepsDaemons: false)
                 journal.ended("m\(i)")
             }
             precondition(launches().prefix(3) == ["early", "next", "after"] && Leftovers.reap().isEmpty)
             limit(1 << 20)
             for i in 0..<100 {
-                journal.launching("n\(i)", command: ["x"])
+                _ = journal.launching("n\(i)", command: ["x"], keepsDaemons: false)
                 journal.ended("n\(i)")
             }
             precondition(launches().prefix(4) == ["early", "next", "torn", "after"], "\(lines())")

@@ -575,4 +575,37 @@ struct ServerRequestTests {
             #expect(result.content.first?.text == #"{"action":"cancel"}"#)
         }
     }
+
+    @Test("once it has the answer, its silence does time out, after the idle limit and not after the hard one")
+    func idleTimeAfterwards() async throws {
+        let question: JSONValue = Self.form(["a": ["type": "string"]])
+        let server = ProtocolServer(
+            .v2025_11_25,
+            [
+                "tools/call": { call in
+                    _ = try await call.input(["the key": question])
+                    await untilCancelled()
+                    return [:]
+                }
+            ]
+        )
+        let time = ManualTimekeeper()
+        let (began, go) = (OneShot<Void>(), OneShot<Void>())
+        try await withSession(server, timekeeper: time) {
+            $0.handlers.form = { _, _ in
+                began.complete(())
+                await go.wait()
+                return ElicitResult(action: .cancel)
+            }
+        } _: { session in
+            let options = RequestOptions(idleTimeout: .seconds(60), hardTimeout: .seconds(3600))
+            let call = Task { try await session.callTool("ask", options: options) }
+            await began.wait()
+            time.advance(by: .seconds(300))
+            go.complete(())
+            await time.pass(.seconds(60))
+            let error = await #expect(throws: MCPError.self) { try await call.value }
+            #expect(error?.code == .timeout && error?.message.contains("idle limit") == true)
+        }
+    }
 }

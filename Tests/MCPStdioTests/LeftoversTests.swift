@@ -112,8 +112,8 @@ struct LeftoversTests {
             let state = "/tmp/mcp-state-\(UInt64.random(in: 0...UInt64.max))"
             setenv("MCP_HOST_STATE", state, 1)
             let journal = ProcessJournal()
-            journal.launching("a", command: ["secret-command", "--token", "hunter2"])
-            journal.launching("b", command: ["x"])
+            _ = journal.launching("a", command: ["secret-command", "--token", "hunter2"], keepsDaemons: false)
+            _ = journal.launching("b", command: ["x"], keepsDaemons: false)
             let folder = state + "/processes"
             let name = StateDirectory.files(in: folder).first ?? ""
             var info = stat()

@@ -32,9 +32,11 @@ public struct ProcessCounts: Sendable, Hashable, CustomStringConvertible {
     public static func isAlive(_ pid: Int32, since moment: ContinuousClock.Instant?) -> Bool {
         #if os(Linux)
             guard let text = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8),
-                let end = text.lastIndex(of: ")"), !text[end...].hasPrefix(") Z")
+                let end = text.lastIndex(of: ")")
             else { return false }
             let fields = text[end...].split(separator: " ")
+            // The state is the main thread's; others may go on without it (T7).
+            if fields.count > 18, fields[1] == "Z", fields[18] == "1" { return false }
             guard let moment, fields.count > 20, let start = Int64(fields[20]) else { return true }
             // The kernel rounds a birth down, so the age up.
             var now = timespec()

@@ -165,9 +165,9 @@ public final class Zoo: Sendable {
         }
     }
 
-    fileprivate func end(_ sourceLocation: SourceLocation) async {
+    fileprivate func end(isProved: Bool, _ sourceLocation: SourceLocation) async {
         for host in self.hosts.withLock({ $0 }) {
-            expectClean(await host.shutdown(), sourceLocation: sourceLocation)
+            expectClean(await host.shutdown(), isProved: isProved, sourceLocation: sourceLocation)
             #expect(host.openResources.isEmpty, "still open: \(host.openResources)", sourceLocation: sourceLocation)
         }
         let isExtinct = await self.waitUntilExtinct()
@@ -181,19 +181,21 @@ public final class Zoo: Sendable {
 /// Runs a test with a rig; afterwards all its hosts are closed and nothing of their servers may be alive.
 /// - Parameters:
 ///   - folder: where the rig lives; by default a folder of its own.
+///   - isProved: false where the reports of its hosts must say that it cannot be proved that nothing is left.
 ///   - sourceLocation: where the test says so.
 ///   - body: the test.
 public func withZoo(
     folder: String? = nil,
+    isProved: Bool = true,
     sourceLocation: SourceLocation = #_sourceLocation,
     _ body: (Zoo) async throws -> Void
 ) async throws {
     let zoo = Zoo(folder)
     do {
         try await body(zoo)
-        await zoo.end(sourceLocation)
+        await zoo.end(isProved: isProved, sourceLocation)
     } catch {
-        await zoo.end(sourceLocation)
+        await zoo.end(isProved: isProved, sourceLocation)
         throw error
     }
 }

@@ -46,9 +46,10 @@ int mcp_child_wait(pid_t pid);
 int mcp_lock_file(int fd);
 
 /// A child that this process makes with `fork`, without exec, closes this descriptor before it does anything else: it must neither keep
-/// a server's input open nor hold the lock of our journal. Say when the descriptor is closed here.
+/// a server's input open nor hold the lock of our journal. Close it with mcp_close; or, where closing may block, say so just before.
 void mcp_close_in_forked_child(int fd);
-void mcp_descriptor_is_closed(int fd);
+void mcp_close(int fd);
+void mcp_will_close(int fd);
 
 /// Whether this process was made with `fork`, without exec, by one that has called mcp_close_in_forked_child: what the parent looks after
 /// is none of its business, and locks that were held at that moment stay held here for ever.
@@ -67,6 +68,8 @@ struct mcp_process {
     int threads;
     /// Its descriptors may be closed already; its exit status is not there yet.
     char is_exiting;
+    /// The same, of its main thread alone.
+    char main_is_exiting;
     /// Linux: clock ticks since boot. Darwin: microseconds since 1970.
     uint64_t start;
 };
@@ -78,8 +81,9 @@ int mcp_process_read(pid_t pid, struct mcp_process *process);
 /// tell of all: a look that failed is no proof that nobody is there.
 ssize_t mcp_process_numbers(pid_t **list);
 
-/// The living descendants of a process, zombies and itself left out; free the list. Returns the count, or -1 (errno).
-ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list);
+/// The living descendants of a process, zombies and itself left out; free the list. `missed`, if given, becomes 0 if these are all that
+/// there were, a chain of processes that fork and exit included (T19); it takes a few looks then. Returns the count, or -1 (errno).
+ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list, int *missed);
 
 /// Sends a signal to exactly this process: to nobody when its number has passed on meanwhile. Returns 0 or an errno.
 int mcp_process_signal(const struct mcp_process *process, int signal);
