@@ -5,10 +5,12 @@ All of them are built into one copy of the tree (.build-mutants/tree), each behi
 there is one build for all. Usage: Scripts/mutate.py [--only REGEX] [--no-build] [--check]
   --only REGEX   only those whose ids match; MUTATIONS.md is not written
   --check        only whether every mutation still finds its place in the sources (for .ci/run)"""
+import concurrent.futures
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -113,14 +115,32 @@ def copy(tree):
 
 
 def run(tree, mutation, filter, limit):
-    environment = dict(os.environ, MCP_MUTANT=str(mutation), MCP_TEST_PATIENCE="8", MCP_SHARED=os.environ.get("MCP_SHARED", str(root.parent / "shared")))
+    environment = dict(os.environ, NO_COLOR="1", TERM="dumb", MCP_MUTANT=str(mutation), MCP_TEST_PATIENCE="8", MCP_SHARED=os.environ.get("MCP_SHARED", str(root.parent / "shared")))
+    # Not by `swift test`, of which there is only one at a time in a folder.
+    (tests,) = (tree / ".build" / "debug").glob("*.xctest")
+    process = subprocess.Popen([tests, "--testing-library", "swift-testing", "--filter", filter], cwd=tree, env=environment,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        result = subprocess.run(["swift", "test", "--skip-build", "--filter", filter], cwd=tree, env=environment, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, timeout=limit, start_new_session=True)
-        return result.returncode, result.stdout.decode(errors="replace")
-    except subprocess.TimeoutExpired as late:
-        subprocess.run(["pkill", "-KILL", "-f", str(tree / ".build")], check=False)
-        return None, (late.stdout or b"").decode(errors="replace")
+        output, _ = process.communicate(timeout=limit)
+        return process.returncode, output.decode(errors="replace")
+    except subprocess.TimeoutExpired:
+        # It is not reaped, so its number, and its session's, is its own.
+        for other in session(process.pid):
+            os.kill(other, signal.SIGKILL)
+        return None, process.communicate()[0].decode(errors="replace")
+
+
+def session(leader):
+    """The processes of a session."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text(errors="replace")
+        except OSError:
+            continue
+        if int(text[text.rindex(")"):].split()[4]) == leader:
+            found.append(int(stat.parent.name))
+    return found
 
 
 def main():
@@ -143,24 +163,25 @@ def main():
         print("with no mutation switched on the tests fail:", *re.findall(r"✘ .*", output)[:20], sep="\n")
         return 1
     rows, missed = [], []
-    for mutation in chosen:
-        start = time.monotonic()
-        status, output = run(tree, mutation.number, mutation.tests, 45)
-        failed = re.findall(r'^✘ Test "((?:[^"]|"(?!\s))*?)"?(?: with \d+ test cases?)? (?:failed|recorded)', output, re.M)
-        titles = list(dict.fromkeys(re.sub(r'" recorded.*', "", t) for t in failed))
-        if status is None:
-            caught = "the test does not end"
-            started = re.findall(r'^◇ Test "(.*)" started', output, re.M)
-            ended = "\n".join(re.findall(r"^[✔✘] Test .*", output, re.M))
-            caught += ": " + (next((t for t in started if t not in ended), "") or mutation.tests)
-        elif status == 0:
-            caught = None
-        else:
-            caught = titles[0] if titles else "the process of the tests ends: " + ((re.findall(r"Fatal error: .*|.*CONTINUATION MISUSE.*", output) or ["a trap"])[0])[:100]
-        print(f"{'caught' if caught else 'MISSED'} {time.monotonic() - start:5.1f} s  {' '.join(mutation.ids)}: {mutation.what}", flush=True)
-        if not caught:
-            missed.append(mutation)
-        rows.append((mutation, caught))
+    # Most of the time they wait for what does not come.
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        results = pool.map(lambda mutation: (mutation, time.monotonic(), run(tree, mutation.number, mutation.tests, 45), time.monotonic()), chosen)
+        for mutation, start, (status, output), end in results:
+            failed = re.findall(r'^✘ Test "((?:[^"]|"(?!\s))*?)"?(?: with \d+ test cases?)? (?:failed|recorded)', output, re.M)
+            titles = list(dict.fromkeys(re.sub(r'" recorded.*', "", t) for t in failed))
+            if status is None:
+                caught = "the test does not end"
+                started = re.findall(r'^◇ Test "(.*)" started', output, re.M)
+                ended = "\n".join(re.findall(r"^[✔✘] Test .*", output, re.M))
+                caught += ": " + (next((t for t in started if t not in ended), "") or mutation.tests)
+            elif status == 0:
+                caught = None
+            else:
+                caught = titles[0] if titles else "the process of the tests ends: " + ((re.findall(r"Fatal error: .*|.*CONTINUATION MISUSE.*", output) or ["a trap"])[0])[:100]
+            print(f"{'caught' if caught else 'MISSED'} {end - start:5.1f} s  {' '.join(mutation.ids)}: {mutation.what}", flush=True)
+            if not caught:
+                missed.append(mutation)
+            rows.append((mutation, caught))
     print(f"{len(rows)} mutations, {len(rows) - len(missed)} caught, {len(missed)} missed")
     if only is None and not missed:
         out = ["# Rules broken on purpose", "",

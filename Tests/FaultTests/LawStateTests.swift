@@ -148,6 +148,15 @@ struct LawStateTests {
         }
     }
 
+    /// The guards of the one host that lives.
+    private static func guards(_ folder: String) throws -> [Int32] {
+        let journal = try #require(try Self.journals(folder).first)
+        let bytes = try #require(StateDirectory.contents(of: "\(folder)/\(journal)"))
+        return bytes.split(separator: 0x0A).compactMap {
+            (try? JSONValue(parsing: Array($0)))?["guard"]?.int64.flatMap { Int32(exactly: $0) }
+        }
+    }
+
     @Test("T18 a guard that was killed with its host: reap does not say that nothing is left")
     func guardKilledWithHost() async throws {
         try await withZoo { zoo in
@@ -156,12 +165,7 @@ struct LawStateTests {
             for isGuardKilled in [true, false] {
                 let host = try HostProgram.start(["run", "--config", file], environment: environment)
                 await host.ready()
-                let journal = try #require(try Self.journals(folder).first)
-                let bytes = try #require(StateDirectory.contents(of: "\(folder)/\(journal)"))
-                let guardian = bytes.split(separator: 0x0A).compactMap {
-                    (try? JSONValue(parsing: Array($0)))?["guard"]?.int64
-                }
-                if isGuardKilled { kill(Int32(try #require(guardian.first)), SIGKILL) }
+                if isGuardKilled { kill(try #require(try Self.guards(folder).first), SIGKILL) }
                 host.signal(SIGKILL)
                 _ = await host.end()
                 #expect(await zoo.waitUntilExtinct())
@@ -173,8 +177,11 @@ struct LawStateTests {
         }
     }
 
-    @Test("E6 daemons that shall stay do so when their host was killed, and somebody cleans up after it")
-    func keptDaemon() async throws {
+    @Test(
+        "E6 daemons that shall stay do so when their host was killed, and somebody cleans up after it",
+        arguments: [false, true]
+    )
+    func keptDaemon(isGuardKilled: Bool) async throws {
         try await withZoo { zoo in
             let (folder, environment) = try Self.state(zoo)
             let words = zoo.arguments("one", ["--helper", "session", "--tree", "1"])
@@ -193,10 +200,11 @@ struct LawStateTests {
             await zoo.wait(for: "child", of: "one", times: 2)
             let daemon = try #require(zoo.events("one").first { $0.detail == "session" }).pid
             let seen = ContinuousClock.now
+            if isGuardKilled { kill(try #require(try Self.guards(folder).first), SIGKILL) }
             host.signal(SIGKILL)
             _ = await host.end()
             let reaped = try await HostProgram.start(["reap"], environment: environment).end()
-            #expect(reaped.status == 0 && reaped.out.hasSuffix("0 left\n"), "\(reaped)")
+            #expect(reaped.status == (isGuardKilled ? 6 : 0) && reaped.out.hasSuffix("0 left\n"), "\(reaped)")
             #expect(ProcessCounts.isAlive(daemon, since: seen))
             #expect(try Self.journals(folder).isEmpty)
             kill(daemon, SIGKILL)
