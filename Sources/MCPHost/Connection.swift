@@ -249,7 +249,7 @@ public final class Connection: Sendable {
         report.rungTimes = end.transport.rungTimes
         report.processID = end.transport.processID
         report.startedAt = end.transport.startedAt
-        report.endedAt = end.transport.endedAt
+        for helper in end.transport.helpersEnded { report.helpersSeenAt[helper] = end.transport.endedAt }
         report.exitStatus = end.transport.exitStatus
         report.helpersEnded += end.transport.helpersEnded
         if !end.transport.processesLeft.isEmpty || end.transport.doubt != nil {

@@ -31,8 +31,8 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         public var stderrTail: String
         /// A moment at which the process was there: who is born later with its number is somebody else (E18).
         package var startedAt: ContinuousClock.Instant?
-        /// When its end was seen; helpers that outlived it were there.
-        package var endedAt: ContinuousClock.Instant?
+        /// When each of the helpers was there: when the end of the process that it outlived was seen, in whichever generation.
+        package var helpersSeenAt: [Int32: ContinuousClock.Instant] = [:]
         /// Nothing of it is left, and that is proved.
         var isProved: Bool { self.processesLeft.isEmpty && self.doubt == nil }
     }

@@ -370,15 +370,16 @@ struct LawProcessTests {
             server.stdio.reapGrace = .zero
             let host = try await MCPHost.start(HostConfiguration(servers: [server]))
             let pid = try #require(Int32(try await text(host, "deaf", "pid")))
+            let process = try #require(ProcessIdentity(of: pid))
             let report = await host.shutdownNow()
             // It may be quicker than no time at all.
             if report.servers.first?.rung == .abandoned {
                 // Clean if it has ended between the giving up and the report.
-                #expect(!report.isClean || ProcessIdentity(of: pid)?.isAlive != true, "\(report)")
+                #expect(!report.isClean || !process.isAlive, "\(report)")
                 let entry = await host.wait(for: "ended late", of: "deaf")
                 #expect(entry?.cause.contains("after it had been given up") == true)
             }
-            #expect(ProcessIdentity(of: pid)?.isAlive != true)
+            #expect(!process.isAlive)
         }
     }
 

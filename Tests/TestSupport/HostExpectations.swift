@@ -26,7 +26,7 @@ public func expectClean(
         }
         for pid in server.helpersEnded {
             #expect(
-                !ProcessCounts.isAlive(pid, since: server.endedAt),
+                !ProcessCounts.isAlive(pid, since: server.helpersSeenAt[pid]),
                 "a helper of \(server.name) still runs",
                 sourceLocation: sourceLocation
             )
