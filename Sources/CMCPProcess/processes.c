@@ -18,31 +18,43 @@
 
 #if defined(__linux__)
 
-/// `/proc/PID/stat`: the name in brackets may contain anything, so the fields are counted from its last bracket.
-int mcp_process_read(pid_t pid, struct mcp_process *process) {
-    char path[32], text[1024];
+static const unsigned is_exiting = 0x4, is_kernel_thread = 0x200000;  // PF_EXITING, PF_KTHREAD
+
+/// The fields of `/proc/PID/stat` from the third on: the name in brackets may contain anything, so they are counted from its last bracket.
+/// Returns 0 or an errno.
+static int read_stat(pid_t pid, char *text, size_t room, char **fields) {
+    char path[32];
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return errno == ENOENT ? ESRCH : errno;
-    ssize_t count = read(fd, text, sizeof text - 1);
+    ssize_t count = read(fd, text, room - 1);
     int failure = count < 0 ? errno : ESRCH;
     close(fd);
+    *fields = NULL;
     if (count <= 0) return failure;
     text[count] = 0;
-    char *fields = strrchr(text, ')');
+    char *bracket = strrchr(text, ')');
+    if (!bracket) return EIO;
+    *fields = bracket + 1;
+    return 0;
+}
+
+int mcp_process_read(pid_t pid, struct mcp_process *process) {
+    char text[1024], *fields;
+    int failure = read_stat(pid, text, sizeof text, &fields);
+    if (failure || !fields) return failure;
     int parent, group, session, threads;
     unsigned flags;
     unsigned long long start;
     char state;
     // 3 state, 4 ppid, 5 pgrp, 6 session, 9 flags, 20 threads, 22 start time
-    if (!fields || sscanf(fields + 1, " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu", &state, &parent, &group,
-                          &session, &flags, &threads, &start) != 7)
+    if (sscanf(fields, " %c %d %d %d %*d %*d %u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %d %*d %llu", &state, &parent, &group, &session,
+               &flags, &threads, &start) != 7)
         return EIO;
-    const unsigned exiting = 0x4;  // PF_EXITING
     // State and flags are the main thread's. It may have called pthread_exit, and the process lives in its other threads (T7).
     int others_run = threads > 1;
     if (others_run && (state == 'Z' || state == 'X')) state = 'R';
-    char main_is_exiting = (flags & exiting) != 0;
+    char main_is_exiting = (flags & is_exiting) != 0;
     *process = (struct mcp_process){
         .pid = pid,
         .parent = parent,
@@ -54,6 +66,26 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
         .main_is_exiting = main_is_exiting,
         .start = start,
     };
+    return 0;
+}
+
+int mcp_process_passage(pid_t pid, enum mcp_passage *passage) {
+    char text[2048], *fields, *rest;
+    int failure = read_stat(pid, text, sizeof text, &fields);
+    if (failure || !fields) return failure;
+    // 3 state, 9 flags, 51 end of the environment: 0 until `exec` has made it
+    char state = 0;
+    unsigned long long flags = 0, environment_end = 0;
+    int number = 3;
+    for (char *field = strtok_r(fields, " ", &rest); field; field = strtok_r(NULL, " ", &rest), number++) {
+        if (number == 3) state = *field;
+        if (number == 9) flags = strtoull(field, NULL, 10);
+        if (number == 51) environment_end = strtoull(field, NULL, 10);
+    }
+    if (number < 52) return EIO;
+    *passage = MCP_PASSAGE_NONE;
+    if (state == 'Z' || state == 'X' || flags & is_exiting) *passage = MCP_PASSAGE_END;
+    else if (environment_end == 0 && !(flags & is_kernel_thread)) *passage = MCP_PASSAGE_EXEC;
     return 0;
 }
 
@@ -121,6 +153,12 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
         .main_is_exiting = (info.pbi_flags & PROC_FLAG_INEXIT) != 0,
         .start = info.pbi_start_tvsec * 1000000ull + info.pbi_start_tvusec,
     };
+    return 0;
+}
+
+int mcp_process_passage(pid_t pid, enum mcp_passage *passage) {
+    (void)pid;
+    *passage = MCP_PASSAGE_NONE;
     return 0;
 }
 

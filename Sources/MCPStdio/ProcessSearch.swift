@@ -164,22 +164,17 @@ private enum ProcessTable {
                 }
                 seen.insert(number)
             }
-            if !hasLostOne, bare.isEmpty { return found }
-            // By now an `exec` is over; what has no environment still has none, and counts as looked at.
             for process in bare {
-                switch LaunchMark.marks(of: process) {
-                case .marks(let marks): found.append((process, marks))
-                case .noEnvironment:
-                    var process = process
-                    let failure = mcp_process_read(process.pid, &process)
-                    guard failure == 0 || failure == ESRCH else { return nil }
-                    if failure != 0 || process.state == ProcessIdentity.zombie {
-                        hasLostOne = true
-                    } else {
-                        found.append((process, []))
-                    }
-                case .gone: hasLostOne = true
-                case .unknown: return nil
+                var passage = MCP_PASSAGE_NONE
+                let failure = mcp_process_passage(process.pid, &passage)
+                guard failure == 0 || failure == ESRCH else { return nil }
+                // Whoever is on the way out may have had a child since the list was taken, and is not looked at again; whoever is in the middle
+                // of `exec` is.
+                if failure != 0 || passage != MCP_PASSAGE_NONE { hasLostOne = true }
+                if passage == MCP_PASSAGE_EXEC {
+                    seen.remove(process.pid)
+                } else if passage == MCP_PASSAGE_NONE || process.threads > 1 {
+                    found.append((process, []))
                 }
             }
             bare = []

@@ -77,6 +77,13 @@ struct mcp_process {
 /// Looks at one process. Returns 0; ESRCH when there is none; another errno (EMFILE, ENOMEM) when that cannot be told.
 int mcp_process_read(pid_t pid, struct mcp_process *process);
 
+/// What a process that shows no environment is at: it has none; it is in the middle of `exec` and will show one; or it is on its way out, has
+/// given its memory back, and may have started another just before.
+enum mcp_passage { MCP_PASSAGE_NONE, MCP_PASSAGE_EXEC, MCP_PASSAGE_END };
+
+/// Looks at that. Returns 0 or an errno, as mcp_process_read does.
+int mcp_process_passage(pid_t pid, enum mcp_passage *passage);
+
 /// The numbers of all processes that can be seen, zombies too; free the list. Returns the count, or -1 (errno) when the system does not
 /// tell of all: a look that failed is no proof that nobody is there.
 ssize_t mcp_process_numbers(pid_t **list);
