@@ -126,7 +126,10 @@ def run(tree, mutation, filter, limit):
     except subprocess.TimeoutExpired:
         # It is not reaped, so its number, and its session's, is its own.
         for other in session(process.pid):
-            os.kill(other, signal.SIGKILL)
+            try:
+                os.kill(other, signal.SIGKILL)
+            except ProcessLookupError:
+                pass  # It has ended meanwhile.
         return None, process.communicate()[0].decode(errors="replace")
 
 
