@@ -103,7 +103,7 @@ let package = Package(
         .testTarget(
             name: "MCPStdioTests",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "mcp-zoo",
+                "CMCPProcess", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "mcp-zoo",
             ],
             swiftSettings: settings
         ),

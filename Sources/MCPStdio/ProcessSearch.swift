@@ -70,7 +70,7 @@ final class ProcessSearch: Sendable {
     /// - Returns: for each query what was found; nil when the system did not tell of all processes.
     static func find(_ queries: [Query]) -> [[ProcessIdentity]]? {
         var zombies: [mcp_process] = []
-        guard let all = ProcessTable.look(&zombies) else { return nil }
+        guard let all = ProcessTable.look(.system, &zombies) else { return nil }
         let (own, session) = (getpid(), getsid(0))
         var found = [[Int32: mcp_process]](repeating: [:], count: queries.count)
         var byGroup: [Int32: [Int]] = [:]
@@ -125,26 +125,54 @@ final class ProcessSearch: Sendable {
     }
 }
 
+/// Where a look at the processes gets its answers; errors are errnos, 0 for none.
+struct ProcessSource {
+    /// All numbers in use; nil when the system does not tell.
+    var numbers: () -> [Int32]?
+    var read: (Int32, inout mcp_process) -> Int32
+    var marks: (mcp_process) -> LaunchMark.Found
+    var passage: (Int32, inout mcp_passage) -> Int32
+
+    /// The system itself.
+    static var system: ProcessSource {
+        ProcessSource(
+            numbers: {
+                var list: UnsafeMutablePointer<pid_t>?
+                let count = mcp_process_numbers(&list)
+                defer { free(list) }
+                return count < 0 ? nil : Array(UnsafeBufferPointer(start: list, count: count))
+            },
+            read: { mcp_process_read($0, &$1) },
+            marks: LaunchMark.marks(of:),
+            passage: { mcp_process_passage($0, &$1) }
+        )
+    }
+}
+
 /// All living processes with the marks that they carry, looked at in such a way that nobody who forks and exits gets past (T19).
-private enum ProcessTable {
+enum ProcessTable {
     /// More rounds than any machine needs, unless somebody forks for the sake of it.
     private static let rounds = 100
 
     /// The list of numbers is taken in one go, and in it there is at least one link of a chain of processes that fork and exit, because
     /// numbers rise. But the link may have ended before it is looked at, and its next be born after the list. So the list is taken again
     /// until it shows nobody who was not looked at, and nobody has got away meanwhile; who was looked at once is not looked at again.
-    /// - Parameter zombies: those that were seen on the way are added.
+    /// - Parameters:
+    ///   - source: whom to ask.
+    ///   - zombies: those that were seen on the way are added.
     /// - Returns: nil if it never came to that, or the system did not tell.
-    static func look(_ zombies: inout [mcp_process]) -> [(process: mcp_process, marks: [String])]? {
+    static func look(_ source: ProcessSource, _ zombies: inout [mcp_process]) -> [(
+        process: mcp_process, marks: [String]
+    )]? {
         var found: [(process: mcp_process, marks: [String])] = []
         var seen: Set<Int32> = []
         var bare: [mcp_process] = []
         for _ in 0..<Self.rounds {
-            guard let numbers = Self.numbers() else { return nil }
+            guard let numbers = source.numbers() else { return nil }
             var hasLostOne = false
             for number in numbers where !seen.contains(number) {
                 var process = mcp_process()
-                let failure = mcp_process_read(number, &process)
+                let failure = source.read(number, &process)
                 if failure == EACCES || failure == EPERM {
                     seen.insert(number)
                     continue
@@ -155,7 +183,7 @@ private enum ProcessTable {
                     continue
                 }
                 if process.state == ProcessIdentity.zombie { zombies.append(process) }
-                switch process.state == ProcessIdentity.zombie ? .gone : LaunchMark.marks(of: process) {
+                switch process.state == ProcessIdentity.zombie ? .gone : source.marks(process) {
                 case .marks(let marks): found.append((process, marks))
                 case .noEnvironment: bare.append(process)
                 // It may have lived when the list was taken, and may have had a child since.
@@ -166,7 +194,7 @@ private enum ProcessTable {
             }
             for process in bare {
                 var passage = MCP_PASSAGE_NONE
-                let failure = mcp_process_passage(process.pid, &passage)
+                let failure = source.passage(process.pid, &passage)
                 guard failure == 0 || failure == ESRCH else { return nil }
                 // Whoever is on the way out may have had a child since the list was taken, and is not looked at again; whoever is in the middle
                 // of `exec` is.
@@ -181,12 +209,5 @@ private enum ProcessTable {
             if !hasLostOne { return found }
         }
         return nil
-    }
-
-    private static func numbers() -> [Int32]? {
-        var list: UnsafeMutablePointer<pid_t>?
-        let count = mcp_process_numbers(&list)
-        defer { free(list) }
-        return count < 0 ? nil : Array(UnsafeBufferPointer(start: list, count: count))
     }
 }
