@@ -190,9 +190,9 @@ int mcp_process_signal(const struct mcp_process *process, int signal) {
 /// Few: whoever looks has children to reap meanwhile, and can look again.
 enum { most_rounds = 5, most_pids = 1 << 22 };
 
-/// Whether a number is seen for the first time.
+/// Whether a number is seen for the first time; always, where nobody keeps in mind what was seen.
 static int is_new(unsigned char *seen, pid_t pid) {
-    if (pid < 0 || pid >= most_pids) return 1;
+    if (!seen || pid < 0 || pid >= most_pids) return 1;
     unsigned char bit = (unsigned char)(1 << (pid & 7));
     if (seen[pid >> 3] & bit) return 0;
     seen[pid >> 3] |= bit;
@@ -217,15 +217,16 @@ static int look_at(const pid_t *pids, ssize_t count, unsigned char *seen, struct
     return 0;
 }
 
-/// All processes that can be seen; all in one look where nobody asks with `missed` whether there were more. The list of numbers has in it at least one link of a chain of processes that fork and exit; if the link
-/// has ended before it is looked at, its next may be younger than the list. So the list is taken again, until it shows nobody new who has
-/// got away (T19). `missed` becomes 1 if it never came to that. Returns the count, or -1 (errno).
+/// All processes that can be seen; in one look where nobody asks with `missed` whether there were more. The list of numbers has in it at
+/// least one link of a chain of processes that fork and exit; if the link has ended before it is looked at, its next may be younger than
+/// the list. So the list is taken again, until it shows nobody new who has got away (T19). `missed` becomes 1 if it never came to that.
+/// Returns the count, or -1 (errno).
 static ssize_t list_processes(struct mcp_process **list, int *missed) {
     *list = NULL;
     size_t count = 0, room = 0;
     struct mcp_process *found = NULL;
-    unsigned char *seen = calloc(most_pids / 8, 1);
-    int failure = seen ? 0 : ENOMEM, lost = 1;
+    unsigned char *seen = missed ? calloc(most_pids / 8, 1) : NULL;
+    int failure = missed && !seen ? ENOMEM : 0, lost = 1;
     for (int round = 0; round < (missed ? most_rounds : 1) && lost && !failure; round++) {
         pid_t *pids;
         ssize_t numbers = mcp_process_numbers(&pids);

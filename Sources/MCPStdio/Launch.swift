@@ -199,7 +199,7 @@ extension ServerLaunch {
                 LiveGroups.shared.remove(process)
                 process.closeDescriptors()
                 Custodian.end(process) { [child = process.child] isClear in
-                    if isClear { ProcessJournal.shared.ended(mark) } else { ProcessJournal.shared.unproved(mark) }
+                    ProcessJournal.shared.over(mark, isProved: isClear)
                     care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
                 }
                 throw self.failure("cannot start \(path): \(problem)")

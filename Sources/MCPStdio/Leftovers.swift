@@ -43,10 +43,17 @@ public enum Leftovers {
         var isOfThisBoot: Bool
         var isOfThisNamespace: Bool
         var hasLock: Bool
-        var guards: [String: ProcessIdentity] = [:]
-        var servers: [String: ProcessIdentity] = [:]
-        /// Launches that have not ended; the session to which cleaning up is confined, where daemons shall stay (E6).
-        var marks: [String: Int32?] = [:]
+        /// Launches that have not ended, by their marks.
+        var launches: [String: Launch] = [:]
+
+        var guards: [ProcessIdentity] { self.launches.values.compactMap(\.guardian) }
+    }
+
+    private struct Launch {
+        var guardian: ProcessIdentity?
+        var server: ProcessIdentity?
+        /// To which cleaning up is confined, where daemons shall stay (E6).
+        var session: Int32?
     }
 
     /// A journal of another PID namespace, or of another life of the machine, is kept for so long: the namespace may be there still, and
@@ -124,11 +131,11 @@ public enum Leftovers {
         var journal = journal
         if !isDryRun {
             // A guard that lives is cleaning up this very moment, and says so when it is done.
-            _ = ProcessIdentity.waitForEnds(journal.guards.values.filter(\.isAlive), milliseconds: 3000)
+            _ = ProcessIdentity.waitForEnds(journal.guards.filter(\.isAlive), milliseconds: 3000)
             journal = self.read(descriptor) ?? journal
         }
         // Whoever is killed has no last word.
-        let silenced = journal.guards.values.filter { !$0.isAlive }.count
+        let silenced = journal.guards.filter { !$0.isAlive }.count
         guard var processes = self.survivors(of: journal) else { return self.noteBlindness(path, &outcome) }
         var left = processes
         // Who was being started at the first look is seen at the next.
@@ -184,9 +191,13 @@ public enum Leftovers {
 
     /// What lives of it; nil when the system does not tell.
     private static func survivors(of journal: Journal) -> [ProcessIdentity]? {
-        let queries = journal.marks.map { mark, session in
-            let roots = [journal.guards[mark], journal.servers[mark]].compactMap(\.self)
-            return ProcessSearch.Query(mark: mark, keepsDaemons: session != nil, session: session, roots: roots)
+        let queries = journal.launches.map { mark, launch in
+            ProcessSearch.Query(
+                mark: mark,
+                keepsDaemons: launch.session != nil,
+                session: launch.session,
+                roots: [launch.guardian, launch.server].compactMap(\.self)
+            )
         }
         guard let found = ProcessSearch.find(queries) else { return nil }
         return Set(found.joined()).sorted { $0.pid < $1.pid }
@@ -233,16 +244,18 @@ public enum Leftovers {
                 return journal != nil
             }
             if let mark = line["launch"]?.string {
-                journal?.marks[mark] = .some(line["session"]?.int64.flatMap { Int32(exactly: $0) })
+                let session = line["session"]?.int64.flatMap { Int32(exactly: $0) }
+                journal?.launches[mark, default: Launch()].session = session
             }
-            if let mark = line["ended"]?.string {
-                journal?.marks[mark] = nil
-                journal?.guards[mark] = nil
-                journal?.servers[mark] = nil
-            }
+            if let mark = line["ended"]?.string { journal?.launches[mark] = nil }
+            // A full disk may have lost the line of the launch (L10); its processes are no less its own.
             guard let mark = line["of"]?.string else { return true }
-            if let process = self.process(line, "guard"), process.pid > 1 { journal?.guards[mark] = process }
-            if let process = self.process(line, "server"), process.pid > 1 { journal?.servers[mark] = process }
+            if let process = self.process(line, "guard"), process.pid > 1 {
+                journal?.launches[mark, default: Launch()].guardian = process
+            }
+            if let process = self.process(line, "server"), process.pid > 1 {
+                journal?.launches[mark, default: Launch()].server = process
+            }
             return true
         }
         return journal

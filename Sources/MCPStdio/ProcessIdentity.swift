@@ -15,16 +15,10 @@ struct ProcessIdentity: Sendable, Hashable {
     var start: UInt64
 
     /// Who has that number now; nil if nobody.
-    init?(of pid: Int32) {
+    /// - Parameter parent: whose child it must be, where somebody else may have reaped it and given the number back.
+    init?(of pid: Int32, childOf parent: Int32? = nil) {
         var process = mcp_process()
-        guard mcp_process_read(pid, &process) == 0 else { return nil }
-        self.init(pid: pid, start: process.start)
-    }
-
-    /// Who has that number now, if it is a child of `parent`: a number that somebody else may have given back is not known to be still his.
-    init?(of pid: Int32, childOf parent: Int32) {
-        var process = mcp_process()
-        guard mcp_process_read(pid, &process) == 0, process.parent == parent else { return nil }
+        guard mcp_process_read(pid, &process) == 0, parent == nil || process.parent == parent else { return nil }
         self.init(pid: pid, start: process.start)
     }
 

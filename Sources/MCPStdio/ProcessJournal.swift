@@ -82,6 +82,12 @@ final class ProcessJournal: Sendable {
         }
     }
 
+    /// A launch is over.
+    /// - Parameter isProved: whether nothing of it is left for certain.
+    func over(_ mark: String, isProved: Bool) {
+        if isProved { self.ended(mark) } else { self.unproved(mark) }
+    }
+
     /// A launch is over, and it is not proved that nothing of it is left: it stays in the file for somebody who looks later. Of very many
     /// the oldest is forgotten, so that the file does not grow for ever (T12).
     func unproved(_ mark: String) {

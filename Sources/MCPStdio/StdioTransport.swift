@@ -172,11 +172,7 @@ public final class StdioTransport: Transport {
         }
         self.state.withLock { $0.life = nil }
         LiveGroups.shared.remove(process)
-        if end.processesLeft.isEmpty, end.doubt == nil {
-            ProcessJournal.shared.ended(process.mark)
-        } else {
-            ProcessJournal.shared.unproved(process.mark)
-        }
+        ProcessJournal.shared.over(process.mark, isProved: end.processesLeft.isEmpty && end.doubt == nil)
         self.accounts.add(-1, \.processes)
         return end
     }
@@ -190,11 +186,7 @@ public final class StdioTransport: Transport {
         process.closeDescriptors()
         LiveGroups.shared.remove(process)
         Custodian.end(process) { isClear in
-            if isClear {
-                ProcessJournal.shared.ended(process.mark)
-            } else {
-                ProcessJournal.shared.unproved(process.mark)
-            }
+            ProcessJournal.shared.over(process.mark, isProved: isClear)
             endedLate("process \(process.pid), whose start came back after closing, was ended", isClear)
         }
     }

@@ -130,6 +130,23 @@ struct LawStateTests {
         }
     }
 
+    @Test("L10 a server whose launch a full disk has lost from the journal is ended all the same")
+    func lostLaunch() async throws {
+        try await withZoo { zoo in
+            let (folder, environment) = try Self.state(zoo)
+            let (stranger, server) = try await Self.stranger(zoo)
+            try """
+            {"host":999999,"start":"1","boot":"\(ProcessJournal.boot)","namespace":"\(StateDirectory.pidNamespace)","locked":true}
+            {"launch":"m","comm
+            {"server":\(server.pid),"start":"\(server.start)","of":"m"}
+
+            """.write(toFile: folder + "/1-1-x.jsonl", atomically: true, encoding: .utf8)
+            let reaped = try await HostProgram.start(["reap"], environment: environment).end()
+            #expect(reaped.out == "1 ended, 0 left\n" && !server.isAlive, "\(reaped)")
+            _ = await stranger.end()
+        }
+    }
+
     @Test("T1 T18 whoever asks while somebody else is cleaning up is not told that nothing is left")
     func rival() async throws {
         try await withZoo { zoo in
