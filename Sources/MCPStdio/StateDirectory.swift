@@ -6,7 +6,8 @@
     import Musl
 #endif
 
-/// Where hosts of this user keep what must survive them: the process journal and the lifecycle log. Nobody else may read it (S34).
+/// Where hosts of this user keep what must survive them: the process journal and the lifecycle log. Nobody else may read it (S34). It is
+/// to be on a local disk: on a file system that does not answer, starts and ends of servers would wait for it.
 public enum StateDirectory {
     /// `MCP_HOST_STATE`, else `$XDG_STATE_HOME/mcp-host` or `~/.local/state/mcp-host`; on macOS
     /// `~/Library/Application Support/mcp-host`. Nil without a home directory.

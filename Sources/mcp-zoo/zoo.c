@@ -615,14 +615,14 @@ static void forge_guard(void) {
 }
 #endif
 
-/// Each link forks the next and exits, in a session of its own or not. It gives up by itself after half a minute, in case nobody can end it.
+/// Each link forks the next and exits, in a session of its own or not. It gives up by itself after a minute, in case nobody can end it.
 static void start_chain(void) {
     if (fork() != 0) return;
     if (!habits.chain_stays) setsid();
     to_null();
     note_text("child", "chain");
     srand((unsigned)getpid());
-    for (time_t start = time(NULL); time(NULL) - start < 30;) {
+    for (time_t start = time(NULL); time(NULL) - start < 60;) {
         if (habits.chain_ms > 0) pause_ms(rand() % (habits.chain_ms + 1));
         if (fork() > 0) _exit(0);
     }

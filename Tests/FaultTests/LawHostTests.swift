@@ -217,11 +217,8 @@ struct LawHostTests {
             let pid = try #require(zoo.events("guard").first).pid
             let deaf = try #require(ProcessIdentity(of: pid))
             program.signal(SIGINT)
-            let outcome = await wait(for: "the end of the host") { await program.end() }
-            #expect(
-                outcome?.status == 6 && outcome?.out.contains("has not come back") == true,
-                "\(String(describing: outcome))"
-            )
+            let outcome = await program.end()
+            #expect(outcome.status == 6 && outcome.out.contains("has not come back"), "\(outcome)")
             // It has been sent SIGKILL, which nobody waits for at the end of a program.
             #expect(ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000).isEmpty)
         }

@@ -217,7 +217,10 @@ struct LawProcessTests {
     @Test("T19 a chain that forks and exits is ended by the guard", arguments: [0, 3, 20])
     func chain(milliseconds: Int) async throws {
         try await withZoo { zoo in
-            let host = try await zoo.host(zoo.server("one", "--chain", "\(milliseconds)"))
+            var server = zoo.server("one", "--chain", "\(milliseconds)")
+            // Less than the minute after which the chain gives up by itself.
+            server.stdio.reapGrace = .seconds(20)
+            let host = try await zoo.host(server)
             await zoo.wait(for: "child", of: "one")
             let report = await host.shutdownNow()
             expectClean(report, servers: 1)
@@ -232,6 +235,7 @@ struct LawProcessTests {
                 var server = zoo.server("one", "--chain", "\(milliseconds)", "--chain-stays")
                 server.stdio.keepsDaemons = true
                 server.stdio.terminateGrace = .milliseconds(100)
+                server.stdio.reapGrace = .seconds(20)
                 let host = try await zoo.host(server)
                 await zoo.wait(for: "child", of: "one", times: round)
                 expectClean(await host.shutdown(), servers: 1)

@@ -125,8 +125,17 @@ public struct HostProgram: Sendable {
             if self.outcome.value == nil { kill(self.child.pid, signal) }
         }
 
-        /// Waits for its end.
-        public func end() async -> Outcome { await self.outcome.wait() }
+        /// Waits for its end. One that does not end within ``patience`` fails the test and gets SIGKILL: a broken rule is to fail, not hang.
+        public func end(sourceLocation: SourceLocation = #_sourceLocation) async -> Outcome {
+            let end: @Sendable () async -> Outcome? = { await self.outcome.waitUnlessCancelled() }
+            if let outcome = await wait(for: "the end of program \(self.pid)", sourceLocation: sourceLocation, end) {
+                return outcome
+            }
+            self.signal(SIGKILL)
+            let what = "the end of program \(self.pid) after SIGKILL, and of its pipes"
+            return await wait(for: what, sourceLocation: sourceLocation, end)
+                ?? Outcome(status: SIGKILL, out: self.out.value, error: self.error.value)
+        }
     }
 
     fileprivate struct Child: Sendable {
