@@ -1,3 +1,11 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Writes one JSON text, compact and on one line, into bytes that are then shared without a copy.
 ///
 /// Commas are set by the writer. What is written never contains a line break, so a message is always one line, as the stdio
@@ -168,6 +176,11 @@ public struct JSONWriter: ~Copyable {
     public mutating func write(raw text: RawJSON) {
         self.separate()
         text.withUnsafeBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            // Nearly always there is none, and looking for one byte is what the library does fastest.
+            if memchr(base, 0x0A, bytes.count) == nil, memchr(base, 0x0D, bytes.count) == nil {
+                return self.out.append(bytes)
+            }
             var rest = bytes[...]
             while let line = rest.firstIndex(where: { $0 == 0x0A || $0 == 0x0D }) {
                 self.out.append(UnsafeRawBufferPointer(rebasing: rest[..<line]))

@@ -51,13 +51,17 @@ enum Custodian {
         _ = SmallThread.start { ended(Self.reap(pid)) }
     }
 
-    /// Ends a process that has come too late, or wrong, and all that belongs to it. Returns at once.
+    /// Ends a process that has come too late, or wrong, and all that belongs to it, and gives back our ends of its pipes. Does not wait for
+    /// its end.
     /// - Parameter ended: told whether nothing of it is left, once, on a thread of the custodian's.
     static func end(_ process: LaunchedProcess, ended: @escaping @Sendable (Bool) -> Void) {
         // Below first: what a guard has under it is somebody else's child once the guard is gone.
         process.signalBelow(SIGKILL)
         // Our child is not reaped: its number and its group's are its own.
         ProcessGroup.signal(process.child, SIGKILL)
+        // Not sooner: if this program ends while that is looked for, its end is what ends them (E14).
+        LiveGroups.shared.remove(process)
+        process.closeDescriptors()
         Self.take(process.child) { _ in
             let query = ProcessSearch.Query(
                 mark: process.mark,

@@ -196,8 +196,6 @@ extension ServerLaunch {
         LiveGroups.shared.insert(process)
         if care.guardProgram != nil {
             if let problem = Self.begin(&process, care) {
-                LiveGroups.shared.remove(process)
-                process.closeDescriptors()
                 Custodian.end(process) { [child = process.child] isClear in
                     ProcessJournal.shared.over(mark, isProved: isClear)
                     care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)

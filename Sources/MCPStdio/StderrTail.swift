@@ -9,9 +9,15 @@ struct StderrTail {
         let room = min(Self.capacity - self.ring.count, bytes.count)
         self.ring.append(contentsOf: bytes.prefix(room))
         bytes = bytes.dropFirst(room)
-        for byte in bytes {
-            self.ring[self.next] = byte
-            self.next = (self.next + 1) % Self.capacity
+        // At most twice: to the end of the ring, and from its start.
+        while !bytes.isEmpty {
+            let piece = bytes.prefix(Self.capacity - self.next)
+            self.ring.withUnsafeMutableBytes { [next = self.next] in
+                UnsafeMutableRawBufferPointer(rebasing: $0[next..<next + piece.count])
+                    .copyMemory(from: UnsafeRawBufferPointer(rebasing: piece))
+            }
+            self.next = (self.next + piece.count) % Self.capacity
+            bytes = bytes.dropFirst(piece.count)
         }
     }
 

@@ -183,8 +183,6 @@ public final class StdioTransport: Transport {
         _ endedLate: @escaping EndedLate
     ) {
         guard case .success(let process) = result else { return }
-        process.closeDescriptors()
-        LiveGroups.shared.remove(process)
         Custodian.end(process) { isClear in
             ProcessJournal.shared.over(process.mark, isProved: isClear)
             endedLate("process \(process.pid), whose start came back after closing, was ended", isClear)

@@ -1,5 +1,13 @@
 import JSON
 
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// What can be known of a message that is too large to be kept: the id and the method of its envelope, wherever they stand (T8); of a
 /// batch, those of each element (C20).
 ///
@@ -38,7 +46,22 @@ struct EnvelopeSketch {
 
     /// Takes the next bytes of the message.
     mutating func scan(_ bytes: UnsafeRawBufferPointer) {
-        for byte in bytes { self.scan(byte) }
+        var index = 0
+        while index < bytes.count {
+            index += self.lengthOfText(UnsafeRawBufferPointer(rebasing: bytes[index...]))
+            guard index < bytes.count else { return }
+            self.scan(bytes[index])
+            index += 1
+        }
+    }
+
+    /// How many of these bytes are nothing but text, of a string inside a value that is passed over: most of what makes a message large.
+    /// Looks ahead no farther than a few hundred: a string of nothing but escapes would be gone over again for each of them.
+    private func lengthOfText(_ bytes: UnsafeRawBufferPointer) -> Int {
+        guard self.place == .inside, self.isInString, !self.isEscaped, let base = bytes.baseAddress else { return 0 }
+        let count = min(bytes.count, 256)
+        let quote = memchr(base, 0x22, count).map { UnsafeRawPointer($0) - base } ?? count
+        return memchr(base, 0x5C, quote).map { UnsafeRawPointer($0) - base } ?? quote
     }
 
     private mutating func scan(_ byte: UInt8) {

@@ -220,7 +220,8 @@ struct LawHostTests {
             let outcome = await program.end()
             #expect(outcome.status == 6 && outcome.out.contains("has not come back"), "\(outcome)")
             // It has been sent SIGKILL, which nobody waits for at the end of a program.
-            #expect(ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000).isEmpty)
+            let left = ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000)
+            #expect(left.isEmpty, "\(outcome)")
         }
     }
 

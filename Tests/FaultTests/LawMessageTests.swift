@@ -57,7 +57,7 @@ struct LawMessageTests {
             server.stdio.maximumQueuedBytes = 100
             let host = try await zoo.host(server)
             let big = String(repeating: "x", count: 20_000)
-            for _ in 0..<200 {
+            for _ in 0..<60 {
                 await withTaskGroup(of: Void.self) { group in
                     for _ in 0..<12 {
                         group.addTask {

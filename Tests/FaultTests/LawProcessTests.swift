@@ -218,7 +218,7 @@ struct LawProcessTests {
     func chain(milliseconds: Int) async throws {
         try await withZoo { zoo in
             var server = zoo.server("one", "--chain", "\(milliseconds)")
-            // Less than the minute after which the chain gives up by itself.
+            // Less than the half minute after which the chain gives up by itself.
             server.stdio.reapGrace = .seconds(20)
             let host = try await zoo.host(server)
             await zoo.wait(for: "child", of: "one")

@@ -15,7 +15,7 @@ struct PipeFaultTests {
     )
     func standardError(shape: String) async throws {
         try await withZoo { zoo in
-            let host = try await zoo.host(zoo.server("loud", "--stderr", "3000000", "--stderr-shape", shape))
+            let host = try await zoo.host(zoo.server("loud", "--stderr", "1000000", "--stderr-shape", shape))
             #expect(try await text(host, "loud", "echo", ["text": "x"]) == "x")
             let report = await host.shutdown()
             #expect(try #require(report.servers.first).stderrTail.utf8.count <= 4 << 10)

@@ -176,7 +176,7 @@ struct ProcessEndFaultTests {
             server.restart.intensity = 1000
             let host = try await zoo.host(server)
             let big: RawJSON = ["text": .string(String(repeating: "x", count: 1 << 20))]
-            for _ in 0..<10 {
+            for _ in 0..<4 {
                 async let exits = failure { try await text(host, "brief", "exit", ["n": 0]) }
                 async let written = failure { try await host.callTool(server: "brief", name: "echo", arguments: big) }
                 let (first, second) = await (exits, written)

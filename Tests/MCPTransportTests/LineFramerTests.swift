@@ -79,7 +79,8 @@ struct LineFramerTests {
         arguments: [1, 100, 5000]
     )
     func oversized(piece: Int) {
-        let long = String(repeating: #"\"}],\"id\":1,"#, count: 300)
+        let plain = String(repeating: "x", count: 700)
+        let long = String(repeating: #"\"}],\"id\":1,"#, count: 300) + plain + #"\\\""# + plain + #"\\"#
         let cases: [(line: String, envelope: String)] = [
             (#"{"id":5,"x":"\#(long)"}"#, #","id":5"#),
             (#"{"result":{"a":["\#(long)",{"id":9}]},"jsonrpc":"2.0" , "id" : "six" }"#, #","id":"six""#),

@@ -1,5 +1,10 @@
-// The tests have a state directory of their own: they neither see nor touch what this user's hosts have written down. Set before `main`,
-// since nobody knows which test comes first; a process that a test starts (an exit test, a program) inherits it.
+// What holds for all tests. Set before `main`, since nobody knows which test comes first; a process that a test starts (an exit test, a
+// program) inherits it.
+//
+// They have a state directory of their own: they neither see nor touch what this user's hosts have written down.
+//
+// Sixteen run at a time. Swift Testing would start all of them at once, with several hundred servers: on a slow machine each waits half a
+// minute for its turn then, and limits pass that are generous for everybody who is not one of hundreds.
 #define _GNU_SOURCE
 #include "CTestSupport.h"
 
@@ -40,6 +45,8 @@ __attribute__((constructor)) static void set_state_folder(void) {
     setenv("MCP_HOST_STATE", folder, 1);
     atexit(remove_folder);
 }
+
+__attribute__((constructor)) static void limit_width(void) { setenv("SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH", "16", 0); }
 
 int test_state_is_own(void) {
     const char *path = getenv("MCP_HOST_STATE");
