@@ -39,7 +39,7 @@ public struct ClientConfiguration: Sendable {
     public var connectTimeout: Duration = .seconds(30)
     /// How much of it earlier attempts have taken.
     package var connectTimeSpent: Duration = .zero
-    /// How much of it the era probe may take. Default 5 s.
+    /// How much of it the era probe may take, where an older era may be tried after it. Default 5 s.
     public var probeTimeout: Duration = .seconds(5)
     /// How long a request may go without a sign of life. Default 60 s.
     public var idleTimeout: Duration = .seconds(60)

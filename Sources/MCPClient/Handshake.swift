@@ -64,7 +64,12 @@ struct Handshake {
     }
 
     private func probe(_ revision: ProtocolRevision) async throws(MCPError) -> Verdict {
-        let limit = max(.milliseconds(1), min(self.configuration.probeTimeout, self.remaining))
+        // Where nothing older may be tried, silence has nothing to lead to: all of the time is the probe's.
+        let mayFallBack = self.configuration.era != .modernOnly
+        let limit = max(
+            .milliseconds(1),
+            mayFallBack ? min(self.configuration.probeTimeout, self.remaining) : self.remaining
+        )
         let payload: RawJSON
         do throws(MCPError) {
             payload = try await self.session.exchange(
@@ -77,7 +82,7 @@ struct Handshake {
         } catch {
             switch error.code {
             case .serverError: return try self.verdict(on: error)
-            case .timeout where self.remaining > .zero: return .silence
+            case .timeout where mayFallBack && self.remaining > .zero: return .silence
             case .badResponse, .messageTooLarge: return .legacy
             case .timeout: throw self.tooLate("server/discover")
             default: throw error  // the connection is gone, or closing

@@ -47,9 +47,11 @@ struct EnvelopeSketch {
     /// Takes the next bytes of the message.
     mutating func scan(_ bytes: UnsafeRawBufferPointer) {
         var index = 0
-        while index < bytes.count {
-            index += self.lengthOfText(UnsafeRawBufferPointer(rebasing: bytes[index...]))
-            guard index < bytes.count else { return }
+        while index < bytes.count, self.place != .hopeless {
+            if self.place == .inside, self.isInString, !self.isEscaped {
+                index += self.lengthOfText(UnsafeRawBufferPointer(rebasing: bytes[index...]))
+                guard index < bytes.count else { return }
+            }
             self.scan(bytes[index])
             index += 1
         }
@@ -58,7 +60,7 @@ struct EnvelopeSketch {
     /// How many of these bytes are nothing but text, of a string inside a value that is passed over: most of what makes a message large.
     /// Looks ahead no farther than a few hundred: a string of nothing but escapes would be gone over again for each of them.
     private func lengthOfText(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard self.place == .inside, self.isInString, !self.isEscaped, let base = bytes.baseAddress else { return 0 }
+        guard let base = bytes.baseAddress else { return 0 }
         let count = min(bytes.count, 256)
         let quote = memchr(base, 0x22, count).map { UnsafeRawPointer($0) - base } ?? count
         return memchr(base, 0x5C, quote).map { UnsafeRawPointer($0) - base } ?? quote
@@ -105,9 +107,12 @@ struct EnvelopeSketch {
             }
         case .beforeKey:
             if byte == UInt8(ascii: "}") { return self.endEnvelope() }
-            guard byte == UInt8(ascii: "\"") else { return }
-            self.key = []
-            self.place = .inKey
+            if byte == UInt8(ascii: "\"") {
+                self.key = []
+                self.place = .inKey
+            } else if byte > 0x20, byte != UInt8(ascii: ",") {
+                self.place = .hopeless  // not JSON
+            }
         case .beforeColon:
             if byte == UInt8(ascii: ":") { self.place = .beforeValue }
         case .beforeValue: self.beginValue(byte)

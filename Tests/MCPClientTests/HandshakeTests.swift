@@ -138,6 +138,35 @@ struct HandshakeTests {
     }
 
     @Test(
+        "B8 B9 where nothing older is allowed, a slow server has all of the time, and the error says what was waited for"
+    )
+    func slowModern() async throws {
+        var configuration = ClientConfiguration()
+        configuration.era = .modernOnly
+        for isMute in [false, true] {
+            let clock = ManualTimekeeper()
+            let probe = Locked<RequestID?>(nil)
+            let transport = ScriptedTransport { _, id, _, _ in probe.withLock { $0 = id } }
+            try await withSession(transport, configuration, timekeeper: clock) { session in
+                await transport.wait(forSent: "server/discover")
+                clock.advance(by: .seconds(29))
+                if isMute {
+                    clock.advance(by: .seconds(1))
+                    let error = await failure { try await session.waitUntilReady() }
+                    #expect(error?.code == .timeout && error?.message.contains("server/discover") == true)
+                } else {
+                    transport.reply(
+                        probe.withLock { $0 },
+                        result: #"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#
+                    )
+                    let server = try await session.waitUntilReady()
+                    #expect(server.revision == .v2026_07_28)
+                }
+            }
+        }
+    }
+
+    @Test(
         "B14 LIFE-12 a bad answer to initialize is refused with its reason",
         arguments: [
             #"{"capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
