@@ -27,8 +27,20 @@ public struct SystemTimekeeper: Timekeeper {
     private static let start = ContinuousClock.now
     private static let queue = DispatchQueue(label: "mcp.timers")
 
-    /// The system's clock.
-    public init() {}
+    /// Dispatch opens its descriptors with its first timer, on a thread of its own, and traps where there are none left: it is to have them
+    /// before the pipes of a server that is being started take the last ones (T14).
+    private static let firstTimer: Void = {
+        let fired = DispatchSemaphore(value: 0)
+        let source = DispatchSource.makeTimerSource(queue: Self.queue)
+        source.setEventHandler { fired.signal() }
+        source.schedule(deadline: .now() + .microseconds(100))
+        source.activate()
+        _ = fired.wait(timeout: .now() + .seconds(1))
+        source.cancel()
+    }()
+
+    /// The system's clock. The first one of a process waits for its first timer, a fraction of a millisecond.
+    public init() { _ = Self.firstTimer }
 
     /// Time since this process first asked.
     public var now: Duration { ContinuousClock.now - Self.start }

@@ -40,8 +40,13 @@ struct LifecycleLawWholeProcessTests {
             _ = try? await host.callTool(server: "b", name: "exit", arguments: ["n": 1])
             await host.removeServer("c")
             try await host.addServer(ScriptedServer.configuration("d"))
-            // The time that passes here is what is measured, not waited for.
-            let spent = await processorTime(during: .milliseconds(500))
+            // The time that passes here is what is measured, not waited for. What turns in circles does so in each half second; what a
+            // busy machine is late with is done in one of the first.
+            var spent: Duration = .zero
+            for _ in 0..<60 {
+                spent = await processorTime(during: .milliseconds(500))
+                if spent < .milliseconds(50) { break }
+            }
             precondition(spent < .milliseconds(50), "\(spent) of processor time in half a second of rest")
             await host.shutdown()
         }
