@@ -10,7 +10,7 @@
 ///
 /// Skipping is what the envelope scan and `RawJSON` live on, so it runs at memory speed (`Benchmarks/`). It checks brackets and
 /// quotes, not the grammar between them; that is checked when the slice is decoded.
-enum JSONScanner {
+package enum JSONScanner {
     private static let ones: UInt64 = 0x0101_0101_0101_0101
     private static let highs: UInt64 = 0x8080_8080_8080_8080
     private static let quotes: UInt64 = 0x2222_2222_2222_2222
@@ -22,7 +22,7 @@ enum JSONScanner {
 
     /// The place of the first quote or backslash at or after `start`, or `end`.
     @inline(__always)
-    static func quoteOrBackslash(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+    package static func quoteOrBackslash(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
         var i = start
         let raw = UnsafeRawPointer(base)
         while i &+ 8 <= end {

@@ -1,13 +1,5 @@
 import JSON
 
-#if canImport(Darwin)
-    import Darwin
-#elseif canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
 /// What can be known of a message that is too large to be kept: the id and the method of its envelope, wherever they stand (T8); of a
 /// batch, those of each element (C20).
 ///
@@ -46,24 +38,19 @@ struct EnvelopeSketch {
 
     /// Takes the next bytes of the message.
     mutating func scan(_ bytes: UnsafeRawBufferPointer) {
-        var index = 0
-        while index < bytes.count, self.place != .hopeless {
-            if self.place == .inside, self.isInString, !self.isEscaped {
-                index += self.lengthOfText(UnsafeRawBufferPointer(rebasing: bytes[index...]))
-                guard index < bytes.count else { return }
+        bytes.withMemoryRebound(to: UInt8.self) { bytes in
+            guard let base = bytes.baseAddress else { return }
+            var index = 0
+            while index < bytes.count, self.place != .hopeless {
+                // The text of strings inside a value, which is most of what makes a message large, is passed over.
+                if self.place == .inside, self.isInString, !self.isEscaped {
+                    index = JSONScanner.quoteOrBackslash(base, index, bytes.count)
+                    guard index < bytes.count else { return }
+                }
+                self.scan(bytes[index])
+                index += 1
             }
-            self.scan(bytes[index])
-            index += 1
         }
-    }
-
-    /// How many of these bytes are nothing but text, of a string inside a value that is passed over: most of what makes a message large.
-    /// Looks ahead no farther than a few hundred: a string of nothing but escapes would be gone over again for each of them.
-    private func lengthOfText(_ bytes: UnsafeRawBufferPointer) -> Int {
-        guard let base = bytes.baseAddress else { return 0 }
-        let count = min(bytes.count, 256)
-        let quote = memchr(base, 0x22, count).map { UnsafeRawPointer($0) - base } ?? count
-        return memchr(base, 0x5C, quote).map { UnsafeRawPointer($0) - base } ?? quote
     }
 
     private mutating func scan(_ byte: UInt8) {

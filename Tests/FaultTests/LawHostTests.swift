@@ -220,8 +220,7 @@ struct LawHostTests {
             let outcome = await program.end()
             #expect(outcome.status == 6 && outcome.out.contains("has not come back"), "\(outcome)")
             // It has been sent SIGKILL, which nobody waits for at the end of a program.
-            let left = ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000)
-            #expect(left.isEmpty, "\(outcome)")
+            #expect(ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000).isEmpty, "\(outcome)")
         }
     }
 
