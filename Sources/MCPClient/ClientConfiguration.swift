@@ -12,8 +12,12 @@ public struct ClientConfiguration: Sendable {
         public static let automatic = Self(kind: .automatic)
         /// `initialize` at once, revisions up to 2025-11-25.
         public static let legacyOnly = Self(kind: .legacy)
-        /// `server/discover` only; a server that does not know it is refused.
+        /// `server/discover` only. A server that refuses it is refused; one that says nothing has all of
+        /// ``ClientConfiguration/connectTimeout``.
         public static let modernOnly = Self(kind: .modern)
+
+        /// Whether a server that does not speak the newest revision may be asked in the older way.
+        var mayFallBack: Bool { self == .automatic }
     }
 
     /// Who we are, for the server's logs.

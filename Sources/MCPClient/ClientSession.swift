@@ -151,7 +151,7 @@ public final class ClientSession: Sendable {
         return End(
             transport: transport,
             handshakeError: handshakeError,
-            endedDuringProbe: self.probing.withLock { $0 },
+            endedDuringProbe: self.configuration.era.mayFallBack && self.probing.withLock { $0 },
             requestsFailed: self.failedCount.withLock { $0 }
         )
     }

@@ -5,7 +5,7 @@ import MCPTypes
 /// Finds out which era a server speaks, and begins the conversation in it (`STDIO-18` to `STDIO-20`, `VER-03`, `LIFE-07`).
 ///
 /// One budget for everything (B9). Nothing is concluded from one error code: whatever is not an answer of a modern server means an
-/// older one (B12), silence too, and a late answer to the probe finds nobody (B11).
+/// older one (B12), silence too where an older one is allowed, and a late answer to the probe finds nobody (B11).
 struct Handshake {
     let session: ClientSession
     private let start: Duration
@@ -29,7 +29,7 @@ struct Handshake {
     func negotiate() async throws(MCPError) -> ServerDescription {
         if self.configuration.era == .legacyOnly { return try await self.initialize(mayProbe: false) }
         if let modern = try await self.discover() { return modern }
-        if self.configuration.era == .modernOnly {
+        guard self.configuration.era.mayFallBack else {
             throw MCPError(
                 .unsupportedRevision,
                 "the server does not speak \(ProtocolRevision.latest.rawValue), and nothing older is allowed"
@@ -65,7 +65,7 @@ struct Handshake {
 
     private func probe(_ revision: ProtocolRevision) async throws(MCPError) -> Verdict {
         // Where nothing older may be tried, silence has nothing to lead to: all of the time is the probe's.
-        let mayFallBack = self.configuration.era != .modernOnly
+        let mayFallBack = self.configuration.era.mayFallBack
         let limit = max(
             .milliseconds(1),
             mayFallBack ? min(self.configuration.probeTimeout, self.remaining) : self.remaining
@@ -84,7 +84,11 @@ struct Handshake {
             case .serverError: return try self.verdict(on: error)
             case .timeout where mayFallBack && self.remaining > .zero: return .silence
             case .badResponse, .messageTooLarge: return .legacy
-            case .timeout: throw self.tooLate("server/discover")
+            case .timeout:
+                throw self.tooLate(
+                    "server/discover",
+                    mayFallBack ? "" : ", or an older server, none of which is allowed"
+                )
             default: throw error  // the connection is gone, or closing
             }
         }
@@ -184,11 +188,11 @@ struct Handshake {
         )
     }
 
-    private func tooLate(_ phase: String) -> MCPError {
+    private func tooLate(_ phase: String, _ alternative: String = "") -> MCPError {
         MCPError(
             .timeout,
             "not ready within \(self.configuration.connectTimeout) (connect timeout), still waiting for the answer to \(phase). "
-                + "A server that does not flush its output looks like this too"
+                + "A server that does not flush its output\(alternative) looks like this too"
         )
     }
 }

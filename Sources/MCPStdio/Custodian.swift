@@ -53,25 +53,34 @@ enum Custodian {
 
     /// Ends a process that has come too late, or wrong, and all that belongs to it, and gives back our ends of its pipes. Does not wait for
     /// its end.
-    /// - Parameter ended: told whether nothing of it is left, once, on a thread of the custodian's.
+    /// - Parameter ended: told whether it is proved that nothing of it is left, once, on a thread of the custodian's.
     static func end(_ process: LaunchedProcess, ended: @escaping @Sendable (Bool) -> Void) {
-        // Below first: what a guard has under it is somebody else's child once the guard is gone.
-        process.signalBelow(SIGKILL)
+        // First of all, so that there are descriptors to look with (T14).
+        process.closePipes()
+        process.signal(SIGKILL)
+        self.tell { self.finish(process, ended) }
+    }
+
+    private static func finish(_ process: LaunchedProcess, _ ended: @escaping @Sendable (Bool) -> Void) {
+        let child = ProcessIdentity(of: process.child)
+        // A guard ends when nothing of its server is left, and not before.
+        let isDone =
+            process.keeper != nil
+            && child.map { ProcessIdentity.waitForEnds([$0], milliseconds: 1000).isEmpty } ?? false
+        // Below a guard that does not do it first: what it has under it is somebody else's child once it is gone.
+        let found = isDone ? [[]] : ProcessSearch.find([process.rest(below: child)])
+        for process in found?[0] ?? [] { process.signal(SIGKILL) }
         // Our child is not reaped: its number and its group's are its own.
         ProcessGroup.signal(process.child, SIGKILL)
-        // Not sooner: if this program ends while that is looked for, its end is what ends them (E14).
+        // Not sooner: if this program ends while that is looked for, its end is what ends them (E14). Not later: the number is given back.
         LiveGroups.shared.remove(process)
-        process.closeDescriptors()
-        Self.take(process.child) { _ in
-            let query = ProcessSearch.Query(
-                mark: process.mark,
-                process: process.child,
-                includesGroup: false,
-                keepsDaemons: process.keepsDaemons
-            )
-            let left = ProcessSearch.find([query])?[0]
+        process.closeControl()
+        self.take(process.child) { status in
+            let left = ProcessSearch.find([process.rest()])?[0]
             for process in left ?? [] { process.signal(SIGKILL) }
-            ended(left.map { ProcessIdentity.waitForEnds($0, milliseconds: 2000).isEmpty } ?? false)
+            let isGone = left.map { ProcessIdentity.waitForEnds($0, milliseconds: 2000).isEmpty } ?? false
+            // A guard that was killed cannot say any more what its server had detached (T18).
+            ended(child != nil && found != nil && isGone && (process.keeper == nil || status == 0))
         }
     }
 

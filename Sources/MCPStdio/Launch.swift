@@ -105,11 +105,14 @@ struct LaunchedProcess {
         return ProcessIdentity(of: self.pid, childOf: keeper.pid)
     }
 
-    /// Gives back all of our ends.
-    func closeDescriptors() {
-        for descriptor in [self.stdin, self.stdout, self.stderr, self.keeper?.control ?? -1] where descriptor >= 0 {
-            mcp_close(descriptor)
-        }
+    /// Gives back our ends of its pipes.
+    func closePipes() {
+        for descriptor in [self.stdin, self.stdout, self.stderr] { mcp_close(descriptor) }
+    }
+
+    /// Gives back our end of the socket to its guard, which ends then.
+    func closeControl() {
+        if let keeper = self.keeper { mcp_close(keeper.control) }
     }
 }
 

@@ -14,9 +14,15 @@ import MCPTransport
 final class LiveGroups: Sendable {
     static let shared = LiveGroups()
 
+    private struct Entry {
+        var process: LaunchedProcess
+        /// Its number and our end of the guard's socket may be somebody else's now.
+        var isReaped = false
+    }
+
     private struct State {
-        /// By the number of our child, from the moment of its spawn.
-        var processes: [Int32: LaunchedProcess] = [:]
+        /// By the marks of their launches, from the moment of the spawn.
+        var entries: [String: Entry] = [:]
         /// Who registered: a forked child inherits the handler, and its exit is none of the servers' business (T5).
         var owner: Int32 = 0
     }
@@ -28,58 +34,74 @@ final class LiveGroups: Sendable {
         let isFirst = self.state.withLock { state in
             // In a forked child the handler is there already; what the parent had is not the child's.
             let isFirst = state.owner == 0
-            if state.owner != getpid() { state.processes = [:] }
+            if state.owner != getpid() { state.entries = [:] }
             state.owner = getpid()
-            state.processes[process.child] = process
+            state.entries[process.mark] = Entry(process: process)
             return isFirst
         }
         if isFirst { atexit { LiveGroups.shared.endAll() } }
     }
 
+    /// From now on nothing is sent to the child's number, nor through the socket of its guard: to be called before the one is reaped and the
+    /// other closed (E18). What it may have left is known by its mark alone.
+    func willReap(_ process: LaunchedProcess) { self.state.withLock { $0.entries[process.mark]?.isReaped = true } }
+
+    /// Nothing is left of it, or it was given up. Before its child is reaped, if it is not yet.
     func remove(_ process: LaunchedProcess) {
-        self.state.withLock { _ = $0.processes.removeValue(forKey: process.child) }
+        self.state.withLock { _ = $0.entries.removeValue(forKey: process.mark) }
+    }
+
+    /// Does something with each that nobody has reaped, nor will until it is done.
+    private func forEachUnreaped<R>(_ body: (LaunchedProcess) -> R) -> [R] {
+        self.state.withLock { $0.entries.values.filter { !$0.isReaped }.map { body($0.process) } }
     }
 
     /// SIGTERM to all, half a second, SIGKILL; and past the guards, if there is one that does not do it.
-    private func endAll() {
+    func endAll() {
         // In a forked child not even the lock can be trusted: whoever held it is not here to release it (T5).
         guard mcp_is_forked_child() == 0 else { return }
-        let processes = self.state.withLock { $0.owner == getpid() ? Array($0.processes.values) : [] }
-        guard !processes.isEmpty else { return }
-        let text =
-            "mcp-host: fault: the program ends with \(processes.count) server(s) not shut down; ending them now\n"
+        let entries = self.state.withLock { $0.owner == getpid() ? Array($0.entries.values) : [] }
+        guard !entries.isEmpty else { return }
+        let text = "mcp-host: fault: the program ends with \(entries.count) server(s) not shut down; ending them now\n"
         _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
-        let living = processes.compactMap(\.serverIdentity)
-        for process in processes { process.signal(SIGTERM) }
-        _ = ProcessIdentity.waitForEnds(living, milliseconds: 500)
-        for process in processes { process.signal(SIGKILL) }
-        guard !ProcessIdentity.waitForEnds(living, milliseconds: 500).isEmpty else { return }
-        for process in processes where process.keeper != nil {
-            process.signalBelow(SIGKILL)
-            ProcessGroup.signal(process.child, SIGKILL)
+        var living = self.forEachUnreaped(\.serverIdentity).compactMap(\.self)
+        for signal in [SIGTERM, SIGKILL] {
+            _ = self.forEachUnreaped { $0.signal(signal) }
+            living = ProcessIdentity.waitForEnds(living, milliseconds: 500)
+        }
+        var queries = entries.filter(\.isReaped).map { $0.process.rest() }
+        if !living.isEmpty {
+            queries += self.forEachUnreaped { process in
+                process.keeper == nil ? nil : process.rest(below: ProcessIdentity(of: process.child))
+            }.compactMap(\.self)
+        }
+        guard !queries.isEmpty else { return }
+        for process in (ProcessSearch.find(queries) ?? []).joined() { process.signal(SIGKILL) }
+        _ = self.forEachUnreaped { process in
+            if process.keeper != nil { ProcessGroup.signal(process.child, SIGKILL) }
         }
     }
 }
 
 extension LaunchedProcess {
-    /// To all that descends from our child, except daemons that shall stay.
-    func signalBelow(_ signal: Int32) {
-        guard let root = ProcessIdentity(of: self.child) else { return }
-        let query = ProcessSearch.Query(
+    /// Asks for what is left of it, by its mark and by descent from our child, except daemons that shall stay.
+    /// - Parameter root: our child, if it is not reaped.
+    func rest(below root: ProcessIdentity? = nil) -> ProcessSearch.Query {
+        ProcessSearch.Query(
             mark: self.mark,
             process: self.child,
             includesGroup: false,
             keepsDaemons: self.keepsDaemons,
-            roots: [root],
-            except: root.pid
+            roots: root.map { [$0] } ?? [],
+            except: root?.pid ?? 0
         )
-        for process in ProcessSearch.find([query])?[0] ?? [] { process.signal(signal) }
     }
 
-    /// To all of it: through its guard, or to its process group. Nobody has reaped our child.
-    fileprivate func signal(_ signal: Int32) {
+    /// To all of it: through its guard, which is woken if it was stopped (T17), or to its process group. Nobody has reaped our child.
+    func signal(_ signal: Int32) {
         guard let keeper = self.keeper else { return ProcessGroup.signal(self.pid, signal) }
         var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
         _ = mcp_send(keeper.control, &command, 1)
+        _ = kill(keeper.pid, SIGCONT)
     }
 }

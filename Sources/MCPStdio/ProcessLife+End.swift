@@ -22,6 +22,7 @@ extension ProcessLife {
         case MCP_CHILD_ENDED: self.ended(status, scratch, otherwise: "ended")
         default:
             // It has ended, a pidfd says so, and its status has gone to somebody else (T9).
+            LiveGroups.shared.willReap(self.process)
             self.isUnreaped = false
             self.isGroupUnknown = true
             self.ended(
@@ -70,6 +71,7 @@ extension ProcessLife {
         self.readControl(scratch)
         var status: Int32 = 0
         guard let keeper = self.keeper, mcp_child_look(keeper.pid, &status) != MCP_CHILD_RUNS else { return }
+        LiveGroups.shared.willReap(self.process)
         while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
         // Its last word counts if it has ended after it by itself: somebody else may have spoken in its name.
         if status != 0 { self.isClear = false }
@@ -260,6 +262,7 @@ extension ProcessLife {
 
     /// Says what is still there, and hands what is our child to somebody who reaps it whenever it ends (T25).
     func giveUpRest() {
+        LiveGroups.shared.remove(self.process)
         if self.isUnreaped, self.hasEnded {
             var status: Int32 = 0
             while waitpid(self.process.pid, &status, 0) < 0, errno == EINTR {}

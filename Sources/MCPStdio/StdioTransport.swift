@@ -171,7 +171,6 @@ public final class StdioTransport: Transport {
             }
         }
         self.state.withLock { $0.life = nil }
-        LiveGroups.shared.remove(process)
         ProcessJournal.shared.over(process.mark, isProved: end.processesLeft.isEmpty && end.doubt == nil)
         self.accounts.add(-1, \.processes)
         return end

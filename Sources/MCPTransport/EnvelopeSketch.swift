@@ -4,12 +4,12 @@ import JSON
 /// batch, those of each element (C20).
 ///
 /// Sees every byte once, in pieces cut anywhere, and keeps a few hundred of them a message. Nothing is checked beyond what it needs to find
-/// its way.
+/// its way. Where it is lost, it looks no further, and what it had found before counts.
 struct EnvelopeSketch {
     private enum Place {
         /// Before the first byte.
         case start
-        /// Not an object: nothing will be found.
+        /// At the end, or past the place where it ceases to be JSON: nothing more will be found.
         case hopeless
         /// Between members of the envelope, or before a value.
         case beforeKey, inKey, beforeColon, beforeValue
@@ -17,6 +17,7 @@ struct EnvelopeSketch {
         case inString, inScalar, inside
     }
 
+    private static let longestKey = 16
     private static let longest = 512
     /// Of a batch so many bytes of envelopes are kept.
     private static let longestBatch = 64 << 10
@@ -42,14 +43,24 @@ struct EnvelopeSketch {
             guard let base = bytes.baseAddress else { return }
             var index = 0
             while index < bytes.count, self.place != .hopeless {
-                // The text of strings inside a value, which is most of what makes a message large, is passed over.
-                if self.place == .inside, self.isInString, !self.isEscaped {
+                if self.passesText {
                     index = JSONScanner.quoteOrBackslash(base, index, bytes.count)
                     guard index < bytes.count else { return }
                 }
                 self.scan(bytes[index])
                 index += 1
             }
+        }
+    }
+
+    /// Text of which nothing is kept, which is most of what makes a message large, is passed over.
+    private var passesText: Bool {
+        guard !self.isEscaped else { return false }
+        switch self.place {
+        case .inside: return self.isInString
+        case .inString: return self.value.count > Self.longest
+        case .inKey: return self.key.count == Self.longestKey
+        default: return false
         }
     }
 
@@ -74,7 +85,7 @@ struct EnvelopeSketch {
                 self.place = .beforeColon
                 return
             }
-            if self.key.count < 16 { self.key.append(byte) }
+            if self.key.count < Self.longestKey { self.key.append(byte) }
         case .inScalar:
             if byte == UInt8(ascii: ",") || byte == UInt8(ascii: "}") || byte <= 0x20 {
                 self.endValue()
@@ -89,8 +100,8 @@ struct EnvelopeSketch {
             } else if byte == UInt8(ascii: "["), !self.isBatch {
                 self.isBatch = true
             } else if byte > 0x20, byte < 0x80, byte != UInt8(ascii: ",") || !self.isBatch {
-                self.place = .hopeless  // a byte order mark is passed over
-                self.isMessage = self.isBatch
+                self.isMessage = self.isBatch  // a byte order mark is passed over
+                self.giveUp()
             }
         case .beforeKey:
             if byte == UInt8(ascii: "}") { return self.endEnvelope() }
@@ -98,10 +109,10 @@ struct EnvelopeSketch {
                 self.key = []
                 self.place = .inKey
             } else if byte > 0x20, byte != UInt8(ascii: ",") {
-                self.place = .hopeless  // not JSON
+                self.giveUp()
             }
         case .beforeColon:
-            if byte == UInt8(ascii: ":") { self.place = .beforeValue }
+            if byte == UInt8(ascii: ":") { self.place = .beforeValue } else if byte > 0x20 { self.giveUp() }
         case .beforeValue: self.beginValue(byte)
         }
     }
@@ -159,6 +170,12 @@ struct EnvelopeSketch {
             self.method = self.value
         default: break
         }
+    }
+
+    /// It is not JSON from here on.
+    private mutating func giveUp() {
+        if self.id != nil || self.method != nil { self.endEnvelope() }
+        self.place = .hopeless
     }
 
     /// The element of a batch is over; what follows a message that is none does not count.

@@ -1,5 +1,3 @@
-import Dispatch
-
 /// Where time comes from. The real one is ``SystemTimekeeper``; tests bring their own and turn the hands themselves, so that no test
 /// sleeps.
 public protocol Timekeeper: Sendable {
@@ -22,56 +20,37 @@ public protocol DeadlineTimer: Sendable {
     func cancel()
 }
 
-/// The system's monotonic clock, with timers of Dispatch: a timer costs no task and no thread while it waits.
+/// The system's monotonic clock. All timers of a process share one thread, which starts with the first that is set, and no descriptor:
+/// they fire in a program that has none left too (T14). Where not even a thread can be had, they wait until one can.
 public struct SystemTimekeeper: Timekeeper {
     private static let start = ContinuousClock.now
-    private static let queue = DispatchQueue(label: "mcp.timers")
+    private static let thread = TimerThread { SystemTimekeeper().now }
 
-    /// Dispatch opens its descriptors with its first timer, on a thread of its own, and traps where there are none left: it is to have them
-    /// before the pipes of a server that is being started take the last ones (T14).
-    private static let firstTimer: Void = {
-        let fired = DispatchSemaphore(value: 0)
-        let source = DispatchSource.makeTimerSource(queue: Self.queue)
-        source.setEventHandler { fired.signal() }
-        source.schedule(deadline: .now() + .microseconds(100))
-        source.activate()
-        _ = fired.wait(timeout: .now() + .seconds(1))
-        source.cancel()
-    }()
-
-    /// The system's clock. The first one of a process waits for its first timer, a fraction of a millisecond.
-    public init() { _ = Self.firstTimer }
+    /// The system's clock; costs nothing.
+    public init() {}
 
     /// Time since this process first asked.
     public var now: Duration { ContinuousClock.now - Self.start }
 
-    /// Makes a timer whose alarm runs on a serial queue of its own.
+    /// Makes a timer; the alarms of all of them come one after the other.
     public func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {
-        SystemTimer(queue: Self.queue, timekeeper: self, fire: fire)
+        SystemTimer(thread: Self.thread, fire: fire)
     }
 }
 
-/// `@unchecked Sendable`: a dispatch source may be scheduled and cancelled from any thread, its type just does not say so.
-private final class SystemTimer: DeadlineTimer, @unchecked Sendable {
-    private let source: any DispatchSourceTimer
-    private let timekeeper: SystemTimekeeper
+/// What its user holds of a timer; without it there is no alarm any more.
+private final class SystemTimer: DeadlineTimer {
+    private let thread: TimerThread
+    private let alarm: TimerThread.Alarm
 
-    init(queue: DispatchQueue, timekeeper: SystemTimekeeper, fire: @escaping @Sendable () -> Void) {
-        self.source = DispatchSource.makeTimerSource(queue: queue)
-        self.timekeeper = timekeeper
-        self.source.setEventHandler(handler: fire)
-        self.source.schedule(deadline: .distantFuture)
-        self.source.activate()
+    init(thread: TimerThread, fire: @escaping @Sendable () -> Void) {
+        self.thread = thread
+        self.alarm = TimerThread.Alarm(fire)
     }
 
-    deinit { self.source.cancel() }
+    deinit { self.thread.cancel(self.alarm) }
 
-    func set(_ deadline: Duration?) {
-        guard let deadline else { return self.source.schedule(deadline: .distantFuture) }
-        let (seconds, attoseconds) = max(deadline - self.timekeeper.now, .zero).components
-        let nanoseconds = Int(min(seconds, 1_000_000_000)) * 1_000_000_000 + Int(attoseconds / 1_000_000_000)
-        self.source.schedule(deadline: .now() + .nanoseconds(nanoseconds), leeway: .milliseconds(1))
-    }
+    func set(_ deadline: Duration?) { self.thread.set(self.alarm, deadline) }
 
-    func cancel() { self.source.cancel() }
+    func cancel() { self.thread.cancel(self.alarm) }
 }

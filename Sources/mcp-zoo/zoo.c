@@ -616,14 +616,14 @@ static void forge_guard(void) {
 #endif
 
 /// Each link forks the next and exits, in a session of its own or not. In case nobody can end it, it gives up by itself when nobody looks
-/// after it any more (the socket of `--alive` has lost its name), and after half a minute.
+/// after it any more (the socket of `--alive` has lost its name), and after two minutes.
 static void start_chain(void) {
     if (fork() != 0) return;
     if (!habits.chain_stays) setsid();
     to_null();
     note_text("child", "chain");
     srand((unsigned)getpid());
-    for (time_t start = time(NULL); time(NULL) - start < 30;) {
+    for (time_t start = time(NULL); time(NULL) - start < 120;) {
         if (habits.alive && access(habits.alive, F_OK) != 0) break;
         if (habits.chain_ms > 0) pause_ms(rand() % (habits.chain_ms + 1));
         if (fork() > 0) _exit(0);

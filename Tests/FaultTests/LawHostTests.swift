@@ -256,6 +256,27 @@ struct LawHostTests {
         }
     }
 
+    @Test(
+        "T4 E14 a program that ends while a guard that says nothing is being ended: the guard is ended all the same",
+        .exitTestTurn
+    )
+    func deafGuardAtExit() async throws {
+        try await withZoo { zoo in
+            let path: String = try Self.deafGuard(zoo)
+            await #expect(processExitsWith: .exitCode(0)) { [path = path as String] in
+                setenv("MCP_GUARD", path, 1)
+                var server = ScriptedServer.configuration("one")
+                server.stdio.guardGrace = .milliseconds(100)
+                server.restart.isEnabled = false
+                let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+                precondition(host.connections.first?.failure?.code == .launchFailed)
+                exit(0)
+            }
+            let pid = try #require(zoo.events("guard").first).pid
+            #expect(!ProcessCounts.isAlive(pid, since: nil))
+        }
+    }
+
     @Test("T14 without a descriptor for the first server: an error that says so, no trap")
     func noDescriptors() async throws {
         for limit in [8, 9, 10, 12] {

@@ -90,6 +90,19 @@ struct StartFaultTests {
         }
     }
 
+    @Test("B10 B12 where nothing older is allowed, a server that ends when probed is not asked in the older way")
+    func endedModern() async throws {
+        try await withZoo { zoo in
+            var server = zoo.server("one", "--exit-on-probe")
+            server.client.era = .modernOnly
+            server.restart.isEnabled = false
+            let host = try await zoo.host(server)
+            let one = try host.connection("one")
+            #expect(one.failure?.code == .connectionLost && one.server == nil, "\(String(describing: one.failure))")
+            #expect(zoo.count("start", "one") == 1 && !zoo.events("one").contains { $0.detail.contains("initialize") })
+        }
+    }
+
     @Test("B11 the late answer to the probe is nobody's")
     func lateProbe() async throws {
         try await withZoo { zoo in

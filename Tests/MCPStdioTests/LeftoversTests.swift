@@ -51,6 +51,72 @@ struct LeftoversTests {
         #expect(ProcessIdentity.waitForEnds([real], milliseconds: 5000).isEmpty)
     }
 
+    @Test(
+        "E14 E18 a program that ends sends nothing to a number that it has reaped, and SIGKILL to those that it has not"
+    )
+    func endOfProgram() throws {
+        let (reaped, living) = (try Self.start([]), try Self.start(["--ignore-term"]))
+        defer { reaped.terminate() }
+        let groups = LiveGroups()
+        for (mark, process) in [("reaped", reaped), ("living", living)] {
+            // Not all that the signal would reach is ours here: a group of its own.
+            setpgid(process.processIdentifier, process.processIdentifier)
+            groups.insert(
+                LaunchedProcess(
+                    pid: process.processIdentifier,
+                    stdin: -1,
+                    stdout: -1,
+                    stderr: -1,
+                    mark: mark,
+                    keepsDaemons: false
+                )
+            )
+            if process === reaped {
+                groups.willReap(
+                    LaunchedProcess(pid: 0, stdin: -1, stdout: -1, stderr: -1, mark: mark, keepsDaemons: false)
+                )
+            }
+        }
+        let identities = [reaped, living].compactMap { ProcessIdentity(of: $0.processIdentifier) }
+        groups.endAll()
+        #expect(ProcessIdentity.waitForEnds(identities, milliseconds: 1) == Array(identities.prefix(1)))
+    }
+
+    @Test(
+        "E14 a guard that has been told ends its server, and that proves it; one that had to be killed proves nothing"
+    )
+    func custodian() async throws {
+        for isDeaf in [false, true] {
+            let folder = FileManager.default.temporaryDirectory.appendingPathComponent("guard-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            var care = ServerLaunch.Care()
+            let ended = OneShot<Bool>()
+            care.guardProgram = GuardProgram.path
+            if isDeaf {
+                let script = folder.appendingPathComponent("mcp-guard")
+                try "#!/bin/sh\nexec sleep 1000\n".write(to: script, atomically: true, encoding: .utf8)
+                chmod(script.path, 0o755)
+                (care.guardProgram, care.guardGrace) = (script.path, .milliseconds(100))
+                care.endedLate = { _, isClear in ended.complete(isClear) }
+            }
+            let launch = ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof", "--helper", "session"])
+            let result = Result { () throws(MCPError) in try launch.start(care) }
+            if isDeaf {
+                #expect(throws: MCPError.self) { try result.get() }
+            } else {
+                let process = try result.get()
+                let server = try #require(process.serverIdentity)
+                Custodian.end(process) { isClear in
+                    #expect(!server.isAlive)
+                    ended.complete(isClear)
+                }
+            }
+            let isClear = await wait(for: "the end of what was started") { await ended.wait() }
+            #expect(isClear == !isDeaf)
+        }
+    }
+
     /// Runs `body` with a state directory of its own, in a process of its own.
     @Test(
         "E18 only what a dead host's journal proves is ended: not another start time, not another boot, not a living host's",

@@ -48,6 +48,31 @@ struct ProcessTableTests {
         #expect(zombies.count == (fate == .zombie ? 1 : 0))
     }
 
+    @Test("E21 T25 our own child that is about to end is not over before somebody has reaped it")
+    func ownChild() throws {
+        var lists = 0
+        let source = ProcessSource(
+            numbers: {
+                lists += 1
+                return [10, 11]
+            },
+            read: { number, process in
+                process.pid = number
+                process.threads = 1
+                process.parent = number == 10 ? getpid() : 1
+                return 0
+            },
+            marks: { _ in .noEnvironment },
+            passage: { _, passage in
+                passage = MCP_PASSAGE_END
+                return 0
+            }
+        )
+        var zombies: [mcp_process] = []
+        let found = try #require(ProcessTable.look(source, &zombies))
+        #expect(lists == 2 && found.map(\.process.pid) == [10])
+    }
+
     @Test("T19 who has no environment and is at nothing counts as looked at, once")
     func noEnvironment() throws {
         var lists = 0

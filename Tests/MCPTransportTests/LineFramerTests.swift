@@ -87,6 +87,10 @@ struct LineFramerTests {
             (#"{"params":["\#(long)"],"method":"ping","id":7}"#, #","id":7,"method":"ping""#),
             (#"{"id":5,"x":"\#(long)","id":6}"#, ""), (#"{"x":"\#(long)"}"#, ""),
             (String(repeating: "x", count: 3000), ""),
+            // Where it ceases to be JSON, nothing more is looked for; what was found before counts.
+            (#"{"id":5,"x":"\#(long)" ; "id":6}"#, #","id":5"#), (#"{"id":5,"x" xx "\#(long)","id":6}"#, #","id":5"#),
+            (#"{"id":5,"\#(long)":1,"method":"ping"}"#, #","id":5,"method":"ping""#),
+            (#"{"x":"\#(plain)\#(plain)\#(plain)","id":5}"#, #","id":5"#),
         ]
         for (line, envelope) in cases {
             let found = self.frames(Array("\(line)\n{\"id\":6}\n".utf8), piece: piece, limit: 2000)
@@ -108,6 +112,12 @@ struct LineFramerTests {
         #expect(
             self.frames(Array("\(batch)\n{}\n".utf8), piece: piece, limit: 2000) == [
                 "oversized \(batch.utf8.count) [\(envelopes.joined(separator: ","))]", "message {}",
+            ]
+        )
+        let broken = #"[{"id":5,"x":"\#(long)"}, {"id":"six","x":1 y},{"id":7}]"#
+        #expect(
+            self.frames(Array("\(broken)\n{}\n".utf8), piece: piece, limit: 2000) == [
+                "oversized \(broken.utf8.count) [\(envelopes[0]),\(envelopes[1])]", "message {}",
             ]
         )
     }

@@ -144,11 +144,15 @@ public final class Zoo: Sendable {
 
     /// Waits until everything that was started is dead, at most so long.
     /// - Returns: whether it is.
-    public func waitUntilExtinct(milliseconds: Int = 60_000) async -> Bool {
+    public func waitUntilExtinct(milliseconds: Int = Int(patience / .milliseconds(1))) async -> Bool {
         await withCheckedContinuation { continuation in
             Thread.detachNewThread { continuation.resume(returning: self.isExtinct(milliseconds)) }
         }
     }
+
+    /// Chains that a host without guards may be too slow for end by themselves now, instead of running beside other tests. What is started
+    /// after this is not seen by ``waitUntilExtinct(milliseconds:)``.
+    public func letChainsEnd() { unlink(self.folder + "/alive") }
 
     private func isExtinct(_ milliseconds: Int) -> Bool {
         _ = fcntl(self.listener, F_SETFL, O_NONBLOCK)
@@ -170,8 +174,6 @@ public final class Zoo: Sendable {
             expectClean(await host.shutdown(), isProved: isProved, sourceLocation: sourceLocation)
             #expect(host.openResources.isEmpty, "still open: \(host.openResources)", sourceLocation: sourceLocation)
         }
-        // A chain that is too fast for a host without guards would run beside the other tests until it gives up by itself.
-        unlink(self.folder + "/alive")
         let isExtinct = await self.waitUntilExtinct()
         #expect(isExtinct, "a process of a server still lives", sourceLocation: sourceLocation)
         close(self.listener)

@@ -1,5 +1,3 @@
-import CMCPProcess
-
 #if canImport(Darwin)
     import Darwin
 #elseif canImport(Glibc)
@@ -9,7 +7,7 @@ import CMCPProcess
 #endif
 
 /// A thread with a small stack, for what has to block.
-enum SmallThread {
+package enum SmallThread {
     private final class Body: Sendable {
         let run: @Sendable () -> Void
         init(_ run: @escaping @Sendable () -> Void) { self.run = run }
@@ -17,7 +15,7 @@ enum SmallThread {
 
     /// Starts it; nobody joins it.
     /// - Returns: 0 or an errno.
-    static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
+    package static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
         let box = Unmanaged.passRetained(Body(body)).toOpaque()
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)

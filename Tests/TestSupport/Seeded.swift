@@ -1,0 +1,16 @@
+/// SplitMix64: the same numbers for the same seed.
+public struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+
+    /// Starts at a seed.
+    public init(state: UInt64) { self.state = state }
+
+    /// The next number.
+    public mutating func next() -> UInt64 {
+        self.state &+= 0x9E37_79B9_7F4A_7C15
+        var z = self.state
+        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+        return z ^ (z >> 31)
+    }
+}
