@@ -50,6 +50,19 @@ struct TimekeeperTests {
         for (at, least) in zip(found.map(\.1), [20, 80, 110]) { #expect(at >= .milliseconds(least)) }
     }
 
+    @Test("T14 an alarm that is set while the thread waits for a later one comes at its time, again and again")
+    func earlier() async {
+        let clock = SystemTimekeeper()
+        let late = clock.makeTimer {}
+        late.set(clock.now + .seconds(1000))
+        let count = Watched(0)
+        let timer = clock.makeTimer { count.withLock { $0 += 1 } }
+        for round in 1...20 {
+            timer.set(clock.now + .milliseconds(1))
+            await count.wait(for: "alarm \(round)") { $0 == round }
+        }
+    }
+
     @Test("what is cancelled, or that nobody holds, lets go of what it would have done and does not do it")
     func cancelled() async {
         let clock = SystemTimekeeper()
