@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What repeats for proof, an evening long; stops at the first failure. .ci/run has the short form of each.
+# One step after the other: two of them side by side take longer than both, and nothing may run beside what is measured.
 # Usage: Scripts/prove.sh [STEP ...]     steps: quiet loaded thread address kill soak fuzz mutations; default all
 #   RUNS=50 LOADED_RUNS=20 SANITIZER_RUNS=10 FUZZ_SECONDS=720 ROUNDS=100
 set -euo pipefail

@@ -13,8 +13,7 @@ struct BothErasTests {
     enum Era: CaseIterable { case legacy, modern }
 
     private static func configuration(_ script: String, _ era: Era) throws -> HostConfiguration {
-        let (command, arguments) = try PythonServers.script(script)
-        var server = ServerConfiguration(name: "peer", command: command, arguments: arguments)
+        var server = PythonServers.server("peer", try PythonServers.script(script))
         server.client.era = era == .legacy ? .legacyOnly : .modernOnly
         server.client.logLevel = .info
         server.client.usesTasks = true

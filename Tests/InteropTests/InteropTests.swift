@@ -12,17 +12,12 @@ import Testing
 struct InteropTests {
     @Test("mcp-server-time, mcp-server-git and a FastMCP 4 server: tools, calls, resources, prompts")
     func threeServers() async throws {
-        let fast = try PythonServers.script(PythonServers.fastMCP)
         let repository = try PythonServers.repository()
         let host = try await MCPHost.start(
             HostConfiguration(servers: [
-                ServerConfiguration(name: "time", command: PythonServers.program("mcp-server-time")),
-                ServerConfiguration(
-                    name: "git",
-                    command: PythonServers.program("mcp-server-git"),
-                    arguments: ["-r", repository]
-                ),
-                ServerConfiguration(name: "fast", command: fast.command, arguments: fast.arguments),
+                PythonServers.server("time", (PythonServers.program("mcp-server-time"), [])),
+                PythonServers.server("git", (PythonServers.program("mcp-server-git"), ["-r", repository])),
+                PythonServers.server("fast", try PythonServers.script(PythonServers.fastMCP)),
             ])
         )
         #expect(host.connections.allSatisfy { $0.failure == nil }, "\(host.connections.compactMap(\.failure))")
@@ -49,9 +44,9 @@ struct InteropTests {
     @Test("a server on mcp 2.3.0, once in each era")
     func bothEras() async throws {
         let script = try PythonServers.script(PythonServers.everything)
-        var legacy = ServerConfiguration(name: "legacy", command: script.command, arguments: script.arguments)
+        var legacy = PythonServers.server("legacy", script)
         legacy.client.era = .legacyOnly
-        let modern = ServerConfiguration(name: "modern", command: script.command, arguments: script.arguments)
+        let modern = PythonServers.server("modern", script)
         let host = try await MCPHost.start(HostConfiguration(servers: [legacy, modern]))
         #expect(
             try host.connection("legacy").server?.revision == .v2025_11_25,
@@ -71,9 +66,7 @@ struct InteropTests {
     func cancelledCalls() async throws {
         let script = try PythonServers.script(PythonServers.everything)
         let host = try await MCPHost.start(
-            HostConfiguration(servers: [
-                ServerConfiguration(name: "s", command: script.command, arguments: script.arguments)
-            ])
+            HostConfiguration(servers: [PythonServers.server("s", script)])
         )
         await withTaskGroup(of: Void.self) { group in
             for i in 0..<50 {

@@ -44,6 +44,13 @@ enum PythonServers {
         return folder
     }
 
+    /// A host's entry for one of them. On a busy machine Python may take longer to start than any user would wait.
+    static func server(_ name: String, _ launch: (command: String, arguments: [String])) -> ServerConfiguration {
+        var server = ServerConfiguration(name: name, command: launch.command, arguments: launch.arguments)
+        (server.client.connectTimeout, server.client.probeTimeout) = (patience, patience)
+        return server
+    }
+
     /// A server written in Python.
     static func script(_ text: String) throws -> (command: String, arguments: [String]) {
         let file = try Self.folder().appendingPathComponent("server.py")
