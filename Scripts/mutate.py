@@ -129,8 +129,9 @@ def run(tree, mutation, filter, limit, patience="8"):
         end(process.pid, mutation)
         return None, process.communicate()[0].decode(errors="replace")
     finally:
-        # What a broken host leaves, or a guard that does not notice its end, would go on for ever. The test process is reaped by now.
-        end(-1, mutation)
+        # What a broken host leaves, or a guard that does not notice its end, would go on for ever. A session's number is nobody else's while
+        # it has members.
+        end(process.pid, mutation)
 
 
 def end(leader, mutation):

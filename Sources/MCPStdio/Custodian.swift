@@ -1,4 +1,5 @@
 import CMCPProcess
+import Dispatch
 import MCPTransport
 
 #if canImport(Darwin)
@@ -57,31 +58,61 @@ enum Custodian {
     static func end(_ process: LaunchedProcess, ended: @escaping @Sendable (Bool) -> Void) {
         // First of all, so that there are descriptors to look with (T14).
         process.closePipes()
-        process.signal(SIGKILL)
-        self.tell { self.finish(process, ended) }
+        let child = ProcessIdentity(of: process.child)
+        if process.keeper != nil { process.signal(SIGKILL) }
+        self.tell { self.finish(process, child, ended) }
     }
 
-    private static func finish(_ process: LaunchedProcess, _ ended: @escaping @Sendable (Bool) -> Void) {
-        let child = ProcessIdentity(of: process.child)
+    /// The same, and waits for it, at most five seconds. Blocks: not for the cooperative pool.
+    /// - Returns: whether it is proved that nothing of it is left.
+    static func endAndWait(_ process: LaunchedProcess) -> Bool {
+        let (isOver, result) = (DispatchSemaphore(value: 0), Locked(false))
+        self.end(process) { isClear in
+            result.withLock { $0 = isClear }
+            isOver.signal()
+        }
+        _ = isOver.wait(timeout: .now() + .seconds(5))
+        return result.withLock { $0 }
+    }
+
+    private static func finish(
+        _ process: LaunchedProcess,
+        _ child: ProcessIdentity?,
+        _ ended: @escaping @Sendable (Bool) -> Void
+    ) {
         // A guard ends when nothing of its server is left, and not before.
-        let isDone =
-            process.keeper != nil
-            && child.map { ProcessIdentity.waitForEnds([$0], milliseconds: 1000).isEmpty } ?? false
-        // Below a guard that does not do it first: what it has under it is somebody else's child once it is gone.
-        let found = isDone ? [[]] : ProcessSearch.find([process.rest(below: child)])
-        for process in found?[0] ?? [] { process.signal(SIGKILL) }
-        // Our child is not reaped: its number and its group's are its own.
-        ProcessGroup.signal(process.child, SIGKILL)
+        let isDone = process.keeper != nil && self.waitForEnd(of: process.child, child)
+        var hasLooked = false
+        if !isDone {
+            // Below it first: what a guard has under it is somebody else's child once the guard is gone.
+            let found = child.flatMap { ProcessSearch.find([process.rest(below: $0)]) }
+            hasLooked = found != nil
+            for process in found?[0] ?? [] { process.signal(SIGKILL) }
+            // Our child is not reaped: its number and its group's are its own.
+            ProcessGroup.signal(process.child, SIGKILL)
+        }
         // Not sooner: if this program ends while that is looked for, its end is what ends them (E14). Not later: the number is given back.
         LiveGroups.shared.remove(process)
         process.closeControl()
-        self.take(process.child) { status in
+        self.take(process.child) { [hasLooked] status in
             let left = ProcessSearch.find([process.rest()])?[0]
             for process in left ?? [] { process.signal(SIGKILL) }
             let isGone = left.map { ProcessIdentity.waitForEnds($0, milliseconds: 2000).isEmpty } ?? false
             // A guard that was killed cannot say any more what its server had detached (T18).
-            ended(child != nil && found != nil && isGone && (process.keeper == nil || status == 0))
+            ended(isGone && (process.keeper == nil ? hasLooked : isDone && status == 0))
         }
+    }
+
+    /// - Returns: whether our child has ended within a second.
+    private static func waitForEnd(of pid: Int32, _ identity: ProcessIdentity?) -> Bool {
+        var status: Int32 = 0
+        if let identity {
+            _ = ProcessIdentity.waitForEnds([identity], milliseconds: 1000)
+        } else {
+            // No descriptor is left to wait with.
+            for _ in 0..<200 where mcp_child_look(pid, &status) == MCP_CHILD_RUNS { _ = poll(nil, 0, 5) }
+        }
+        return mcp_child_look(pid, &status) != MCP_CHILD_RUNS
     }
 
     /// - Returns: its wait status, if it could be had.

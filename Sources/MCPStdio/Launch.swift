@@ -125,6 +125,8 @@ extension ServerLaunch {
         var keepsDaemons = false
         /// How long the guard has for its first word, the start of the server included (T4).
         var guardGrace: Duration = .seconds(10)
+        /// Told, before the start fails, that it is not proved that nothing is left of it, and why.
+        var unproved: @Sendable (String) -> Void = { _ in }
         /// Told when a guard that had not answered has been ended.
         var endedLate: EndedLate = { _, _ in }
     }
@@ -199,10 +201,10 @@ extension ServerLaunch {
         LiveGroups.shared.insert(process)
         if care.guardProgram != nil {
             if let problem = Self.begin(&process, care) {
-                Custodian.end(process) { [child = process.child] isClear in
-                    ProcessJournal.shared.over(mark, isProved: isClear)
-                    care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
-                }
+                let isClear = Custodian.endAndWait(process)
+                ProcessJournal.shared.over(mark, isProved: isClear)
+                if !isClear { care.unproved("its start failed, and its mcp-guard had to be killed") }
+                care.endedLate("mcp-guard \(process.child), whose start had failed, was ended", isClear)
                 throw self.failure("cannot start \(path): \(problem)")
             }
         }

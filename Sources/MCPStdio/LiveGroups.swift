@@ -69,16 +69,27 @@ final class LiveGroups: Sendable {
             _ = self.forEachUnreaped { $0.signal(signal) }
             living = ProcessIdentity.waitForEnds(living, milliseconds: 500)
         }
-        var queries = entries.filter(\.isReaped).map { $0.process.rest() }
-        if !living.isEmpty {
-            queries += self.forEachUnreaped { process in
-                process.keeper == nil ? nil : process.rest(below: ProcessIdentity(of: process.child))
-            }.compactMap(\.self)
-        }
+        let (queries, guards) = self.notProved()
         guard !queries.isEmpty else { return }
         for process in (ProcessSearch.find(queries) ?? []).joined() { process.signal(SIGKILL) }
-        _ = self.forEachUnreaped { process in
-            if process.keeper != nil { ProcessGroup.signal(process.child, SIGKILL) }
+        // Not those that have come meanwhile: they end by themselves.
+        _ = self.forEachUnreaped { if guards.contains($0.mark) { ProcessGroup.signal($0.child, SIGKILL) } }
+    }
+
+    /// What to look for of those whose guard has not said by its own end that nothing is left, and the guards that are still there.
+    private func notProved() -> ([ProcessSearch.Query], Set<String>) {
+        self.state.withLock { state in
+            var (queries, guards): ([ProcessSearch.Query], Set<String>) = ([], [])
+            for entry in state.entries.values where entry.isReaped || entry.process.keeper != nil {
+                var status: Int32 = 0
+                if entry.isReaped {
+                    queries.append(entry.process.rest())
+                } else if mcp_child_look(entry.process.child, &status) != MCP_CHILD_ENDED || status != 0 {
+                    queries.append(entry.process.rest(below: ProcessIdentity(of: entry.process.child)))
+                    guards.insert(entry.process.mark)
+                }
+            }
+            return (queries, guards)
         }
     }
 }

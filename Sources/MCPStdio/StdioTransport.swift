@@ -118,12 +118,14 @@ public final class StdioTransport: Transport {
             return state.requested != nil
         }
         if isClosed { return refused(MCPError(.hostClosed, "closed before it was started")) }
+        let doubt = Locked<String?>(nil)
         Spawner.shared.run(
             { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
                 let care = ServerLaunch.Care(
                     guardProgram: options.isGuarded ? GuardProgram.path : nil,
                     keepsDaemons: options.keepsDaemons,
                     guardGrace: options.guardGrace,
+                    unproved: { why in doubt.withLock { $0 = why } },
                     endedLate: endedLate
                 )
                 let result: Result<LaunchedProcess, MCPError>
@@ -141,7 +143,7 @@ public final class StdioTransport: Transport {
             return refused(MCPError(.hostClosed, "closed while it was being started: \(why)"), doubt: why)
         }
         switch launched {
-        case .failure(let error): return refused(error)
+        case .failure(let error): return refused(error, doubt: doubt.withLock { $0 })
         case .success(let process): return await self.live(process, io, receiver)
         }
     }

@@ -21,16 +21,16 @@ public protocol DeadlineTimer: Sendable {
 }
 
 /// The system's monotonic clock. All timers of a process share one thread, which starts with the first that is set, and no descriptor:
-/// they fire in a program that has none left too (T14). Where not even a thread can be had, they wait until one can.
+/// they fire in a program that has none left too (T14). Where not even a thread can be had, nothing fires until a timer is set when one can.
 public struct SystemTimekeeper: Timekeeper {
-    private static let start = ContinuousClock.now
+    private static let start = SuspendingClock.now
     private static let thread = TimerThread { SystemTimekeeper().now }
 
     /// The system's clock; costs nothing.
     public init() {}
 
-    /// Time since this process first asked.
-    public var now: Duration { ContinuousClock.now - Self.start }
+    /// Time since this process first asked. It stands still while the machine sleeps, as the wait of the timers does.
+    public var now: Duration { SuspendingClock.now - Self.start }
 
     /// Makes a timer; the alarms of all of them come one after the other.
     public func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {

@@ -257,23 +257,46 @@ struct LawHostTests {
     }
 
     @Test(
-        "T4 E14 a program that ends while a guard that says nothing is being ended: the guard is ended all the same",
+        "T4 T18 a guard that had to be killed after a failed start: the report does not say that nothing is left",
         .exitTestTurn
     )
-    func deafGuardAtExit() async throws {
-        try await withZoo { zoo in
-            let path: String = try Self.deafGuard(zoo)
-            await #expect(processExitsWith: .exitCode(0)) { [path = path as String] in
-                setenv("MCP_GUARD", path, 1)
+    func killedGuard() async throws {
+        await #expect(processExitsWith: .success) {
+            try await withZoo { zoo in
+                setenv("MCP_GUARD", try Self.deafGuard(zoo), 1)
                 var server = ScriptedServer.configuration("one")
                 server.stdio.guardGrace = .milliseconds(100)
                 server.restart.isEnabled = false
                 let host = try await MCPHost.start(HostConfiguration(servers: [server]))
                 precondition(host.connections.first?.failure?.code == .launchFailed)
-                exit(0)
+                let report = await host.shutdown()
+                precondition(!report.isClean && report.isComplete && report.processesLeft.isEmpty, "\(report)")
+                precondition(report.servers.first?.doubt?.contains("had to be killed") == true, "\(report)")
+                precondition(test_has_zombies() == 0)
             }
-            let pid = try #require(zoo.events("guard").first).pid
-            #expect(!ProcessCounts.isAlive(pid, since: nil))
+        }
+    }
+
+    @Test("E14 T18 a program that ends when a guard has just been killed ends its server", .exitTestTurn)
+    func killedGuardAtExit() async throws {
+        try await withZoo(folder: "/tmp/zoo-guard-\(getpid())") { zoo in
+            for isSeen in [false, true] {
+                await #expect(processExitsWith: .exitCode(0)) { [isSeen = isSeen as Bool] in
+                    let alive = "/tmp/zoo-guard-\(getppid())/alive"
+                    let server = ScriptedServer.configuration(
+                        "deaf",
+                        ["--alive", alive, "--ignore-eof", "--ignore-term"]
+                    )
+                    let host = try await MCPHost.start(HostConfiguration(servers: [server]))
+                    let pid = try await text(host, "deaf", "pid")
+                    let stat = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+                    let guardian = stat.split(separator: ")").last?.split(separator: " ").dropFirst().first
+                    kill(Int32(guardian ?? "") ?? Int32.max, SIGKILL)
+                    if isSeen { await host.wait(for: "ended", of: "deaf") }
+                    exit(0)
+                }
+                #expect(await zoo.waitUntilExtinct())
+            }
         }
     }
 
