@@ -54,6 +54,8 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     // State and flags are the main thread's. It may have called pthread_exit, and the process lives in its other threads (T7).
     int others_run = threads > 1;
     if (others_run && (state == 'Z' || state == 'X')) state = 'R';
+    // Its parent is just reaping it: it is as dead as a zombie.
+    if (state == 'X') state = 'Z';
     char main_is_exiting = (flags & is_exiting) != 0;
     *process = (struct mcp_process){
         .pid = pid,

@@ -210,7 +210,7 @@ extension ClientSession {
     private func known<Value: Sendable>(_ kind: ResultCache.Kind, _ method: Method, _ options: RequestOptions) -> Value?
     {
         guard self.configuration.caches, !options.ignoresCache else { return nil }
-        return self.cache.value(kind, method.rawValue, as: Value.self, now: self.timekeeper.now)
+        return self.cache.value(kind, method.rawValue, as: Value.self, now: self.timekeeper.elapsed)
     }
 
     private func keep(
@@ -220,12 +220,14 @@ extension ClientSession {
         expires: Duration?,
         epoch: Int
     ) {
-        guard self.configuration.caches, expires.map({ $0 > self.timekeeper.now }) ?? true else { return }
+        guard self.configuration.caches, expires.map({ $0 > self.timekeeper.elapsed }) ?? true else { return }
         self.cache.keep(kind, method.rawValue, value, expires: expires, epoch: epoch)
     }
 
     /// Until when something is good that came now (`CACHE-05` to `CACHE-08`).
-    private func end(of timeToLive: Int64?) -> Duration { self.timekeeper.now + .milliseconds(max(0, timeToLive ?? 0)) }
+    private func end(of timeToLive: Int64?) -> Duration {
+        self.timekeeper.elapsed + .milliseconds(max(0, timeToLive ?? 0))
+    }
 
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
     private func walk<Page: ResultObject, Item: Sendable>(

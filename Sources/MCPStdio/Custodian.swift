@@ -63,15 +63,23 @@ enum Custodian {
         self.tell { self.finish(process, child, ended) }
     }
 
-    /// The same, and waits for it, at most five seconds. Blocks: not for the cooperative pool.
-    /// - Returns: whether it is proved that nothing of it is left.
-    static func endAndWait(_ process: LaunchedProcess) -> Bool {
-        let (isOver, result) = (DispatchSemaphore(value: 0), Locked(false))
+    /// The same, and waits for it. Blocks: not for the cooperative pool.
+    /// - Parameters:
+    ///   - limit: how long.
+    ///   - ended: as above; before this returns, or whenever it has ended.
+    /// - Returns: whether it is proved that nothing of it is left; nil if it has not ended yet.
+    static func endAndWait(
+        _ process: LaunchedProcess,
+        atMost limit: DispatchTimeInterval = .seconds(6),
+        ended: @escaping @Sendable (Bool) -> Void
+    ) -> Bool? {
+        let (isOver, result) = (DispatchSemaphore(value: 0), Locked<Bool?>(nil))
         self.end(process) { isClear in
+            ended(isClear)
             result.withLock { $0 = isClear }
             isOver.signal()
         }
-        _ = isOver.wait(timeout: .now() + .seconds(5))
+        _ = isOver.wait(timeout: .now() + limit)
         return result.withLock { $0 }
     }
 
@@ -81,36 +89,53 @@ enum Custodian {
         _ ended: @escaping @Sendable (Bool) -> Void
     ) {
         // A guard ends when nothing of its server is left, and not before.
-        let isDone = process.keeper != nil && self.waitForEnd(of: process.child, child)
-        var hasLooked = false
-        if !isDone {
-            // Below it first: what a guard has under it is somebody else's child once the guard is gone.
-            let found = child.flatMap { ProcessSearch.find([process.rest(below: $0)]) }
-            hasLooked = found != nil
-            for process in found?[0] ?? [] { process.signal(SIGKILL) }
-            // Our child is not reaped: its number and its group's are its own.
-            ProcessGroup.signal(process.child, SIGKILL)
-        }
-        // Not sooner: if this program ends while that is looked for, its end is what ends them (E14). Not later: the number is given back.
-        LiveGroups.shared.remove(process)
+        let hasEnded = process.keeper != nil && self.waitForEnd(of: process.child, child)
+        let hasLooked = !hasEnded && self.kill(process, child)
+        // A status may go to somebody else (T9); a word does not.
+        let hasSaidSo = hasEnded && process.keeper?.hasSaidThatNothingIsLeft() == true
+        // Until all of it is gone, the end of this program ends what it has left (E14); but its number is given back now.
+        LiveGroups.shared.willReap(process)
         process.closeControl()
-        self.take(process.child) { [hasLooked] status in
-            let left = ProcessSearch.find([process.rest()])?[0]
-            for process in left ?? [] { process.signal(SIGKILL) }
-            let isGone = left.map { ProcessIdentity.waitForEnds($0, milliseconds: 2000).isEmpty } ?? false
+        self.take(process.child) { status in
             // A guard that was killed cannot say any more what its server had detached (T18).
-            ended(isGone && (process.keeper == nil ? hasLooked : isDone && status == 0))
+            let isProved = hasEnded && (status.map { $0 == 0 } ?? hasSaidSo)
+            let isGone = isProved || self.endRest(process.rest())
+            LiveGroups.shared.remove(process)
+            ended(process.keeper == nil ? hasLooked && isGone : isProved)
         }
     }
 
-    /// - Returns: whether our child has ended within a second.
+    /// SIGKILL to our child and all below it. Below it first: what a guard has under it is somebody else's child once the guard is gone. So
+    /// a guard below which nobody can look, for want of a descriptor, is not killed: it ends all of it by itself when its socket closes.
+    /// - Returns: whether all was seen.
+    private static func kill(_ process: LaunchedProcess, _ child: ProcessIdentity?) -> Bool {
+        let found = child.flatMap { ProcessSearch.find([process.rest(below: $0)]) }
+        for process in found?[0] ?? [] { process.signal(SIGKILL) }
+        if found != nil || process.keeper == nil { process.killGroup() }
+        return found != nil
+    }
+
+    /// SIGKILL to what is there, until a whole look finds nobody: who was killed may have had a child that no look has seen yet.
+    /// - Returns: whether nobody is left.
+    private static func endRest(_ query: ProcessSearch.Query) -> Bool {
+        for _ in 0..<10 {
+            guard let left = ProcessSearch.find([query])?[0] else { return false }
+            if left.isEmpty { return true }
+            for process in left { process.signal(SIGKILL) }
+            _ = ProcessIdentity.waitForEnds(left, milliseconds: 1000)
+            for process in left { process.reap() }
+        }
+        return false
+    }
+
+    /// - Returns: whether our child has ended within three seconds: on a busy machine a guard may need them (T26).
     private static func waitForEnd(of pid: Int32, _ identity: ProcessIdentity?) -> Bool {
         var status: Int32 = 0
         if let identity {
-            _ = ProcessIdentity.waitForEnds([identity], milliseconds: 1000)
+            _ = ProcessIdentity.waitForEnds([identity], milliseconds: 3000)
         } else {
             // No descriptor is left to wait with.
-            for _ in 0..<200 where mcp_child_look(pid, &status) == MCP_CHILD_RUNS { _ = poll(nil, 0, 5) }
+            for _ in 0..<600 where mcp_child_look(pid, &status) == MCP_CHILD_RUNS { _ = poll(nil, 0, 5) }
         }
         return mcp_child_look(pid, &status) != MCP_CHILD_RUNS
     }

@@ -92,6 +92,18 @@ struct LaunchedProcess {
         var pid: Int32
         /// Our end of the socket to it.
         var control: Int32
+        /// It could not start its server.
+        var hasRefused = false
+
+        /// Whether its last word is that nothing is left, or it has never started anything. To be asked when it has ended.
+        func hasSaidThatNothingIsLeft() -> Bool {
+            var event = mcp_guard_event()
+            var isClear = self.hasRefused
+            while read(self.control, &event, MemoryLayout.size(ofValue: event)) == MemoryLayout.size(ofValue: event) {
+                if event.kind == Int32(MCP_GUARD_CLEAR) || event.kind == Int32(MCP_GUARD_REFUSED) { isClear = true }
+            }
+            return isClear
+        }
     }
 
     /// The process that is our child: the guard, or the server itself.
@@ -166,7 +178,6 @@ extension ServerLaunch {
             pipes += control
         }
         let mark = LaunchMark.make()
-        var pid: pid_t = 0
         var program = path
         var words = [self.command] + self.arguments
         let journal = ProcessJournal.shared.launching(mark, command: words, keepsDaemons: care.keepsDaemons)
@@ -176,35 +187,48 @@ extension ServerLaunch {
             program = keeper
         }
         let variables = self.environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchMark.variable)=\(mark)"]
-        let failure = Self.withCStrings(words) { argv in
-            Self.withCStrings(variables) { envp in
-                mcp_spawn(program, argv, envp, self.workingDirectory, inRead, outWrite, errWrite, control[1], &pid)
+        var problem = "this program is ending"
+        // From here on it is ended should this program end.
+        let started = LiveGroups.shared.starting {
+            var pid: pid_t = 0
+            let failure = Self.withCStrings(words) { argv in
+                Self.withCStrings(variables) { envp in
+                    mcp_spawn(program, argv, envp, self.workingDirectory, inRead, outWrite, errWrite, control[1], &pid)
+                }
             }
+            guard failure == 0 else {
+                problem = SystemFailure(code: failure).explanation
+                return nil
+            }
+            var process = LaunchedProcess(
+                pid: pid,
+                stdin: inWrite,
+                stdout: outRead,
+                stderr: errRead,
+                mark: mark,
+                keepsDaemons: care.keepsDaemons
+            )
+            if care.guardProgram != nil { process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0]) }
+            return process
         }
-        guard failure == 0 else {
+        guard var process = started else {
             closeAll()
             ProcessJournal.shared.ended(mark)
-            throw self.failure("cannot start \(program): \(SystemFailure(code: failure).explanation)")
+            throw self.failure("cannot start \(program): \(problem)")
         }
         for childEnd in [inRead, outWrite, errWrite, control[1]] where childEnd >= 0 { _ = close(childEnd) }
         for ownEnd in [inWrite, outRead, errRead] { _ = mcp_set_nonblocking(ownEnd) }
-        var process = LaunchedProcess(
-            pid: pid,
-            stdin: inWrite,
-            stdout: outRead,
-            stderr: errRead,
-            mark: mark,
-            keepsDaemons: care.keepsDaemons
-        )
-        if care.guardProgram != nil { process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0]) }
-        // From here on it is ended should this program end.
-        LiveGroups.shared.insert(process)
         if care.guardProgram != nil {
             if let problem = Self.begin(&process, care) {
-                let isClear = Custodian.endAndWait(process)
-                ProcessJournal.shared.over(mark, isProved: isClear)
-                if !isClear { care.unproved("its start failed, and its mcp-guard had to be killed") }
-                care.endedLate("mcp-guard \(process.child), whose start had failed, was ended", isClear)
+                let child = process.child
+                let isClear = Custodian.endAndWait(process) { isClear in
+                    ProcessJournal.shared.over(mark, isProved: isClear)
+                    care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
+                }
+                if isClear != true {
+                    let what = isClear == nil ? "has not ended yet" : "did not say that nothing is left"
+                    care.unproved("its start failed, and its mcp-guard (process \(child)) \(what)")
+                }
                 throw self.failure("cannot start \(path): \(problem)")
             }
         }
@@ -232,7 +256,10 @@ extension ServerLaunch {
         var count: Int
         repeat { count = read(keeper.control, &event, size) } while count < 0 && errno == EINTR
         guard count == size else { return "mcp-guard ended before its server was there" }
-        guard event.kind == Int32(MCP_GUARD_STARTED) else { return SystemFailure(code: event.value).explanation }
+        guard event.kind == Int32(MCP_GUARD_STARTED) else {
+            process.keeper?.hasRefused = event.kind == Int32(MCP_GUARD_REFUSED)
+            return SystemFailure(code: event.value).explanation
+        }
         process.pid = event.value
         return nil
     }

@@ -25,21 +25,44 @@ final class LiveGroups: Sendable {
         var entries: [String: Entry] = [:]
         /// Who registered: a forked child inherits the handler, and its exit is none of the servers' business (T5).
         var owner: Int32 = 0
+        /// Children that are being made this very moment.
+        var starting = 0
+        /// The program ends: nothing is started any more.
+        var isEnding = false
+
+        /// - Returns: whether the handler is to be registered. In a forked child it is there already; what the parent had is not the child's.
+        mutating func enter() -> Bool {
+            defer { self.owner = getpid() }
+            if self.owner != getpid() { (self.entries, self.starting, self.isEnding) = ([:], 0, false) }
+            return self.owner == 0
+        }
     }
 
     private let state = Locked(State())
 
-    /// A child is there, or more is known of it.
-    func insert(_ process: LaunchedProcess) {
-        let isFirst = self.state.withLock { state in
-            // In a forked child the handler is there already; what the parent had is not the child's.
-            let isFirst = state.owner == 0
-            if state.owner != getpid() { state.entries = [:] }
-            state.owner = getpid()
-            state.entries[process.mark] = Entry(process: process)
-            return isFirst
+    /// A child is about to be made: a program that ends in this moment waits until it is known here.
+    /// - Parameter spawn: makes it; not called if the program is ending.
+    func starting(_ spawn: () -> LaunchedProcess?) -> LaunchedProcess? {
+        let isEnding = self.enter { state in
+            if !state.isEnding { state.starting += 1 }
+            return state.isEnding
         }
+        if isEnding { return nil }
+        let process = spawn()
+        self.state.withLock { state in
+            if state.starting > 0 { state.starting -= 1 }
+            if let process { state.entries[process.mark] = Entry(process: process) }
+        }
+        return process
+    }
+
+    /// A child is there.
+    func insert(_ process: LaunchedProcess) { self.enter { $0.entries[process.mark] = Entry(process: process) } }
+
+    private func enter<R>(_ body: (inout State) -> R) -> R {
+        let (isFirst, result) = self.state.withLock { state in (state.enter(), body(&state)) }
         if isFirst { atexit { LiveGroups.shared.endAll() } }
+        return result
     }
 
     /// From now on nothing is sent to the child's number, nor through the socket of its guard: to be called before the one is reaped and the
@@ -51,42 +74,76 @@ final class LiveGroups: Sendable {
         self.state.withLock { _ = $0.entries.removeValue(forKey: process.mark) }
     }
 
-    /// Does something with each that nobody has reaped, nor will until it is done.
-    private func forEachUnreaped<R>(_ body: (LaunchedProcess) -> R) -> [R] {
-        self.state.withLock { $0.entries.values.filter { !$0.isReaped }.map { body($0.process) } }
+    /// What has become of our child. Needs no descriptor.
+    private enum Fate {
+        case runs
+        case ended(Int32)
+        /// We have reaped it or are about to, or somebody else has (T9): its number may be a stranger's.
+        case reaped
     }
 
-    /// SIGTERM to all, half a second, SIGKILL; and past the guards, if there is one that does not do it.
+    private static func fate(of entry: Entry) -> Fate {
+        guard !entry.isReaped else { return .reaped }
+        var status: Int32 = 0
+        return switch mcp_child_look(entry.process.child, &status) {
+        case MCP_CHILD_RUNS: .runs
+        case MCP_CHILD_ENDED: .ended(status)
+        default: .reaped
+        }
+    }
+
+    /// Does something with each whose child runs; nobody here reaps one until it is done.
+    /// - Returns: how many there were.
+    @discardableResult
+    private func forEachRunning(_ body: (LaunchedProcess) -> Void = { _ in }) -> Int {
+        self.state.withLock { state in
+            var count = 0
+            for entry in state.entries.values {
+                guard case .runs = Self.fate(of: entry) else { continue }
+                body(entry.process)
+                count += 1
+            }
+            return count
+        }
+    }
+
+    /// SIGTERM to all, half a second, SIGKILL, half a second; and past the guards, where one does not do it.
     func endAll() {
         // In a forked child not even the lock can be trusted: whoever held it is not here to release it (T5).
         guard mcp_is_forked_child() == 0 else { return }
-        let entries = self.state.withLock { $0.owner == getpid() ? Array($0.entries.values) : [] }
-        guard !entries.isEmpty else { return }
-        let text = "mcp-host: fault: the program ends with \(entries.count) server(s) not shut down; ending them now\n"
+        self.state.withLock { $0.isEnding = $0.owner == getpid() }
+        // Who is just being started is known in a moment, unless a file system does not answer (T4).
+        for _ in 0..<100 where self.state.withLock({ $0.isEnding && $0.starting > 0 }) { _ = poll(nil, 0, 5) }
+        let count = self.state.withLock { $0.isEnding ? $0.entries.count : 0 }
+        guard count > 0 else { return }
+        let text = "mcp-host: fault: the program ends with \(count) server(s) not shut down; ending them now\n"
         _ = text.utf8.withContiguousStorageIfAvailable { write(2, $0.baseAddress, $0.count) }
-        var living = self.forEachUnreaped(\.serverIdentity).compactMap(\.self)
         for signal in [SIGTERM, SIGKILL] {
-            _ = self.forEachUnreaped { $0.signal(signal) }
-            living = ProcessIdentity.waitForEnds(living, milliseconds: 500)
+            self.forEachRunning { $0.signal(signal) }
+            // A guard ends when nothing of its server is left. To wait for many with descriptors would need some, and there may be none (T14).
+            for _ in 0..<100 where self.forEachRunning() > 0 { _ = poll(nil, 0, 5) }
         }
         let (queries, guards) = self.notProved()
-        guard !queries.isEmpty else { return }
-        for process in (ProcessSearch.find(queries) ?? []).joined() { process.signal(SIGKILL) }
+        // A guard below which nobody can look is the only one that can still do it: it does so when this program is gone.
+        guard !queries.isEmpty, let found = ProcessSearch.find(queries) else { return }
+        for process in found.joined() { process.signal(SIGKILL) }
         // Not those that have come meanwhile: they end by themselves.
-        _ = self.forEachUnreaped { if guards.contains($0.mark) { ProcessGroup.signal($0.child, SIGKILL) } }
+        self.forEachRunning { if guards.contains($0.mark) { $0.killGroup() } }
     }
 
     /// What to look for of those whose guard has not said by its own end that nothing is left, and the guards that are still there.
     private func notProved() -> ([ProcessSearch.Query], Set<String>) {
         self.state.withLock { state in
             var (queries, guards): ([ProcessSearch.Query], Set<String>) = ([], [])
-            for entry in state.entries.values where entry.isReaped || entry.process.keeper != nil {
-                var status: Int32 = 0
-                if entry.isReaped {
-                    queries.append(entry.process.rest())
-                } else if mcp_child_look(entry.process.child, &status) != MCP_CHILD_ENDED || status != 0 {
-                    queries.append(entry.process.rest(below: ProcessIdentity(of: entry.process.child)))
-                    guards.insert(entry.process.mark)
+            for entry in state.entries.values {
+                let process = entry.process
+                switch Self.fate(of: entry) {
+                case .ended(0) where process.keeper != nil: break
+                case .ended, .reaped: queries.append(process.rest())
+                case .runs:
+                    guard let child = ProcessIdentity(of: process.child) else { continue }
+                    queries.append(process.rest(below: child))
+                    if process.keeper != nil { guards.insert(process.mark) }
                 }
             }
             return (queries, guards)
@@ -106,6 +163,13 @@ extension LaunchedProcess {
             roots: root.map { [$0] } ?? [],
             except: root?.pid ?? 0
         )
+    }
+
+    /// SIGKILL to our child and its group, if it is still ours: a number that somebody else has reaped may be a stranger's (T9, E18).
+    func killGroup() {
+        var status: Int32 = 0
+        guard [MCP_CHILD_RUNS, MCP_CHILD_ENDED].contains(mcp_child_look(self.child, &status)) else { return }
+        ProcessGroup.signal(self.child, SIGKILL)
     }
 
     /// To all of it: through its guard, which is woken if it was stopped (T17), or to its process group. Nobody has reaped our child.

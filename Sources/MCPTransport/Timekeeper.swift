@@ -4,10 +4,18 @@ public protocol Timekeeper: Sendable {
     /// Time since some fixed moment; never goes back.
     var now: Duration { get }
 
+    /// The same, but goes on while the machine sleeps: for what goes stale, not for how long somebody waits. By default ``now``.
+    var elapsed: Duration { get }
+
     /// Makes a timer, not yet set.
     /// - Parameter fire: called once for each time that the timer is set and not set again before its deadline. It runs on a thread
     ///   of the timekeeper and must not block.
     func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer
+}
+
+extension Timekeeper {
+    /// As ``now``.
+    public var elapsed: Duration { self.now }
 }
 
 /// One alarm clock; any thread may set it.
@@ -23,14 +31,17 @@ public protocol DeadlineTimer: Sendable {
 /// The system's monotonic clock. All timers of a process share one thread, which starts with the first that is set, and no descriptor:
 /// they fire in a program that has none left too (T14). Where not even a thread can be had, nothing fires until a timer is set when one can.
 public struct SystemTimekeeper: Timekeeper {
-    private static let start = SuspendingClock.now
+    private static let start = (now: SuspendingClock.now, elapsed: ContinuousClock.now)
     private static let thread = TimerThread { SystemTimekeeper().now }
 
     /// The system's clock; costs nothing.
     public init() {}
 
     /// Time since this process first asked. It stands still while the machine sleeps, as the wait of the timers does.
-    public var now: Duration { SuspendingClock.now - Self.start }
+    public var now: Duration { SuspendingClock.now - Self.start.now }
+
+    /// Time since this process first asked, sleep included.
+    public var elapsed: Duration { ContinuousClock.now - Self.start.elapsed }
 
     /// Makes a timer; the alarms of all of them come one after the other.
     public func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {

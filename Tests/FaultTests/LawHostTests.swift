@@ -211,7 +211,7 @@ struct LawHostTests {
         try await withZoo { zoo in
             let program = try HostProgram.start(
                 ["run", "--config", try ScriptedServer.file([("one", [])])],
-                environment: ["MCP_GUARD": try Self.deafGuard(zoo)]
+                environment: ["MCP_GUARD": try zoo.deafGuard()]
             )
             await zoo.wait(for: "start", of: "guard")
             let pid = try #require(zoo.events("guard").first).pid
@@ -224,15 +224,6 @@ struct LawHostTests {
         }
     }
 
-    /// A program in the place of mcp-guard that is started and never answers.
-    private static func deafGuard(_ zoo: Zoo) throws -> String {
-        let path = zoo.folder + "/mcp-guard"
-        let note = #"echo "{\"pid\":$$,\"event\":\"start\"}" >> '\#(zoo.log("guard"))'"#
-        try "#!/bin/sh\n\(note)\nexec sleep 1000\n".write(toFile: path, atomically: true, encoding: .utf8)
-        chmod(path, 0o755)
-        return path
-    }
-
     @Test(
         "T4 the limit for connecting counts from the start, so a start that does not come back is an error by itself",
         .exitTestTurn
@@ -240,7 +231,7 @@ struct LawHostTests {
     func slowStart() async throws {
         await #expect(processExitsWith: .success) {
             try await withZoo { zoo in
-                setenv("MCP_GUARD", try Self.deafGuard(zoo), 1)
+                setenv("MCP_GUARD", try zoo.deafGuard(), 1)
                 var server = ScriptedServer.configuration("one")
                 server.client.connectTimeout = .milliseconds(50)
                 server.stdio.startGrace = .milliseconds(50)
@@ -252,50 +243,6 @@ struct LawHostTests {
                 precondition(!report.isClean && report.isComplete, "\(report)")
                 await host.wait(for: "ended late", of: "one")
                 precondition(test_has_zombies() == 0)
-            }
-        }
-    }
-
-    @Test(
-        "T4 T18 a guard that had to be killed after a failed start: the report does not say that nothing is left",
-        .exitTestTurn
-    )
-    func killedGuard() async throws {
-        await #expect(processExitsWith: .success) {
-            try await withZoo { zoo in
-                setenv("MCP_GUARD", try Self.deafGuard(zoo), 1)
-                var server = ScriptedServer.configuration("one")
-                server.stdio.guardGrace = .milliseconds(100)
-                server.restart.isEnabled = false
-                let host = try await MCPHost.start(HostConfiguration(servers: [server]))
-                precondition(host.connections.first?.failure?.code == .launchFailed)
-                let report = await host.shutdown()
-                precondition(!report.isClean && report.isComplete && report.processesLeft.isEmpty, "\(report)")
-                precondition(report.servers.first?.doubt?.contains("had to be killed") == true, "\(report)")
-                precondition(test_has_zombies() == 0)
-            }
-        }
-    }
-
-    @Test("E14 T18 a program that ends when a guard has just been killed ends its server", .exitTestTurn)
-    func killedGuardAtExit() async throws {
-        try await withZoo(folder: "/tmp/zoo-guard-\(getpid())") { zoo in
-            for isSeen in [false, true] {
-                await #expect(processExitsWith: .exitCode(0)) { [isSeen = isSeen as Bool] in
-                    let alive = "/tmp/zoo-guard-\(getppid())/alive"
-                    let server = ScriptedServer.configuration(
-                        "deaf",
-                        ["--alive", alive, "--ignore-eof", "--ignore-term"]
-                    )
-                    let host = try await MCPHost.start(HostConfiguration(servers: [server]))
-                    let pid = try await text(host, "deaf", "pid")
-                    let stat = try String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
-                    let guardian = stat.split(separator: ")").last?.split(separator: " ").dropFirst().first
-                    kill(Int32(guardian ?? "") ?? Int32.max, SIGKILL)
-                    if isSeen { await host.wait(for: "ended", of: "deaf") }
-                    exit(0)
-                }
-                #expect(await zoo.waitUntilExtinct())
             }
         }
     }

@@ -319,6 +319,21 @@ struct ToolCallTests {
         }
     }
 
+    @Test("CACHE-05 what is kept goes stale while the machine sleeps")
+    func timeToLiveAsleep() async throws {
+        let server = Self.counting(.v2026_07_28, ttl: 1000)
+        let time = ManualTimekeeper()
+        try await withSession(server, timekeeper: time) { session in
+            _ = try await session.listTools()
+            time.sleep(.milliseconds(999))
+            _ = try await session.listTools()
+            #expect(server.received("tools/list").count == 1)
+            time.sleep(.milliseconds(1))
+            _ = try await session.listTools()
+            #expect(server.received("tools/list").count == 2)
+        }
+    }
+
     @Test("CACHE-13 a list is read again after it has changed", arguments: eras)
     func invalidated(revision: ProtocolRevision) async throws {
         let server = Self.counting(revision, ttl: 1_000_000)

@@ -80,6 +80,96 @@ struct LeftoversTests {
         let identities = [reaped, living].compactMap { ProcessIdentity(of: $0.processIdentifier) }
         groups.endAll()
         #expect(ProcessIdentity.waitForEnds(identities, milliseconds: 1) == Array(identities.prefix(1)))
+        var isStarted = false
+        _ = groups.starting {
+            isStarted = true
+            return nil
+        }
+        #expect(!isStarted, "a program that ends starts nothing any more")
+    }
+
+    /// A child of ours that nobody else reaps, once it has ended.
+    private static func ended(_ script: String) throws -> Int32 {
+        var pid: pid_t = 0
+        let strings: [String] = ["/bin/bash", "-c", script]
+        let words: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        try #require(posix_spawn(&pid, "/bin/bash", nil, nil, words, nil) == 0)
+        var info = siginfo_t()
+        try #require(waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) == 0)
+        return pid
+    }
+
+    @Test(
+        "E14 T18 when a program ends, only a guard that ended with status 0 is believed; what others left is found by its mark"
+    )
+    func endOfProgramRest() throws {
+        let groups = LiveGroups()
+        var left: [String: ProcessIdentity] = [:]
+        var guards: [Int32] = []
+        defer {
+            for process in left.values { process.signal(SIGKILL) }
+            for pid in guards { waitpid(pid, nil, 0) }
+        }
+        for (name, script) in [("believed", "exit 0"), ("killed", "kill -9 $$"), ("reaped", "exit 0")] {
+            let mark = "\(name)-\(UInt64.random(in: 0...UInt64.max))"
+            let orphan = try Self.start(["--ignore-eof"], environment: [LaunchMark.variable: mark])
+            left[name] = ProcessIdentity(of: orphan.processIdentifier)
+            let pid = try Self.ended(script)
+            guards.append(pid)
+            var process = LaunchedProcess(pid: 0, stdin: -1, stdout: -1, stderr: -1, mark: mark, keepsDaemons: false)
+            process.keeper = LaunchedProcess.Keeper(pid: pid, control: -1)
+            groups.insert(process)
+            if name == "reaped" { groups.willReap(process) }
+        }
+        groups.endAll()
+        let gone = ["killed", "reaped"].compactMap { left[$0] }
+        #expect(gone.count == 2 && ProcessIdentity.waitForEnds(gone, milliseconds: 5000).isEmpty)
+        #expect(left["believed"]?.isAlive == true)
+    }
+
+    @Test("T9 E18 when a program ends, a number that somebody else has reaped gets no signal: it may be a stranger's")
+    func endOfProgramStranger() throws {
+        // A process group of its own; its shell ends, so it is nobody's child here.
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("stranger-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: file) }
+        waitpid(try Self.ended("set -m; sleep 1000 > /dev/null 2>&1 & echo $! > '\(file.path)'"), nil, 0)
+        let text = try String(contentsOf: file, encoding: .utf8)
+        let pid = try #require(Int32(text.trimmingCharacters(in: .whitespacesAndNewlines)))
+        let stranger = try #require(ProcessIdentity(of: pid))
+        defer { stranger.signal(SIGKILL) }
+        let groups = LiveGroups()
+        groups.insert(
+            LaunchedProcess(pid: pid, stdin: -1, stdout: -1, stderr: -1, mark: "stranger", keepsDaemons: false)
+        )
+        groups.endAll()
+        #expect(ProcessIdentity.waitForEnds([stranger], milliseconds: 100) == [stranger])
+    }
+
+    @Test(
+        "E14 what has no guard and came too late is ended until a whole look finds nobody, daemons that it just makes too"
+    )
+    func custodianUnguarded() async throws {
+        for _ in 0..<10 {
+            let launch = ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof", "--double-fork"])
+            let process = try launch.start(ServerLaunch.Care())
+            let ended = OneShot<Bool>()
+            Custodian.end(process) { ended.complete($0) }
+            #expect(await wait(for: "the end of what was started") { await ended.wait() } == true)
+            #expect(ProcessSearch.find([process.rest()]) == [[]])
+        }
+    }
+
+    @Test(
+        "T4 T25 a guard that takes longer than its start waits for it: whoever started it hears of its end all the same"
+    )
+    func custodianLate() async throws {
+        var care = ServerLaunch.Care()
+        care.guardProgram = GuardProgram.path
+        let process = try ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof"]).start(care)
+        let ended = OneShot<Bool>()
+        #expect(Custodian.endAndWait(process, atMost: .nanoseconds(0)) { ended.complete($0) } == nil)
+        #expect(await wait(for: "the end of what was started") { await ended.wait() } == true)
     }
 
     @Test(

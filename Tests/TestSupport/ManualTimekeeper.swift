@@ -5,6 +5,7 @@ public import Testing
 public final class ManualTimekeeper: Timekeeper {
     private struct State: Sendable {
         var now: Duration = .zero
+        var slept: Duration = .zero
         var timers: [ManualTimer] = []
     }
 
@@ -15,6 +16,15 @@ public final class ManualTimekeeper: Timekeeper {
 
     /// What the hands show.
     public var now: Duration { self.state.value.now }
+
+    /// What they would show, had they not stood still in ``sleep(_:)``.
+    public var elapsed: Duration {
+        let state = self.state.value
+        return state.now + state.slept
+    }
+
+    /// The machine sleeps for a time: the hands stand still.
+    public func sleep(_ time: Duration) { self.state.withLock { $0.slept += time } }
 
     /// Makes a timer that fires inside ``advance(by:)``.
     public func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {
