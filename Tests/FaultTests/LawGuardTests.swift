@@ -112,7 +112,7 @@ struct LawGuardTests {
         try await withZoo(folder: "/tmp/zoo-bare-\(getpid())") { zoo in
             await #expect(processExitsWith: .exitCode(0)) {
                 let folder = "/tmp/zoo-bare-\(getppid())"
-                try await Self.exit("one", guarded: false, folder, ["--helper", "session", "--ignore-eof"]) { _ in }
+                try await Self.exit("one", guarded: false, folder, ["--double-fork", "--ignore-eof"]) { _ in }
             }
             #expect(await zoo.waitUntilExtinct())
         }

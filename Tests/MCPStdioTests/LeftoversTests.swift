@@ -88,13 +88,23 @@ struct LeftoversTests {
         #expect(!isStarted, "a program that ends starts nothing any more")
     }
 
-    /// A child of ours that nobody else reaps, once it has ended.
-    private static func ended(_ script: String) throws -> Int32 {
+    /// A child of ours that nobody else reaps, in a process group of its own.
+    private static func spawn(_ script: String) throws -> Int32 {
         var pid: pid_t = 0
         let strings: [String] = ["/bin/bash", "-c", script]
         let words: [UnsafeMutablePointer<CChar>?] = strings.map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
-        try #require(posix_spawn(&pid, "/bin/bash", nil, nil, words, nil) == 0)
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        try #require(posix_spawn(&pid, "/bin/bash", nil, &attributes, words, nil) == 0)
+        return pid
+    }
+
+    /// The same, once it has ended.
+    private static func ended(_ script: String) throws -> Int32 {
+        let pid = try Self.spawn(script)
         var info = siginfo_t()
         try #require(waitid(P_PID, id_t(pid), &info, WEXITED | WNOWAIT) == 0)
         return pid
@@ -126,6 +136,28 @@ struct LeftoversTests {
         let gone = ["killed", "reaped"].compactMap { left[$0] }
         #expect(gone.count == 2 && ProcessIdentity.waitForEnds(gone, milliseconds: 5000).isEmpty)
         #expect(left["believed"]?.isAlive == true)
+    }
+
+    @Test(
+        "E14 T14 when a program ends, a guard below which nobody can look is not killed: it alone can still end its server",
+        .exitTestTurn
+    )
+    func endOfProgramBlind() async {
+        await #expect(processExitsWith: .success) {
+            let pid = try Self.spawn("exec sleep 1000")
+            let groups = LiveGroups()
+            var process = LaunchedProcess(pid: 0, stdin: -1, stdout: -1, stderr: -1, mark: "m", keepsDaemons: false)
+            process.keeper = LaunchedProcess.Keeper(pid: pid, control: -1)
+            groups.insert(process)
+            var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+            setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
+            while open("/dev/null", O_RDONLY) >= 0 {}
+            groups.endAll()
+            var status: Int32 = 0
+            let runs = waitpid(pid, &status, WNOHANG) == 0
+            kill(pid, SIGKILL)
+            Self.require(1, runs)
+        }
     }
 
     @Test("T9 E18 when a program ends, a number that somebody else has reaped gets no signal: it may be a stranger's")
