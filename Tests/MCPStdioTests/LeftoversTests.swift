@@ -97,7 +97,16 @@ struct LeftoversTests {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        // Every signal reaches it, whatever the calling thread has blocked.
+        var (none, all) = (sigset_t(), sigset_t())
+        sigemptyset(&none)
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        posix_spawnattr_setflags(
+            &attributes,
+            Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)
+        )
         try #require(posix_spawn(&pid, "/bin/bash", nil, &attributes, words, nil) == 0)
         return pid
     }
@@ -154,9 +163,9 @@ struct LeftoversTests {
             while open("/dev/null", O_RDONLY) >= 0 {}
             groups.endAll()
             var status: Int32 = 0
-            let runs = waitpid(pid, &status, WNOHANG) == 0
-            kill(pid, SIGKILL)
-            Self.require(1, runs)
+            // Had it got a SIGKILL, that would have come first.
+            kill(pid, SIGTERM)
+            Self.require(1, waitpid(pid, &status, 0) == pid && status & 0x7F == SIGTERM)
         }
     }
 
