@@ -231,7 +231,7 @@ struct LawStateTests {
     @Test("T12 a journal does not grow with servers of which something may be left", .exitTestTurn)
     func unprovedLaunches() async {
         await #expect(processExitsWith: .success) {
-            let state = "/tmp/mcp-tests-state-unproved-\(getpid())"
+            let state = "/tmp/mcp-tests-state-unproved-\(UInt64.random(in: 0...UInt64.max))"
             setenv("MCP_HOST_STATE", state, 1)
             let journal = ProcessJournal(compactSize: 4 << 10)
             for i in 0..<2000 {
@@ -274,7 +274,7 @@ struct LawStateTests {
     )
     func compaction() async {
         await #expect(processExitsWith: .success) {
-            let state = "/tmp/mcp-tests-state-compact-\(getpid())"
+            let state = "/tmp/mcp-tests-state-compact-\(UInt64.random(in: 0...UInt64.max))"
             setenv("MCP_HOST_STATE", state, 1)
             let journal = ProcessJournal(compactSize: 16 << 10)
             guard let own = ProcessIdentity(of: getpid()) else { exit(1) }
@@ -307,7 +307,7 @@ struct LawStateTests {
     )
     func fullDisk() async {
         await #expect(processExitsWith: .success) {
-            let state = "/tmp/mcp-tests-state-full-\(getpid())"
+            let state = "/tmp/mcp-tests-state-full-\(UInt64.random(in: 0...UInt64.max))"
             setenv("MCP_HOST_STATE", state, 1)
             signal(SIGXFSZ, SIG_IGN)
             func limit(_ bytes: Int) {

@@ -33,6 +33,8 @@ public final class Zoo: Sendable {
 
     fileprivate init(_ folder: String?) {
         self.folder = folder ?? "/tmp/zoo-\(UInt64.random(in: 0...UInt64.max))"
+        // Of a folder that is named by a process number, one may be there from a process that had the number before and was killed.
+        if folder != nil { try? FileManager.default.removeItem(atPath: self.folder) }
         mkdir(self.folder, 0o700)
         self.listener = Self.listen(at: self.folder + "/alive")
         self.watch = FolderWatch.shared.add(self.folder) { [writes = self.writes] in writes.withLock { $0 += 1 } }
