@@ -249,7 +249,9 @@ struct LawHostTests {
 
     @Test("T14 without a descriptor for the first server: an error that says so, no trap")
     func noDescriptors() async throws {
-        for limit in [8, 9, 10, 12] {
+        // A sanitizer opens files of its own now and then, and Dispatch ends a program that has none left for its timer.
+        let isSanitized = ProcessInfo.processInfo.environment["MCP_HOST_SANITIZER"] != nil
+        for limit in isSanitized ? [11, 12] : [8, 9, 10, 12] {
             let outcome = try await HostProgram.start(
                 ["-c", "ulimit -n \(limit); exec \"$0\" tools", HostProgram.path],
                 path: "/bin/sh"
