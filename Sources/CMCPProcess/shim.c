@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,6 +185,30 @@ void mcp_will_close(int fd) {
 
 int mcp_is_forked_child(void) { return is_forked_child; }
 
+/// Libraries in this process need a descriptor now and then, and Dispatch ends a program that has none when it looks at its threads. So
+/// what is kept open for a server never takes the last few: its start fails instead, with an error that says why (T14, L11).
+static int is_of_the_last(int fd) {
+    const rlim_t spared = 8;
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 && (rlim_t)fd + spared >= limit.rlim_cur;
+}
+
+/// Both ends are closed again where one of them is of the last. Returns 0 or EMFILE.
+static int spare_the_last(const int ends[2]) {
+    if (!is_of_the_last(ends[0]) && !is_of_the_last(ends[1])) return 0;
+    close(ends[0]);
+    close(ends[1]);
+    return EMFILE;
+}
+
+int mcp_pidfd_watch(pid_t pid) {
+    int fd = mcp_pidfd_open(pid);
+    if (fd < 0 || !is_of_the_last(fd)) return fd;
+    close(fd);
+    errno = EMFILE;
+    return -1;
+}
+
 static int make_pipe(int ends[2]) {
 #if defined(__linux__)
     return pipe2(ends, O_CLOEXEC) == 0 ? 0 : errno;
@@ -213,6 +238,7 @@ static int make_socket_pair(int ends[2]) {
 int mcp_pipe(int ends[2], int private_end) {
     lock_kept();
     int failure = make_pipe(ends);
+    if (!failure) failure = spare_the_last(ends);
     if (!failure && private_end >= 0) keep(ends[private_end]);
     pthread_mutex_unlock(&kept_lock);
     return failure;
@@ -221,6 +247,7 @@ int mcp_pipe(int ends[2], int private_end) {
 int mcp_socket_pair(int ends[2], int private_end) {
     lock_kept();
     int failure = make_socket_pair(ends);
+    if (!failure) failure = spare_the_last(ends);
     if (!failure && private_end >= 0) keep(ends[private_end]);
     pthread_mutex_unlock(&kept_lock);
     return failure;

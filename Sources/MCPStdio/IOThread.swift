@@ -157,7 +157,7 @@ package final class IOThread: Sendable {
         _ handler: @escaping @Sendable (_ scratch: UnsafeMutableRawBufferPointer) -> Void
     ) throws(SystemFailure) -> ExitWatch {
         #if os(Linux)
-            let descriptor = mcp_pidfd_open(pid)
+            let descriptor = mcp_pidfd_watch(pid)
             guard descriptor >= 0 else {
                 let failure = SystemFailure(code: errno)
                 if !isChild || failure.code == ESRCH { throw failure }

@@ -1,3 +1,4 @@
+import CMCPProcess
 import Foundation
 import JSON
 import MCPStdio
@@ -113,6 +114,31 @@ struct LaunchTests {
             return await group.reduce(into: []) { $0.append($1) }
         }
         for end in ends { #expect(end.stderrTail == "looked") }
+    }
+
+    @Test("T14 L11 what stays open for servers leaves the last descriptors to others in this program", .exitTestTurn)
+    func lastDescriptors() async {
+        await #expect(processExitsWith: .success) {
+            var limit = rlimit(rlim_cur: 64, rlim_max: 64)
+            setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
+            let own = getpid()
+            // Whatever is asked for first, the answer is the same.
+            for make in [{ mcp_pipe(&$0, -1) }, { mcp_socket_pair(&$0, 0) }] as [(inout [Int32]) -> Int32] {
+                var taken: [Int32] = []
+                var ends: [Int32] = [-1, -1]
+                var failure: Int32 = 0
+                while failure == 0 {
+                    failure = make(&ends)
+                    if failure == 0 { taken += ends }
+                }
+                precondition(failure == EMFILE && !taken.isEmpty)
+                while case let next = mcp_pidfd_watch(own), next >= 0 { taken.append(next) }
+                precondition(errno == EMFILE)
+                let spare = (0..<8).map { _ in open("/dev/null", O_RDONLY) }
+                precondition(spare.allSatisfy { $0 >= 0 }, "\(spare)")
+                for descriptor in taken + spare { mcp_close(descriptor) }
+            }
+        }
     }
 
     @Test("S5 a command is one file name and never a shell's text")

@@ -14,7 +14,8 @@
 /// `cwd` may be NULL. Returns 0 and sets `pid`, or an errno.
 int mcp_spawn(const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out, int err, int control, pid_t *pid);
 
-/// A pipe whose ends are not inherited. Returns 0 or an errno. `private_end`, 0 or 1, is entered with mcp_close_in_forked_child before
+/// A pipe whose ends are not inherited. Returns 0 or an errno: EMFILE already when one of the last eight descriptors that this program may
+/// open would be used, since others in it need one now and then. `private_end`, 0 or 1, is entered with mcp_close_in_forked_child before
 /// any fork can see it; -1 for neither.
 int mcp_pipe(int ends[2], int private_end);
 
@@ -30,6 +31,9 @@ int mcp_set_nonblocking(int fd);
 /// A descriptor that becomes readable when the process ends, or -1 (errno): ESRCH when there is no such process, EMFILE and the like
 /// when there is no room, ENOSYS or EPERM where the system or a sandbox has no such descriptors.
 int mcp_pidfd_open(pid_t pid);
+
+/// As mcp_pidfd_open, for a descriptor that stays open: EMFILE rather than one of the last, as mcp_pipe.
+int mcp_pidfd_watch(pid_t pid);
 
 /// What became of a child.
 enum mcp_child { MCP_CHILD_RUNS, MCP_CHILD_ENDED, MCP_CHILD_UNKNOWN };
