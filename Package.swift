@@ -20,7 +20,7 @@ let package = Package(
     products: [
         .library(name: "MCPHost", targets: ["MCPHost"]),
         .library(name: "MCPClient", targets: ["MCPClient", "MCPStdio"]),
-        .library(name: "JSONSchema", targets: ["JSONSchema"]),
+        .library(name: "MCPJSONSchema", targets: ["MCPJSONSchema"]),
         .executable(name: "mcp-host", targets: ["mcp-host"]),
         .executable(name: "mcp-guard", targets: ["mcp-guard"]),
         .executable(name: "mcp-zoo", targets: ["mcp-zoo"]),
@@ -34,26 +34,26 @@ let package = Package(
     ],
     targets: [
         // 0: JSON, and the few calls that Swift cannot make itself
-        .target(name: "JSON", swiftSettings: settings),
+        .target(name: "MCPJSON", swiftSettings: settings),
         .target(name: "CMCPProcess"),
         .executableTarget(name: "mcp-guard", dependencies: ["CMCPProcess"], linkerSettings: lean),
         .executableTarget(name: "mcp-zoo", exclude: ["README.md"], linkerSettings: lean),
         // 1: the protocol's vocabulary
-        .target(name: "MCPTypes", dependencies: ["JSON"], swiftSettings: settings),
-        .target(name: "JSONSchema", dependencies: ["JSON"], swiftSettings: settings),
+        .target(name: "MCPTypes", dependencies: ["MCPJSON"], swiftSettings: settings),
+        .target(name: "MCPJSONSchema", dependencies: ["MCPJSON"], swiftSettings: settings),
         // 2: how bytes travel
-        .target(name: "MCPTransport", dependencies: ["JSON", "MCPTypes"], swiftSettings: settings),
+        .target(name: "MCPTransport", dependencies: ["MCPJSON", "MCPTypes"], swiftSettings: settings),
         // mcp-guard is built with it, and found at run time.
         .target(
             name: "MCPStdio",
-            dependencies: ["CMCPProcess", "JSON", "MCPTransport", "mcp-guard"],
+            dependencies: ["CMCPProcess", "MCPJSON", "MCPTransport", "mcp-guard"],
             swiftSettings: settings
         ),
         // 3: one conversation
         .target(
             name: "MCPClient",
             dependencies: [
-                "JSON", "JSONSchema", "MCPTypes", "MCPTransport",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport",
                 .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings
@@ -62,7 +62,7 @@ let package = Package(
         .target(
             name: "MCPHost",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
+                "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -72,7 +72,7 @@ let package = Package(
         .executableTarget(
             name: "mcp-host",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost",
+                "MCPJSON", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -83,34 +83,40 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "CMCPProcess", "CTestSupport", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
+                "CMCPProcess", "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
+                "MCPHost",
             ],
             path: "Tests/TestSupport",
             swiftSettings: settings
         ),
-        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: settings),
+        .testTarget(name: "MCPJSONTests", dependencies: ["MCPJSON"], swiftSettings: settings),
         .testTarget(
-            name: "JSONSchemaTests",
-            dependencies: ["JSON", "JSONSchema", "TestSupport"],
+            name: "MCPJSONSchemaTests",
+            dependencies: ["MCPJSON", "MCPJSONSchema", "TestSupport"],
             swiftSettings: settings
         ),
-        .testTarget(name: "MCPTypesTests", dependencies: ["JSON", "MCPTypes", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "MCPTypesTests",
+            dependencies: ["MCPJSON", "MCPTypes", "TestSupport"],
+            swiftSettings: settings
+        ),
         .testTarget(
             name: "MCPTransportTests",
-            dependencies: ["JSON", "MCPTypes", "MCPTransport", "TestSupport"],
+            dependencies: ["MCPJSON", "MCPTypes", "MCPTransport", "TestSupport"],
             swiftSettings: settings
         ),
         .testTarget(
             name: "MCPStdioTests",
             dependencies: [
-                "CMCPProcess", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "mcp-zoo",
+                "CMCPProcess", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "TestSupport", "mcp-zoo",
             ],
             swiftSettings: settings
         ),
         .testTarget(
             name: "MCPClientTests",
             dependencies: [
-                "JSON", "JSONSchema", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost", "TestSupport", "mcp-zoo",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost", "TestSupport",
+                "mcp-zoo",
                 .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings
@@ -118,7 +124,7 @@ let package = Package(
         .testTarget(
             name: "MCPHostTests",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
                 "mcp-zoo", "mcp-host",
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
@@ -128,7 +134,8 @@ let package = Package(
         .testTarget(
             name: "FaultTests",
             dependencies: [
-                "CTestSupport", "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
+                "TestSupport",
                 "mcp-zoo",
                 "mcp-host",
             ],
@@ -138,7 +145,7 @@ let package = Package(
         .testTarget(
             name: "LifecycleLawTests",
             dependencies: [
-                "JSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
                 "mcp-zoo",
             ],
             swiftSettings: settings
@@ -149,9 +156,9 @@ let package = Package(
 // Scripts/fuzz.sh sets this, and builds with --sanitize=fuzzer: these programs have no main of their own.
 if Context.environment["MCP_HOST_FUZZ"] != nil {
     for (name, dependencies) in [
-        ("json", ["JSON"]), ("framing", ["JSON", "MCPTransport"]),
-        ("session", ["JSON", "MCPTypes", "MCPTransport", "MCPClient"]),
-        ("schema", ["JSON", "JSONSchema"]),
+        ("json", ["MCPJSON"]), ("framing", ["MCPJSON", "MCPTransport"]),
+        ("session", ["MCPJSON", "MCPTypes", "MCPTransport", "MCPClient"]),
+        ("schema", ["MCPJSON", "MCPJSONSchema"]),
     ] {
         package.targets.append(
             .executableTarget(

@@ -17,7 +17,7 @@ let package = Package(
         .executableTarget(
             name: "schema-bench",
             dependencies: [
-                .product(name: "JSONSchema", package: "swift-mcp-host"),
+                .product(name: "MCPJSONSchema", package: "swift-mcp-host"),
                 .product(name: "MCPHost", package: "swift-mcp-host"),
             ]
         ),

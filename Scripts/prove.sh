@@ -45,8 +45,8 @@ sanitized() {
   export MCP_HOST_SANITIZER=$1 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=1 TSAN_OPTIONS=atexit_sleep_ms=0
   swift build --build-tests --sanitize="$1" --scratch-path ".build-$1" 2>&1 | tail -1
   # What computes for minutes here, and has no threads, would starve what waits for each other.
-  suite "${SANITIZER_RUNS:-10}" swift test --skip-build --sanitize="$1" --scratch-path ".build-$1" --skip '^JSON(Schema)?Tests'
-  suite 1 swift test --skip-build --sanitize="$1" --scratch-path ".build-$1" --filter '^JSON(Schema)?Tests'
+  suite "${SANITIZER_RUNS:-10}" swift test --skip-build --sanitize="$1" --scratch-path ".build-$1" --skip '^MCPJSON(Schema)?Tests'
+  suite 1 swift test --skip-build --sanitize="$1" --scratch-path ".build-$1" --filter '^MCPJSON(Schema)?Tests'
   unset SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH MCP_HOST_SANITIZER ASAN_OPTIONS TSAN_OPTIONS
 }
 

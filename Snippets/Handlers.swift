@@ -2,7 +2,7 @@
 import MCPHost
 
 var configuration = try HostConfiguration(contentsOf: ".mcp.json")
-configuration.handlers.form = { form, server in  // elicitation by form; the answer is checked before it leaves
+configuration.handlers.elicitationForm = { form, server in  // the answer is checked before it leaves
     print("\(server.server ?? "a server") asks: \(form.message)")
     return ElicitResult(action: .accept, content: ["name": "Ada"])
 }

@@ -3,8 +3,8 @@ import MCPHost
 
 let host = try await MCPHost.start(
     HostConfiguration(servers: [
-        ServerConfiguration(name: "git", command: "mcp-server-git", arguments: ["-r", "."]),
-        ServerConfiguration(name: "time", command: "mcp-server-time"),
+        ServerDefinition(name: "git", command: "mcp-server-git", arguments: ["-r", "."]),
+        ServerDefinition(name: "time", command: "mcp-server-time"),
     ])
 )
 for tool in try await host.tools().items { print(tool.qualifiedName) }  // git__git_log, time__convert_time, ...

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 
 /// Any bytes, cut as the first of them say: the same messages as uncut, and none over the limit.

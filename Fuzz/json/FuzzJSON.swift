@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// Any bytes: parsed to a value, written, parsed again: the same value, and no crash.
 @_cdecl("LLVMFuzzerTestOneInput")

@@ -1,5 +1,5 @@
-import JSON
-import JSONSchema
+import MCPJSON
+import MCPJSONSchema
 
 /// Any schema and any value, `[schema, value]`: an answer within bounds, the same answer twice, and no crash (S30).
 @_cdecl("LLVMFuzzerTestOneInput")

@@ -1,24 +1,24 @@
-import JSON
 import MCPClient
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
 /// What a server may send, line by line, into a session's inbound path and the types that callers decode.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzSession(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-    let session = ClientSession(transport: Nowhere())
+    let receiver = SessionReceiver(ClientSession(transport: Nowhere()))
     var framer = LineFramer(limit: 1 << 16)
-    framer.append(UnsafeRawBufferPointer(start: start, count: count)) { take($0, session) }
-    framer.end { take($0, session) }
-    session.transportDidDrain()
-    session.transportDidBreak(MCPError(.connectionLost, "over"))
+    framer.append(UnsafeRawBufferPointer(start: start, count: count)) { take($0, receiver) }
+    framer.end { take($0, receiver) }
+    receiver.transportDidDrain()
+    receiver.transportDidBreak(MCPError(.connectionLost, "over"))
     return 0
 }
 
-private func take(_ frame: LineFramer.Frame, _ session: ClientSession) {
+private func take(_ frame: LineFramer.Frame, _ receiver: SessionReceiver) {
     switch frame {
     case .message(let message):
-        session.transportDidReceive(message)
+        receiver.transportDidReceive(message)
         guard let payload = try? Envelope(scanning: message).payload else { return }
         _ = try? payload.decode(CallToolResult.self)
         _ = try? payload.decode(ListToolsResult.self)
@@ -26,7 +26,7 @@ private func take(_ frame: LineFramer.Frame, _ session: ClientSession) {
         _ = try? payload.decode(DiscoverResult.self)
         _ = try? payload.decode(JSONRPCErrorObject.self)
         _ = try? payload.decode(ProgressNotificationParams.self)
-    case .oversized(let start, let size): session.transportDidDropOversized(start: start, size: size, limit: 1 << 16)
+    case .oversized(let start, let size): receiver.transportDidDropOversized(start: start, size: size, limit: 1 << 16)
     case .stray: break
     }
 }
@@ -36,5 +36,5 @@ private struct Nowhere: Transport {
     func run(_ receiver: any TransportReceiver) async -> TransportEnd { TransportEnd() }
     func send(_ message: RawJSON) throws(MCPError) {}
     func setReceiving(_ enabled: Bool) {}
-    func close(_ manner: CloseManner) {}
+    func close(_ mode: TeardownMode) {}
 }

@@ -1,6 +1,6 @@
 import MCPTransport
 
-/// Hands every value to all who listen. Each listener has a buffer of its own; when he is slow, he loses the oldest, counted (D11).
+/// Hands every value to all who listen. Each listener has a buffer of its own; a slow one loses the oldest, counted (D11).
 package final class Broadcast<Element: Sendable>: Sendable {
     private struct State {
         var next = 0

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 public import MCPTransport
 public import MCPTypes
 
@@ -52,7 +52,7 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> StartedCall {
         let server = try await self.waitUntilReady()
-        if self.configuration.checksToolCalls { try self.book.check(arguments: arguments, of: name) }
+        if self.configuration.checksToolCalls { try self.catalog.check(arguments: arguments, of: name) }
         if server.revision.isModern {
             guard self.configuration.usesTasks else {
                 throw MCPError(
@@ -60,13 +60,13 @@ extension ClientSession {
                     "tasks are an extension that this connection does not use (ClientConfiguration.usesTasks)"
                 )
             }
-            let settled = try await self.settle(.toolsCall, options: options, leavesTask: true) {
+            let resolved = try await self.resolve(.toolsCall, options: options, leavesTask: true) {
                 Self.writeCall(&$0, name, arguments)
             }
-            if let state = settled.task { return .task(CallTask(id: state.id, session: self, first: state)) }
-            return .result(try Self.decode(settled.payload, .toolsCall))
+            if let state = resolved.task { return .task(CallTask(id: state.id, session: self, first: state)) }
+            return .result(try Self.decode(resolved.payload, .toolsCall))
         }
-        let support = self.book.tool(name)?.execution?.taskSupport
+        let support = self.catalog.tool(name)?.execution?.taskSupport
         guard Self.takesTasks(server), support == .optional || support == .required else {
             throw MCPError(.notSupported, "\(name) cannot be called as a task")
         }
@@ -137,7 +137,7 @@ extension ClientSession {
         return try await self.followOrCancel(task.id, task.first, options)
     }
 
-    /// Nobody but the caller knows of the task: when he goes, it goes.
+    /// Nobody but the caller knows of the task: when the caller goes, the task goes.
     func followOrCancel(
         _ id: String,
         _ first: TaskState?,
@@ -164,14 +164,14 @@ extension ClientSession {
     }
 
     func follow(_ id: String, _ first: TaskState?, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
-        let isModern = try await self.spoken().revision.isModern
+        let isModern = try await self.negotiated().revision.isModern
         let hard = options.hardTimeout ?? self.configuration.taskTimeout
-        let deadline = self.timekeeper.now + hard
+        let deadline = self.clock.now + hard
         var answered: Set<String> = []
         var state = first
         // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`). One reader for the whole time: a
         // sequence that one wait has given up is over for the next.
-        let changed = Bell()
+        let changed = ChangeSignal()
         let changes = ServerEvents(self.events, buffer: 16, isCounted: false)
         async let _ = Self.ring(changed, for: id, changes)
         while true {
@@ -184,21 +184,21 @@ extension ClientSession {
             if state != nil { await self.waitForChange(state?.pollInterval, changed) }
             if Task.isCancelled { throw MCPError(.cancelled, "waiting for task \(id) was cancelled") }
             if let error = self.broken.value { throw error }
-            guard self.timekeeper.now < deadline else {
+            guard self.clock.now < deadline else {
                 throw MCPError(.timeout, "timeout: task \(id) was not done within \(hard)")
             }
             state = try await self.taskState(id, options)
         }
     }
 
-    private static func ring(_ bell: Bell, for id: String, _ changes: ServerEvents<ServerEvent>) async {
+    private static func ring(_ bell: ChangeSignal, for id: String, _ changes: ServerEvents<ServerEvent>) async {
         for await event in changes {
             if case .task(let state) = event, state.id == id { bell.ring() }
         }
     }
 
     /// The pause that the server wants (`TASKL-10`, `XTASK-10`), or until it tells of a change.
-    private func waitForChange(_ interval: Int64?, _ changed: Bell) async {
+    private func waitForChange(_ interval: Int64?, _ changed: ChangeSignal) async {
         let bounds = self.configuration.pollInterval
         let pause = min(
             max(interval.map { .milliseconds($0) } ?? bounds.lowerBound, bounds.lowerBound),

@@ -1,10 +1,10 @@
-public import JSON
+public import MCPJSON
 import MCPTransport
 public import MCPTypes
 
 /// How one conversation is held.
 public struct ClientConfiguration: Sendable {
-    /// Which eras may be spoken.
+    /// Which eras may be negotiated.
     public struct EraPreference: Sendable, Hashable {
         private enum Kind: Sendable, Hashable { case automatic, legacy, modern }
         private let kind: Kind
@@ -37,7 +37,7 @@ public struct ClientConfiguration: Sendable {
     public var checksToolCalls = true
     /// Lists and contents are kept for as long as the server allows. Default true.
     public var caches = true
-    /// Which eras may be spoken.
+    /// Which eras may be negotiated.
     public var era: EraPreference = .automatic
     /// From start to ready, all attempts together (B1, B9). Default 30 s.
     public var connectTimeout: Duration = .seconds(30)
@@ -65,7 +65,7 @@ public struct ClientConfiguration: Sendable {
     /// How long to wait before a subscription that was lost is opened again. Default 1 s.
     public var listenRetryDelay: Duration = .seconds(1)
     /// How long changes of a list are collected before it is read again. Default 100 ms.
-    public var settleTime: Duration = .milliseconds(100)
+    public var listDebounce: Duration = .milliseconds(100)
     /// Notifications kept for a reader that is slow; the oldest are dropped and counted. Default 1024.
     public var notificationBuffer = 1024
     /// Bounds of walking through a paginated list.
@@ -87,10 +87,10 @@ public struct ClientConfiguration: Sendable {
     package var serverName: String?
     /// Runs a handler where the end of the connection need not wait for it.
     package var launch: (@Sendable (@escaping @Sendable () async -> Void) -> Void)?
-    /// Where events go besides; and the wishes of callers, which outlive a session.
+    /// Where events go besides; and the subscriptions that callers want, which outlive a session.
     package var events: Broadcast<ServerEvent>?
     package var onEvent: (@Sendable (ServerEvent) -> Void)?
-    package var wishes: SubscriptionWishes?
+    package var desiredSubscriptions: DesiredSubscriptions?
 
     /// What servers are told that we offer.
     var offered: ClientCapabilities {
@@ -115,7 +115,7 @@ public struct ClientConfiguration: Sendable {
     }
 }
 
-/// Bounds and wishes of one request; nil means what the connection's configuration says.
+/// Bounds of one request; nil means what the connection's configuration says.
 public struct RequestOptions: Sendable {
     /// How long it may go without a sign of life; progress counts as one.
     public var idleTimeout: Duration?
@@ -142,7 +142,7 @@ public struct RequestOptions: Sendable {
 
 /// What a server said about itself when the conversation began.
 public struct ServerDescription: Sendable {
-    /// The revision that is spoken.
+    /// The revision that is negotiated.
     public var revision: ProtocolRevision
     /// Its name and version, if it told.
     public var serverInfo: Implementation?

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 public import MCPTransport
 public import MCPTypes
 
@@ -16,7 +16,7 @@ extension ClientSession {
             ListToolsResult.self,
             items: { $0.tools },
             page: { ($0.nextCursor, $0.ttlMs) },
-            whenRead: { self.book.update($0) }
+            whenRead: { self.catalog.update($0) }
         )
     }
 
@@ -76,7 +76,7 @@ extension ClientSession {
             try await self.callToolRaw(name, arguments: arguments, options: options),
             .toolsCall
         )
-        if self.configuration.checksToolCalls { try self.book.check(result: result, of: name) }
+        if self.configuration.checksToolCalls { try self.catalog.check(result: result, of: name) }
         return result
     }
 
@@ -86,16 +86,16 @@ extension ClientSession {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RawJSON {
-        let spoken = try await self.spoken()
-        if self.configuration.checksToolCalls { try self.book.check(arguments: arguments, of: name) }
-        if spoken.takesTasks, self.book.tool(name)?.execution?.taskSupport == .required {
+        let negotiated = try await self.negotiated()
+        if self.configuration.checksToolCalls { try self.catalog.check(arguments: arguments, of: name) }
+        if negotiated.takesTasks, self.catalog.tool(name)?.execution?.taskSupport == .required {
             return try await self.callAsTask(name, arguments, options)
         }
-        return try await self.settle(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }.payload
+        return try await self.resolve(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }.payload
     }
 
     /// Schemas of listed tools that cannot be used, by tool, and why: those tools are called unchecked.
-    public var toolSchemaProblems: [String: String] { self.book.problems }
+    public var toolSchemaProblems: [String: String] { self.catalog.problems }
 
     /// Reads a resource.
     public func readResource(
@@ -105,9 +105,9 @@ extension ClientSession {
         let kind = ResultCache.Kind.resource(uri)
         if let known: ReadResourceResult = self.known(kind, .resourcesRead, options) { return known }
         let epoch = self.cache.epoch(kind)
-        let settled = try await self.settle(.resourcesRead, options: options) { $0.member("uri", uri) }
-        let result: ReadResourceResult = try Self.decode(settled.payload, .resourcesRead)
-        if !settled.isOneOff {
+        let resolved = try await self.resolve(.resourcesRead, options: options) { $0.member("uri", uri) }
+        let result: ReadResourceResult = try Self.decode(resolved.payload, .resourcesRead)
+        if !resolved.isOneOff {
             self.keep(kind, .resourcesRead, result, expires: self.end(of: result.ttlMs), epoch: epoch)
         }
         return result
@@ -119,14 +119,14 @@ extension ClientSession {
         arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> GetPromptResult {
-        let settled = try await self.settle(.promptsGet, options: options) { writer in
+        let resolved = try await self.resolve(.promptsGet, options: options) { writer in
             writer.member("name", name)
             if !arguments.isEmpty {
                 writer.key("arguments")
                 writer.write(arguments)
             }
         }
-        return try Self.decode(settled.payload, .promptsGet)
+        return try Self.decode(resolved.payload, .promptsGet)
     }
 
     /// From which level on the server is to log: for the whole connection in a legacy era, on every further request since 2026-07-28.
@@ -210,7 +210,7 @@ extension ClientSession {
     private func known<Value: Sendable>(_ kind: ResultCache.Kind, _ method: Method, _ options: RequestOptions) -> Value?
     {
         guard self.configuration.caches, !options.ignoresCache else { return nil }
-        return self.cache.value(kind, method.rawValue, as: Value.self, now: self.timekeeper.elapsed)
+        return self.cache.value(kind, method.rawValue, as: Value.self, now: self.clock.elapsed)
     }
 
     private func keep(
@@ -220,13 +220,13 @@ extension ClientSession {
         expires: Duration?,
         epoch: Int
     ) {
-        guard self.configuration.caches, expires.map({ $0 > self.timekeeper.elapsed }) ?? true else { return }
+        guard self.configuration.caches, expires.map({ $0 > self.clock.elapsed }) ?? true else { return }
         self.cache.keep(kind, method.rawValue, value, expires: expires, epoch: epoch)
     }
 
     /// Until when something is good that came now (`CACHE-05` to `CACHE-08`).
     private func end(of timeToLive: Int64?) -> Duration {
-        self.timekeeper.elapsed + .milliseconds(max(0, timeToLive ?? 0))
+        self.clock.elapsed + .milliseconds(max(0, timeToLive ?? 0))
     }
 
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
@@ -245,7 +245,7 @@ extension ClientSession {
         // A legacy list is good until the server tells of a change, if it does; a modern one for as long as its shortest-lived page.
         var expires: Duration? = server.revision.isModern || !server.capabilities.tells(kind) ? .zero : nil
         let limits = self.configuration.listLimits
-        let deadline = self.timekeeper.now + limits.time
+        let deadline = self.clock.now + limits.time
         var all: [Item] = []
         var cursor: String?
         var seen: Set<String> = []
@@ -253,7 +253,7 @@ extension ClientSession {
             var bounded = options
             bounded.hardTimeout = min(
                 options.hardTimeout ?? self.configuration.hardTimeout,
-                max(.milliseconds(1), deadline - self.timekeeper.now)
+                max(.milliseconds(1), deadline - self.clock.now)
             )
             let payload = try await self.request(method, options: bounded) { writer in
                 if let cursor {

@@ -1,15 +1,15 @@
-public import JSON
-public import MCPTransport
+import MCPJSON
+import MCPTransport
 import MCPTypes
 
 // MARK: What the transport tells
 
-extension ClientSession: TransportReceiver {
+extension ClientSession {
     /// The transport is open; the handshake may begin.
-    public func transportDidOpen() { self.opened.complete(true) }
+    func transportDidOpen() { self.opened.complete(true) }
 
     /// A message arrived: an answer goes to the task that waits for it, unread.
-    public func transportDidReceive(_ message: RawJSON) {
+    func transportDidReceive(_ message: RawJSON) {
         if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message) }
         do throws(Envelope.Malformed) {
             let envelope = try Envelope(scanning: message)
@@ -34,7 +34,7 @@ extension ClientSession: TransportReceiver {
         }
     }
 
-    private func answer(_ id: RequestID, _ reply: Reply) {
+    private func answer(_ id: JSONRPCRequestID, _ reply: Reply) {
         let answer = self.state.withLock { machine in
             machine.answered(id) { waiter in
                 // Progress that came before the answer is told before it.
@@ -63,13 +63,13 @@ extension ClientSession: TransportReceiver {
             if let id = try? params?.decode(CancelledNotificationParams.self).requestId { self.cancelledByServer(id) }
             return
         case .subscriptionsAcknowledged:
-            guard let listening = self.keeper.listening(for: params) else { return }
+            guard let listening = self.appliedSubscriptions.listening(for: params) else { return }
             let filter = try? params?.decode(SubscriptionsAcknowledgedNotificationParams.self).notifications
             listening.acknowledged.complete(.success(filter ?? SubscriptionFilter()))
             return
         case .toolsListChanged, .promptsListChanged, .resourcesListChanged, .resourcesUpdated, .tasks:
             // Of a subscription that has been closed, or that never was.
-            if self.isModern, self.keeper.listening(for: params) == nil { return }
+            if self.isModern, self.appliedSubscriptions.listening(for: params) == nil { return }
         default: break
         }
         if let event = ServerEvent(method, params) { self.tell(event) }
@@ -89,23 +89,23 @@ extension ClientSession: TransportReceiver {
         guard let progress = try? params.decode(ProgressNotificationParams.self),
             case .integer(let token) = progress.progressToken
         else { return }
-        let now = self.timekeeper.now
+        let now = self.clock.now
         let waiter = self.state.withLock { $0.progressed(token, progress.progress, now: now) }
         let handler = waiter?.progress ?? self.taskProgress.withLock { $0[token] }
         handler?.tell(progress)
     }
 
     /// A legacy server wants no answer any more, or a modern one ends a subscription (`CAN-08`, `SUB-06`).
-    private func cancelledByServer(_ id: RequestID) {
-        self.desk.cancel(id)
+    private func cancelledByServer(_ id: JSONRPCRequestID) {
+        self.inboundRequests.cancel(id)
         guard self.isModern, case .integer(let number) = id,
-            self.keeper.isListening(number)
+            self.appliedSubscriptions.isListening(number)
         else { return }
         self.answer(id, .failure(MCPError(.connectionLost, "the server ended the subscription")))
     }
 
     /// A message was too large: the request that it answers fails, the others go on (C6); a request is refused.
-    public func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
         if start.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) {
             for element in (try? start.decode([RawJSON].self)) ?? [] {
                 self.transportDidDropOversized(start: element, size: size, limit: limit)
@@ -122,14 +122,14 @@ extension ClientSession: TransportReceiver {
     }
 
     /// The transport has room again.
-    public func transportDidDrain() {
+    func transportDidDrain() {
         self.state.withLock { $0.drained() }
         self.sendNext()
         self.applyReceiving()
     }
 
     /// Nothing will come any more.
-    public func transportDidBreak(_ error: MCPError) {
+    func transportDidBreak(_ error: MCPError) {
         self.fail(error)
         self.opened.complete(false)
     }

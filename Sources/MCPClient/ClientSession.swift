@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 public import MCPTransport
 import MCPTypes
 
@@ -39,24 +39,24 @@ public final class ClientSession: Sendable {
 
     let transport: any Transport
     let configuration: ClientConfiguration
-    let timekeeper: any Timekeeper
+    let clock: any MonotonicClock
     let accounts: ResourceAccounts
     let state: Locked<SessionStateMachine<Waiter>>
     let opened = OneShot<Bool?>()
     package let ready = OneShot<Result<ServerDescription, MCPError>>()
     /// Why nothing will come any more.
     package let broken = OneShot<MCPError>()
-    let desk = ServerRequestDesk()
-    let wishes: SubscriptionWishes
-    let keeper = SubscriptionKeeper()
+    let inboundRequests = InboundRequests()
+    let desiredSubscriptions: DesiredSubscriptions
+    let appliedSubscriptions = AppliedSubscriptions()
     let cache = ResultCache()
-    let book = ToolBook()
+    let catalog = ToolCatalog()
     let events: Broadcast<ServerEvent>
     /// Who is told of the progress of tasks, by the token of the request that became one.
     let taskProgress = Locked<[Int64: ProgressHandler]>([:])
     private let jobs: AsyncStream<@Sendable () async -> Void>
     private let job: AsyncStream<@Sendable () async -> Void>.Continuation
-    private let known = Locked<Spoken?>(nil)
+    private let known = Locked<Negotiated?>(nil)
     /// From which level on the server is to log.
     let logLevel: Locked<LoggingLevel?>
     /// What every modern request carries, encoded once.
@@ -85,17 +85,17 @@ public final class ClientSession: Sendable {
     ///   - transport: not yet run; the session runs it.
     ///   - configuration: eras, time limits, bounds.
     ///   - accounts: the books in which waiting requests are entered.
-    ///   - timekeeper: where time limits come from.
+    ///   - clock: where time limits come from.
     public init(
         transport: any Transport,
         configuration: ClientConfiguration = ClientConfiguration(),
         accounts: ResourceAccounts = ResourceAccounts(),
-        timekeeper: any Timekeeper = SystemTimekeeper()
+        clock: any MonotonicClock = SystemMonotonicClock()
     ) {
         self.transport = transport
         self.configuration = configuration
         self.accounts = accounts
-        self.timekeeper = timekeeper
+        self.clock = clock
         var capabilities = JSONWriter()
         configuration.offered.encode(to: &capabilities, for: .latest)
         self.encodedCapabilities = capabilities.finish()
@@ -105,9 +105,9 @@ public final class ClientSession: Sendable {
                 limits: .init(inFlight: configuration.maximumInFlight, waiting: configuration.maximumWaiting)
             )
         )
-        let wishes = configuration.wishes ?? SubscriptionWishes()
-        self.wishes = wishes
-        self.events = configuration.events ?? Broadcast { wishes.setListeners($0) }
+        let desiredSubscriptions = configuration.desiredSubscriptions ?? DesiredSubscriptions()
+        self.desiredSubscriptions = desiredSubscriptions
+        self.events = configuration.events ?? Broadcast { desiredSubscriptions.setListeners($0) }
         self.logLevel = Locked(configuration.logLevel)
         (self.jobs, self.job) = AsyncStream.makeStream()
         (self.notifications, self.notificationSink) = AsyncStream.makeStream(
@@ -128,8 +128,8 @@ public final class ClientSession: Sendable {
                     for await job in self.jobs { handlers.addTask { await job() } }
                 }
             }
-            let end = await self.transport.run(self)
-            let isIdle = self.desk.end()
+            let end = await self.transport.run(SessionReceiver(self))
+            let isIdle = self.inboundRequests.end()
             self.job.finish()
             await group.waitForAll()
             await self.waitFor(isIdle, atMost: .seconds(1))
@@ -159,8 +159,8 @@ public final class ClientSession: Sendable {
     /// Handlers of the user end when they like: nobody can make them, and nobody waits for long.
     private func waitFor(_ isIdle: OneShot<Void>, atMost limit: Duration) async {
         if isIdle.value != nil { return }
-        let timer = self.timekeeper.makeTimer { isIdle.complete(()) }
-        timer.set(self.timekeeper.now + limit)
+        let timer = self.clock.makeTimer { isIdle.complete(()) }
+        timer.set(self.clock.now + limit)
         await isIdle.wait()
         timer.cancel()
     }
@@ -192,16 +192,16 @@ public final class ClientSession: Sendable {
     }
 
     /// What every message has to know, without copying all that the server said.
-    struct Spoken: Sendable {
+    struct Negotiated: Sendable {
         var revision: ProtocolRevision
         /// `tools/call` may be a task of the core protocol (`TASKL-02` to `TASKL-04`).
         var takesTasks: Bool
     }
 
-    func spoken() async throws(MCPError) -> Spoken {
+    func negotiated() async throws(MCPError) -> Negotiated {
         if let known = self.known.withLock({ $0 }) { return known }
         let server = try await self.waitUntilReady()
-        return Spoken(revision: server.revision, takesTasks: Self.takesTasks(server))
+        return Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server))
     }
 
     /// Whether the modern era is spoken; not before it is known.
@@ -217,9 +217,9 @@ public final class ClientSession: Sendable {
     public var droppedNotifications: Int { self.dropped.withLock { $0 } }
 
     /// Asks for the end. From any task, any number of times; ``run()`` returns when it is done.
-    public func close(_ manner: CloseManner = .orderly) {
+    public func close(_ mode: TeardownMode = .graceful) {
         self.fail(MCPError(.hostClosed, "the connection is closing"))
-        self.transport.close(manner)
+        self.transport.close(mode)
     }
 
     /// The budget for connecting counts from the start on, so that a start which does not come back is an error of its own (T4).
@@ -228,9 +228,9 @@ public final class ClientSession: Sendable {
         let limit = self.configuration.connectTimeout - self.configuration.connectTimeSpent
         // Patiently, whatever happens to the calling task: who cancels it closes the transport, and that ends the waiting.
         if self.opened.value == nil {
-            let timer = self.timekeeper.makeTimer { [opened] in opened.complete(nil) }
+            let timer = self.clock.makeTimer { [opened] in opened.complete(nil) }
             self.accounts.add(1, \.timers)
-            timer.set(self.timekeeper.now + limit)
+            timer.set(self.clock.now + limit)
             _ = await self.opened.wait()
             timer.cancel()
             self.accounts.add(-1, \.timers)
@@ -245,7 +245,7 @@ public final class ClientSession: Sendable {
     private func shakeHands() async {
         let result: Result<ServerDescription, MCPError>
         do throws(MCPError) {
-            let start = self.timekeeper.now
+            let start = self.clock.now
             guard try await self.waitForOpening() else {
                 throw self.state.withLock { $0.brokenBy } ?? MCPError(.connectionLost, "the connection did not open")
             }
@@ -257,10 +257,10 @@ public final class ClientSession: Sendable {
             if error.code != .connectionLost { self.setProbing(false) }
         }
         if case .success(let server) = result {
-            self.known.withLock { $0 = Spoken(revision: server.revision, takesTasks: Self.takesTasks(server)) }
+            self.known.withLock { $0 = Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server)) }
         }
         self.ready.complete(result)
-        if case .failure = result { self.transport.close(.orderly) }
+        if case .failure = result { self.transport.close(.graceful) }
     }
 
     /// Whether the era question is open: an end in this time is an answer to it.
@@ -277,7 +277,7 @@ public final class ClientSession: Sendable {
         options: RequestOptions = RequestOptions(),
         writeParams: (inout JSONWriter) -> Void = { _ in }
     ) async throws(MCPError) -> RawJSON {
-        let revision = try await self.spoken().revision
+        let revision = try await self.negotiated().revision
         return try await self.exchange(method, revision: revision, options: options, writeParams: writeParams)
     }
 
@@ -300,7 +300,7 @@ public final class ClientSession: Sendable {
             token: id,
             writeParams: writeParams
         )
-        let patience = SessionStateMachine<Waiter>.Patience(
+        let timeouts = SessionStateMachine<Waiter>.Timeouts(
             idle: options.idleTimeout ?? self.configuration.idleTimeout,
             hard: options.hardTimeout ?? self.configuration.hardTimeout
         )
@@ -313,7 +313,7 @@ public final class ClientSession: Sendable {
                     isInitialize: isInitialize,
                     isCall: method == .toolsCall
                 )
-                self.start(id, waiter, frame, patience, isProbe)
+                self.start(id, waiter, frame, timeouts, isProbe)
             }
         } onCancel: {
             self.cancel(id)
@@ -361,18 +361,18 @@ public final class ClientSession: Sendable {
         _ id: Int64,
         _ waiter: Waiter,
         _ frame: RawJSON,
-        _ patience: SessionStateMachine<Waiter>.Patience,
+        _ timeouts: SessionStateMachine<Waiter>.Timeouts,
         _ isProbe: Bool
     ) {
-        let now = self.timekeeper.now
+        let now = self.clock.now
         let action = self.state.withLock {
-            $0.start(id, waiter, frame, patience: patience, isProbe: isProbe, now: now)
+            $0.start(id, waiter, frame, timeouts: timeouts, isProbe: isProbe, now: now)
         }
         switch action {
         case .send(let frame, let drains):
-            self.wake(at: now + min(patience.idle, patience.hard))
+            self.wake(at: now + min(timeouts.idle, timeouts.hard))
             if self.send(id, frame, drains) { self.sendNext() }
-        case .wait: self.wake(at: now + min(patience.idle, patience.hard))
+        case .wait: self.wake(at: now + min(timeouts.idle, timeouts.hard))
         case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
         }
     }
@@ -466,7 +466,7 @@ public final class ClientSession: Sendable {
             if let current = alarm.deadline, current <= deadline { return }
             if alarm.timer == nil {
                 self.accounts.add(1, \.timers)
-                alarm.timer = self.timekeeper.makeTimer { [weak self] in self?.expire() }
+                alarm.timer = self.clock.makeTimer { [weak self] in self?.expire() }
             }
             alarm.deadline = deadline
             alarm.timer?.set(deadline)
@@ -475,7 +475,7 @@ public final class ClientSession: Sendable {
 
     private func expire() {
         self.alarm.withLock { $0.deadline = nil }
-        let now = self.timekeeper.now
+        let now = self.clock.now
         let (endings, next) = self.state.withLock { ($0.expire(now: now), $0.nextDeadline) }
         for (ending, error) in endings { self.end(ending, error, reason: "timeout") }
         if let next { self.wake(at: next) }

@@ -1,5 +1,5 @@
-import JSON
-import JSONSchema
+import MCPJSON
+import MCPJSONSchema
 import MCPTypes
 
 /// A form that a server wants filled in: its fields as a schema, and its defaults.

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
@@ -40,7 +40,7 @@ struct Handshake {
 
     private var remaining: Duration {
         self.configuration.connectTimeout - self.configuration.connectTimeSpent
-            - (self.session.timekeeper.now - self.start)
+            - (self.session.clock.now - self.start)
     }
 
     // MARK: Modern

@@ -29,7 +29,7 @@ public struct ListSnapshots<Item: Sendable>: AsyncSequence, Sendable {
                     if self.snapshots.isChange(event) { break }
                 } while true
                 // Changes come in bursts. What comes while the list is read makes a snapshot of its own.
-                await self.snapshots.session.pause(self.snapshots.session.configuration.settleTime)
+                await self.snapshots.session.pause(self.snapshots.session.configuration.listDebounce)
                 self.events = ServerEvents(self.snapshots.session.events, buffer: 64).makeAsyncIterator()
             }
             self.hasBegun = true

@@ -2,7 +2,7 @@ import Dispatch
 import MCPTypes
 
 extension ClientSession {
-    /// Somebody who wants to know about progress: told on a queue of his own, so that he may take his time (L9), and before his call
+    /// Somebody who wants to know about progress: told on a queue of its own, so that it may take its time (L9), and before the call
     /// returns.
     struct ProgressHandler: Sendable {
         private let queue = DispatchQueue(label: "mcp.progress")

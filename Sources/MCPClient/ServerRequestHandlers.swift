@@ -11,7 +11,7 @@ public struct ServerRequestHandlers: Sendable {
     public struct Context: Sendable {
         /// The server, by its name in the host; nil without a host.
         public var server: String?
-        /// The revision that is spoken.
+        /// The revision that is negotiated.
         public var revision: ProtocolRevision
         /// The task on whose behalf the server asks, if it says so.
         public var taskID: String?
@@ -23,10 +23,10 @@ public struct ServerRequestHandlers: Sendable {
     public var samplingOffersTools = false
     /// Asks the user by a form. The answer is checked against the form before it leaves (`ELI-59`); fields that are left out get the
     /// form's defaults.
-    public var form: (@Sendable (ElicitRequestFormParams, Context) async throws -> ElicitResult)?
+    public var elicitationForm: (@Sendable (ElicitRequestFormParams, Context) async throws -> ElicitResult)?
     /// Asks the user to open a page: show the whole URL, ask for consent, open it outside this program. Nothing of it has been
     /// fetched (`ELI-50`).
-    public var page: (@Sendable (ElicitRequestURLParams, Context) async throws -> ElicitResult)?
+    public var elicitationURL: (@Sendable (ElicitRequestURLParams, Context) async throws -> ElicitResult)?
     /// Names the roots: `file:` URLs only (`ROOT-04`).
     public var roots: (@Sendable (Context) async throws -> [Root])?
     /// The roots can change; ``ClientSession/rootsChanged()`` tells servers.
@@ -49,10 +49,10 @@ public struct ServerRequestHandlers: Sendable {
         if self.sampling != nil {
             capabilities.sampling = SamplingCapability(tools: self.samplingOffersTools ? [:] : nil)
         }
-        if self.form != nil || self.page != nil {
+        if self.elicitationForm != nil || self.elicitationURL != nil {
             capabilities.elicitation = ElicitationCapability(
-                form: self.form != nil ? [:] : nil,
-                url: self.page != nil ? [:] : nil
+                form: self.elicitationForm != nil ? [:] : nil,
+                url: self.elicitationURL != nil ? [:] : nil
             )
         }
         if self.roots != nil { capabilities.roots = RootsCapability(listChanged: self.rootsChange ? true : nil) }
@@ -63,7 +63,7 @@ public struct ServerRequestHandlers: Sendable {
     func offers(_ method: Method) -> Bool {
         switch method {
         case .samplingCreateMessage: self.sampling != nil
-        case .elicitationCreate: self.form != nil || self.page != nil
+        case .elicitationCreate: self.elicitationForm != nil || self.elicitationURL != nil
         case .rootsList: self.roots != nil
         default: false
         }
@@ -75,8 +75,8 @@ public struct ServerRequestHandlers: Sendable {
         if result.sampling == nil {
             (result.sampling, result.samplingOffersTools) = (others.sampling, others.samplingOffersTools)
         }
-        result.form = result.form ?? others.form
-        result.page = result.page ?? others.page
+        result.elicitationForm = result.elicitationForm ?? others.elicitationForm
+        result.elicitationURL = result.elicitationURL ?? others.elicitationURL
         if result.roots == nil { (result.roots, result.rootsChange) = (others.roots, others.rootsChange) }
         return result
     }

@@ -1,12 +1,12 @@
-import JSON
-import JSONSchema
+import MCPJSON
+import MCPJSONSchema
 import MCPTransport
 import MCPTypes
 
 /// The server's requests that are being worked on: each is answered once, or cancelled and not answered.
-final class ServerRequestDesk: Sendable {
+final class InboundRequests: Sendable {
     private struct State {
-        var running: [RequestID: OneShot<Void>] = [:]
+        var running: [JSONRPCRequestID: OneShot<Void>] = [:]
         var isOver = false
         var idle: OneShot<Void>?
     }
@@ -22,7 +22,7 @@ final class ServerRequestDesk: Sendable {
         case refuse(String)
     }
 
-    func admit(_ id: RequestID) -> Admission {
+    func admit(_ id: JSONRPCRequestID) -> Admission {
         self.state.withLock { state in
             if state.isOver { return .refuse("the connection is closing") }
             if state.running[id] != nil { return .refuse("this id is in use") }
@@ -33,9 +33,9 @@ final class ServerRequestDesk: Sendable {
         }
     }
 
-    func cancel(_ id: RequestID) { self.state.withLock { $0.running[id] }?.complete(()) }
+    func cancel(_ id: JSONRPCRequestID) { self.state.withLock { $0.running[id] }?.complete(()) }
 
-    func left(_ id: RequestID) {
+    func left(_ id: JSONRPCRequestID) {
         let idle: OneShot<Void>? = self.state.withLock { state in
             state.running[id] = nil
             return state.running.isEmpty ? state.idle : nil
@@ -75,19 +75,19 @@ extension ClientSession {
     // MARK: Requests of a legacy server
 
     /// Answers a request of a legacy server. A modern one must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
-    func reply(to id: RequestID, _ method: String, _ params: RawJSON?) {
+    func reply(to id: JSONRPCRequestID, _ method: String, _ params: RawJSON?) {
         if self.isModern { return }
         switch Method(rawValue: method) {
         case .ping: self.post(Wire.emptyResult(id))
         case let asked where self.configuration.handlers.offers(asked):
-            switch self.desk.admit(id) {
+            switch self.inboundRequests.admit(id) {
             case .refuse(let reason): self.post(Wire.error(id, .internalError, reason))
             case .begin(let cancelled):
                 self.state.withLock { $0.serverAsks() }
                 self.spawn {
                     await self.serve(id, asked, params, cancelled)
                 } left: {
-                    self.desk.left(id)
+                    self.inboundRequests.left(id)
                 }
             }
         default: self.post(Wire.error(id, .methodNotFound, "Method not found: \(method)"))
@@ -95,13 +95,13 @@ extension ClientSession {
     }
 
     private func serve(
-        _ id: RequestID,
+        _ id: JSONRPCRequestID,
         _ method: Method,
         _ params: RawJSON?,
         _ cancelled: OneShot<Void>
     ) async {
         defer {
-            let now = self.timekeeper.now
+            let now = self.clock.now
             let next = self.state.withLock { state in
                 state.serverIsAnswered(now: now)
                 return state.nextDeadline
@@ -124,7 +124,8 @@ extension ClientSession {
         if let answer, cancelled.value == nil { self.post(answer) }
     }
 
-    private func answer(_ id: RequestID, _ method: Method, _ params: RawJSON?, _ revision: ProtocolRevision) async
+    private func answer(_ id: JSONRPCRequestID, _ method: Method, _ params: RawJSON?, _ revision: ProtocolRevision)
+        async
         -> RawJSON
     {
         do throws(ServerRequestRefusal) {
@@ -251,8 +252,8 @@ extension ClientSession {
         _ params: ElicitRequestFormParams,
         _ context: ServerRequestHandlers.Context
     ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        guard let handler = self.configuration.handlers.form else {
-            if self.configuration.handlers.page == nil { throw .unknown(.elicitationCreate) }
+        guard let handler = self.configuration.handlers.elicitationForm else {
+            if self.configuration.handlers.elicitationURL == nil { throw .unknown(.elicitationCreate) }
             throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by form was not declared")
         }
         let form = ElicitationForm(params.requestedSchema)
@@ -283,8 +284,8 @@ extension ClientSession {
         _ params: ElicitRequestURLParams,
         _ context: ServerRequestHandlers.Context
     ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        guard let handler = self.configuration.handlers.page else {
-            if self.configuration.handlers.form == nil { throw .unknown(.elicitationCreate) }
+        guard let handler = self.configuration.handlers.elicitationURL else {
+            if self.configuration.handlers.elicitationForm == nil { throw .unknown(.elicitationCreate) }
             throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by URL was not declared")
         }
         do {

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
@@ -16,7 +16,7 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// What a request may take.
-    struct Patience: Sendable, Hashable {
+    struct Timeouts: Sendable, Hashable {
         /// Without a sign of life.
         var idle: Duration
         /// In all.
@@ -25,7 +25,7 @@ struct SessionStateMachine<Waiter> {
 
     private struct Pending {
         var waiter: Waiter
-        var patience: Patience
+        var timeouts: Timeouts
         var started: Duration
         var lastSign: Duration
         var progress: Double?
@@ -38,8 +38,8 @@ struct SessionStateMachine<Waiter> {
 
         /// - Parameter isIdleCounted: no, while the server waits for us.
         func deadline(_ isIdleCounted: Bool) -> Duration {
-            let hard = self.started + self.patience.hard
-            return isIdleCounted && !self.isAnswered ? min(self.lastSign + self.patience.idle, hard) : hard
+            let hard = self.started + self.timeouts.hard
+            return isIdleCounted && !self.isAnswered ? min(self.lastSign + self.timeouts.idle, hard) : hard
         }
     }
 
@@ -90,7 +90,7 @@ struct SessionStateMachine<Waiter> {
         _ id: Int64,
         _ waiter: Waiter,
         _ frame: RawJSON,
-        patience: Patience,
+        timeouts: Timeouts,
         isProbe: Bool = false,
         now: Duration
     ) -> StartAction {
@@ -100,7 +100,7 @@ struct SessionStateMachine<Waiter> {
         }
         var entry = Pending(
             waiter: waiter,
-            patience: patience,
+            timeouts: timeouts,
             started: now,
             lastSign: now,
             frame: nil,
@@ -214,7 +214,7 @@ struct SessionStateMachine<Waiter> {
     /// An answer came. A number that came back as a string is taken for the number, if nobody has that string (F5); only the very digits
     /// that were sent count (T20).
     /// - Parameter hold: puts the answer into the waiter and says yes, if the waiter is not to be told yet.
-    mutating func answered(_ id: RequestID, hold: (inout Waiter) -> Bool) -> Answer {
+    mutating func answered(_ id: JSONRPCRequestID, hold: (inout Waiter) -> Bool) -> Answer {
         guard let number = Self.number(of: id), var entry = self.pending[number], entry.frame == nil, !entry.isAnswered
         else { return .stray }
         if case .integer = id, entry.isProbe { return .stray }
@@ -227,7 +227,7 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// The same for a waiter that is told at once.
-    mutating func answered(_ id: RequestID) -> Ending? {
+    mutating func answered(_ id: JSONRPCRequestID) -> Ending? {
         if case .ends(let ending) = self.answered(id, hold: { _ in false }) { ending } else { nil }
     }
 
@@ -235,13 +235,13 @@ struct SessionStateMachine<Waiter> {
     mutating func delivered(_ id: Int64) -> Ending? { self.take(id) }
 
     /// How the number of a request looks on the wire; a probe's is a string, so that its late answer is never taken for another's.
-    static func wireID(_ id: Int64, isProbe: Bool) -> RequestID {
+    static func wireID(_ id: Int64, isProbe: Bool) -> JSONRPCRequestID {
         isProbe ? .string("\(self.probePrefix)\(id)") : .integer(id)
     }
 
     private static var probePrefix: String { "probe-" }
 
-    private static func number(of id: RequestID) -> Int64? {
+    private static func number(of id: JSONRPCRequestID) -> Int64? {
         switch id {
         case .integer(let number): return number
         case .string(let text):
@@ -305,13 +305,13 @@ struct SessionStateMachine<Waiter> {
         let due = self.pending.filter { $0.value.deadline(self.questions == 0) <= now }.keys.sorted()
         return due.compactMap { id in
             guard let entry = self.pending[id], let ending = self.take(id) else { return nil }
-            let hard = entry.started + entry.patience.hard <= now
+            let hard = entry.started + entry.timeouts.hard <= now
             let message =
                 entry.isAnswered
-                ? "timeout: the answer came, but the progress handler did not return within \(entry.patience.hard), the limit for one request"
+                ? "timeout: the answer came, but the progress handler did not return within \(entry.timeouts.hard), the limit for one request"
                 : hard
-                    ? "timeout: no result within \(entry.patience.hard), the limit for one request"
-                    : "timeout: no answer and no progress for \(entry.patience.idle), the idle limit of a request"
+                    ? "timeout: no result within \(entry.timeouts.hard), the limit for one request"
+                    : "timeout: no answer and no progress for \(entry.timeouts.idle), the idle limit of a request"
             return (ending, MCPError(.timeout, message))
         }
     }

@@ -1,9 +1,9 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
 /// What callers want to be told of, all of them together, for as long as they want it. Outlives a session: the next one takes it over.
-package final class SubscriptionWishes: Sendable {
+package final class DesiredSubscriptions: Sendable {
     struct Wanted: Sendable, Hashable {
         var lists = false
         var resources: Set<String> = []
@@ -67,17 +67,17 @@ package final class SubscriptionWishes: Sendable {
     }
 }
 
-/// What of the wishes has reached the server.
-final class SubscriptionKeeper: Sendable {
+/// What of the desired subscriptions has reached the server.
+final class AppliedSubscriptions: Sendable {
     /// One `subscriptions/listen`.
     final class Listening: Sendable {
         let id: Int64
-        let wanted: SubscriptionWishes.Wanted
+        let wanted: DesiredSubscriptions.Wanted
         /// What the server will tell, or why nothing.
         let acknowledged = OneShot<Result<SubscriptionFilter, MCPError>>()
         let isStopped = Locked(false)
 
-        init(_ id: Int64, _ wanted: SubscriptionWishes.Wanted) { (self.id, self.wanted) = (id, wanted) }
+        init(_ id: Int64, _ wanted: DesiredSubscriptions.Wanted) { (self.id, self.wanted) = (id, wanted) }
     }
 
     private struct State {
@@ -105,7 +105,7 @@ final class SubscriptionKeeper: Sendable {
         return self.state.withLock { $0.failures[uri] }
     }
 
-    func applied(_ version: Int, failures: [String: MCPError]) {
+    func reached(_ version: Int, failures: [String: MCPError]) {
         let done = self.state.withLock { state in
             state.applied = version
             state.failures = failures
@@ -153,24 +153,24 @@ extension ClientSession {
         guard server.capabilities.resources?.subscribe == true else {
             throw MCPError(.notSupported, "the server does not offer to watch resources")
         }
-        let version = self.wishes.add(uri)
+        let version = self.desiredSubscriptions.add(uri)
         do throws(MCPError) {
-            if let failure = try await self.keeper.waitFor(version, uri) { throw failure }
+            if let failure = try await self.appliedSubscriptions.waitFor(version, uri) { throw failure }
             if let error = self.broken.value { throw error }
         } catch {
-            _ = self.wishes.remove(uri)
+            _ = self.desiredSubscriptions.remove(uri)
             throw error
         }
     }
 
     /// One caller no longer wants to be told of a resource.
-    public func unsubscribe(from uri: String) { _ = self.wishes.remove(uri) }
+    public func unsubscribe(from uri: String) { _ = self.desiredSubscriptions.remove(uri) }
 
-    /// Brings the wishes to the server whenever they change. One for each session, for its whole life.
+    /// Brings the desired subscriptions to the server whenever they change. One for each session, for its whole life.
     func keepSubscriptions() async {
         let (signals, signal) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
-        self.wishes.attend { signal.yield() }
-        guard case .success(let server) = await self.ready.wait() else { return self.keeper.end() }
+        self.desiredSubscriptions.attend { signal.yield() }
+        guard case .success(let server) = await self.ready.wait() else { return self.appliedSubscriptions.end() }
         if let level = self.configuration.logLevel, !server.revision.isModern, server.capabilities.logging != nil {
             try? await self.setLogLevel(level)
         }
@@ -178,7 +178,7 @@ extension ClientSession {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 _ = await self.broken.wait()
-                self.keeper.end()
+                self.appliedSubscriptions.end()
                 signal.finish()
             }
             if server.revision.isModern {
@@ -192,7 +192,7 @@ extension ClientSession {
     private func keepSubscribed(_ signals: AsyncStream<Void>) async {
         var subscribed: Set<String> = []
         for await _ in signals {
-            let (version, wanted) = self.wishes.snapshot
+            let (version, wanted) = self.desiredSubscriptions.snapshot
             var failures: [String: MCPError] = [:]
             for uri in wanted.resources.subtracting(subscribed).sorted() {
                 do throws(MCPError) {
@@ -206,11 +206,11 @@ extension ClientSession {
                 _ = try? await self.request(.resourcesUnsubscribe) { $0.member("uri", uri) }
                 subscribed.remove(uri)
             }
-            self.keeper.applied(version, failures: failures)
+            self.appliedSubscriptions.reached(version, failures: failures)
         }
     }
 
-    // MARK: Modern: one `subscriptions/listen`, opened anew when the wishes change or it is lost
+    // MARK: Modern: one `subscriptions/listen`, opened anew when the desired subscriptions change or it is lost
 
     private func keepListening(
         _ server: ServerDescription,
@@ -218,30 +218,30 @@ extension ClientSession {
         _ signal: AsyncStream<Void>.Continuation
     ) async {
         await withDiscardingTaskGroup { group in
-            var current: SubscriptionKeeper.Listening?
+            var current: AppliedSubscriptions.Listening?
             for await _ in signals {
-                let (version, wanted) = self.wishes.snapshot
+                let (version, wanted) = self.desiredSubscriptions.snapshot
                 if let current, current.wanted == wanted, !current.isStopped.withLock({ $0 }) { continue }
                 let old = current
                 current = nil
                 var failures: [String: MCPError] = [:]
                 let filter = Self.filter(wanted, server.capabilities)
                 if filter != SubscriptionFilter() {
-                    let listening = SubscriptionKeeper.Listening(self.state.withLock { $0.takeID() }, wanted)
-                    self.keeper.opened(listening)
+                    let listening = AppliedSubscriptions.Listening(self.state.withLock { $0.takeID() }, wanted)
+                    self.appliedSubscriptions.opened(listening)
                     group.addTask { await self.listen(listening, filter, signal) }
                     current = listening
                     failures = Self.missing(wanted, await listening.acknowledged.wait())
                 }
                 // The new one is there before the old one goes, so nothing falls between them.
                 if let old { self.stop(old) }
-                self.keeper.applied(version, failures: failures)
+                self.appliedSubscriptions.reached(version, failures: failures)
             }
         }
     }
 
     private static func filter(
-        _ wanted: SubscriptionWishes.Wanted,
+        _ wanted: DesiredSubscriptions.Wanted,
         _ capabilities: ServerCapabilities
     ) -> SubscriptionFilter {
         var filter = SubscriptionFilter()
@@ -256,7 +256,7 @@ extension ClientSession {
 
     /// What was asked for and will not be told (`SUB-05`).
     private static func missing(
-        _ wanted: SubscriptionWishes.Wanted,
+        _ wanted: DesiredSubscriptions.Wanted,
         _ acknowledged: Result<SubscriptionFilter, MCPError>
     ) -> [String: MCPError] {
         let accepted: Set<String>
@@ -270,14 +270,14 @@ extension ClientSession {
         return Dictionary(uniqueKeysWithValues: wanted.resources.subtracting(accepted).map { ($0, error) })
     }
 
-    private func stop(_ listening: SubscriptionKeeper.Listening) {
+    private func stop(_ listening: AppliedSubscriptions.Listening) {
         listening.isStopped.withLock { $0 = true }
-        self.keeper.closed(listening)
+        self.appliedSubscriptions.closed(listening)
         self.cancel(listening.id)
     }
 
     private func listen(
-        _ listening: SubscriptionKeeper.Listening,
+        _ listening: AppliedSubscriptions.Listening,
         _ filter: SubscriptionFilter,
         _ signal: AsyncStream<Void>.Continuation
     ) async {
@@ -296,7 +296,7 @@ extension ClientSession {
         } catch {
             end = error
         }
-        self.keeper.closed(listening)
+        self.appliedSubscriptions.closed(listening)
         // Before the acknowledgment it is a refusal; asking again would get the same answer.
         let isRefusal = listening.acknowledged.complete(.failure(end))
         let wasStopped = listening.isStopped.withLock { isStopped in
@@ -335,8 +335,8 @@ extension ClientSession {
     /// Waits, or until something else happens, or the connection ends.
     func pause(_ delay: Duration, or event: OneShot<Void>? = nil) async {
         let alarm = OneShot<Void>()
-        let timer = self.timekeeper.makeTimer { alarm.complete(()) }
-        timer.set(self.timekeeper.now + delay)
+        let timer = self.clock.makeTimer { alarm.complete(()) }
+        timer.set(self.clock.now + delay)
         await withTaskGroup(of: Void.self) { group in
             group.addTask { _ = await alarm.waitUnlessCancelled() }
             group.addTask { _ = await self.broken.waitUnlessCancelled() }

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 public import MCPTransport
 public import MCPTypes
 

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTypes
 
 /// What a modern request carries, encoded once for the session.
@@ -23,7 +23,7 @@ enum Wire {
     }
 
     static func request(
-        id: RequestID,
+        id: JSONRPCRequestID,
         method: Method,
         meta: Envelope,
         token: Int64,
@@ -101,7 +101,7 @@ enum Wire {
         }
     }
 
-    static func emptyResult(_ id: RequestID) -> RawJSON {
+    static func emptyResult(_ id: JSONRPCRequestID) -> RawJSON {
         self.response(id) { writer in
             writer.key("result")
             writer.beginObject()
@@ -109,14 +109,14 @@ enum Wire {
         }
     }
 
-    static func result(_ id: RequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
+    static func result(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
         self.response(id) { writer in
             writer.key("result")
             write(&writer)
         }
     }
 
-    static func error(_ id: RequestID, _ code: ErrorCode, _ message: String) -> RawJSON {
+    static func error(_ id: JSONRPCRequestID, _ code: ErrorCode, _ message: String) -> RawJSON {
         self.response(id) { writer in
             writer.key("error")
             writer.beginObject()
@@ -128,7 +128,7 @@ enum Wire {
         }
     }
 
-    private static func response(_ id: RequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
+    private static func response(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("jsonrpc")

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 public import MCPStdio
 public import MCPTransport
 
@@ -90,7 +90,7 @@ private struct ConfigurationParser {
         MCPError(.invalidConfiguration, "\(self.file): \(place): \(problem)")
     }
 
-    func servers(_ root: JSONValue) throws(MCPError) -> [ServerConfiguration] {
+    func servers(_ root: JSONValue) throws(MCPError) -> [ServerDefinition] {
         guard let object = root.object else {
             throw self.invalid("top level", "expected an object, found \(root.kind)")
         }
@@ -101,7 +101,7 @@ private struct ConfigurationParser {
         guard let entries = servers.object else {
             throw self.invalid("mcpServers", "expected an object, found \(servers.kind)")
         }
-        var result: [ServerConfiguration] = []
+        var result: [ServerDefinition] = []
         for (name, entry) in entries {
             if entry["disabled"]?.bool == true { continue }
             result.append(try self.server(name, entry))
@@ -109,7 +109,7 @@ private struct ConfigurationParser {
         return result
     }
 
-    private func server(_ name: String, _ entry: JSONValue) throws(MCPError) -> ServerConfiguration {
+    private func server(_ name: String, _ entry: JSONValue) throws(MCPError) -> ServerDefinition {
         let place = "mcpServers.\(name)"
         if name.isEmpty { throw self.invalid("mcpServers", "a server has an empty name") }
         guard let object = entry.object else { throw self.invalid(place, "expected an object, found \(entry.kind)") }
@@ -139,7 +139,7 @@ private struct ConfigurationParser {
         }
         var directory: String?
         if let cwd = object["cwd"], cwd != .null { directory = try self.text(cwd, "\(place).cwd") }
-        var configuration = ServerConfiguration(
+        var configuration = ServerDefinition(
             name: name,
             endpoint: .stdio(
                 ServerLaunch(

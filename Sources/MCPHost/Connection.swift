@@ -30,7 +30,7 @@ public final class Connection: Sendable {
     /// Its name in the host.
     public var name: String { self.configuration.name }
     /// How it is reached.
-    public let configuration: ServerConfiguration
+    public let configuration: ServerDefinition
 
     private typealias Attempt = OneShot<Result<ServerDescription, MCPError>>
 
@@ -50,7 +50,7 @@ public final class Connection: Sendable {
         /// What each generation has left, as far as it is not gone by now.
         var rests: [Int: Rest] = [:]
         /// Generations of which nothing is left any more, that had been given up.
-        var settled: Set<Int> = []
+        var cleared: Set<Int> = []
     }
 
     /// What a server has left, or may have.
@@ -61,18 +61,18 @@ public final class Connection: Sendable {
 
     private let state: Locked<State>
     private let context: HostContext
-    let wishes: SubscriptionWishes
+    let desiredSubscriptions: DesiredSubscriptions
     private let events: Broadcast<ServerEvent>
     /// The outcome of the first attempt.
     let ready = OneShot<Result<ServerDescription, MCPError>>()
     let gone = OneShot<TeardownReport.Server>()
 
-    init(_ configuration: ServerConfiguration, context: HostContext) {
+    init(_ configuration: ServerDefinition, context: HostContext) {
         self.configuration = configuration
         self.context = context
-        let wishes = SubscriptionWishes()
-        self.wishes = wishes
-        self.events = Broadcast { wishes.setListeners($0) }
+        let desiredSubscriptions = DesiredSubscriptions()
+        self.desiredSubscriptions = desiredSubscriptions
+        self.events = Broadcast { desiredSubscriptions.setListeners($0) }
         self.state = Locked(State(restarts: RestartStateMachine(configuration.restart)))
     }
 
@@ -146,9 +146,9 @@ public final class Connection: Sendable {
     func run() async {
         var action = self.state.withLock { $0.machine.start() }
         var report = self.emptyReport
-        var start = self.context.timekeeper.now
+        var start = self.context.clock.now
         while case .connect(let generation, let legacyOnly) = action {
-            let now = self.context.timekeeper.now
+            let now = self.context.clock.now
             self.state.withLock { $0.restarts.started(now: now) }
             let end = await self.converse(generation, legacyOnly: legacyOnly, since: start, &report)
             let next = self.state.withLock { state in
@@ -161,7 +161,7 @@ public final class Connection: Sendable {
                 action = .connect(generation: generation, legacyOnly: legacyOnly)
             case .decide:
                 action = await self.comeBack(after: self.explain(end), generation)
-                start = self.context.timekeeper.now
+                start = self.context.clock.now
             case .finish: action = .finish
             }
         }
@@ -170,7 +170,7 @@ public final class Connection: Sendable {
 
     /// The server ended by itself: waits for the time of its restart, if there is to be one.
     private func comeBack(after error: MCPError, _ generation: Int) async -> ConnectionStateMachine.StartAction {
-        let now = self.context.timekeeper.now
+        let now = self.context.clock.now
         let decision: RestartStateMachine.Action = self.state.withLock { state in
             // What was wrong from the start will be wrong again; what has worked before, or was only unlucky, may work again.
             guard state.readySince != nil || error.code == .connectionLost else { return .stayDown }
@@ -202,9 +202,9 @@ public final class Connection: Sendable {
             self.ready.complete(.failure(error))
             guard waits else { return self.state.withLock { $0.machine.start() } }
             self.note("restarting", generation, "in \(delay), because \(error.message)")
-            let timer = self.context.timekeeper.makeTimer { alarm.complete(()) }
+            let timer = self.context.clock.makeTimer { alarm.complete(()) }
             self.context.accounts.add(1, \.timers)
-            timer.set(self.context.timekeeper.now + delay)
+            timer.set(self.context.clock.now + delay)
             await alarm.wait()
             timer.cancel()
             self.context.accounts.add(-1, \.timers)
@@ -231,11 +231,11 @@ public final class Connection: Sendable {
     ) async -> ClientSession.End {
         self.note("opening", generation, self.configuration.endpointDescription)
         let session = self.makeSession(generation, legacyOnly: legacyOnly, since: start)
-        let manner = self.state.withLock { state in
+        let mode = self.state.withLock { state in
             state.session = session
             return state.machine.requestedClose  // between the machine's yes and now
         }
-        if let manner { session.close(manner) }
+        if let mode { session.close(mode) }
         let end = await withTaskGroup(of: Void.self) { group in
             self.context.accounts.add(1, \.tasks)
             group.addTask(name: "MCP readiness") { await self.watch(session, generation) }
@@ -245,16 +245,16 @@ public final class Connection: Sendable {
             return end
         }
         report.generation = generation
-        report.rung = end.transport.rung
-        report.rungTimes = end.transport.rungTimes
+        report.step = end.transport.step
+        report.stepTimes = end.transport.stepTimes
         report.processID = end.transport.processID
         report.startedAt = end.transport.startedAt
-        for helper in end.transport.helpersEnded { report.helpersSeenAt[helper] = end.transport.endedAt }
+        for helper in end.transport.descendantsEnded { report.descendantsSeenAt[helper] = end.transport.endedAt }
         report.exitStatus = end.transport.exitStatus
-        report.helpersEnded += end.transport.helpersEnded
+        report.descendantsEnded += end.transport.descendantsEnded
         if !end.transport.processesLeft.isEmpty || end.transport.doubt != nil {
             let rest = Rest(processes: end.transport.processesLeft, doubt: end.transport.doubt)
-            self.state.withLock { if !$0.settled.contains(generation) { $0.rests[generation] = rest } }
+            self.state.withLock { if !$0.cleared.contains(generation) { $0.rests[generation] = rest } }
         }
         report.callsFailed += end.requestsFailed
         report.stderrTail = end.transport.stderrTail
@@ -286,12 +286,12 @@ public final class Connection: Sendable {
         client.serverName = self.name
         client.handlers = client.handlers.filled(from: self.context.handlers)
         client.launch = self.context.launch
-        client.wishes = self.wishes
+        client.desiredSubscriptions = self.desiredSubscriptions
         client.events = self.events
         client.onEvent = { [name = self.name, events = self.context.events] event in
             events.send(HostEvent(server: name, event: event))
         }
-        client.connectTimeSpent = self.context.timekeeper.now - start
+        client.connectTimeSpent = self.context.clock.now - start
         let transport: any Transport
         switch self.configuration.endpoint.kind {
         case .custom(_, let make): transport = make()
@@ -300,9 +300,9 @@ public final class Connection: Sendable {
                 launch,
                 options: self.configuration.stdio,
                 accounts: self.context.accounts,
-                timekeeper: self.context.timekeeper,
+                clock: self.context.clock,
                 endedLate: { [weak self, name = self.name, journal = self.context.journal] what, isClear in
-                    if isClear { self?.settle(generation) }
+                    if isClear { self?.clear(generation) }
                     journal.note("ended late", server: name, cause: what)
                 }
             )
@@ -311,14 +311,14 @@ public final class Connection: Sendable {
             transport: transport,
             configuration: client,
             accounts: self.context.accounts,
-            timekeeper: self.context.timekeeper
+            clock: self.context.clock
         )
     }
 
     /// Follows a session from its handshake to its loss.
     private func watch(_ session: ClientSession, _ generation: Int) async {
         guard case .success(let description) = await session.ready.wait() else { return }
-        let now = self.context.timekeeper.now
+        let now = self.context.clock.now
         let attempt = self.state.withLock { state -> Attempt? in
             guard state.machine.becameReady(generation) else { return nil }
             state.wasReady = true
@@ -353,11 +353,11 @@ public final class Connection: Sendable {
         TeardownReport.Server(
             name: self.name,
             generation: 0,
-            rung: .none,
-            rungTimes: [],
+            step: .none,
+            stepTimes: [],
             processID: nil,
             exitStatus: nil,
-            helpersEnded: [],
+            descendantsEnded: [],
             processesLeft: [],
             doubt: nil,
             callsFailed: 0,
@@ -369,16 +369,16 @@ public final class Connection: Sendable {
     /// The root left before it came to run this connection.
     func neverRan() {
         self.state.withLock { state in
-            _ = state.machine.close(.orderly)
+            _ = state.machine.close(.graceful)
             _ = state.machine.start()
         }
         self.finish(self.emptyReport)
     }
 
     /// What was given up of a generation is gone.
-    private func settle(_ generation: Int) {
+    private func clear(_ generation: Int) {
         self.state.withLock { state in
-            if state.rests.removeValue(forKey: generation) == nil { state.settled.insert(generation) }
+            if state.rests.removeValue(forKey: generation) == nil { state.cleared.insert(generation) }
         }
     }
 
@@ -409,10 +409,10 @@ public final class Connection: Sendable {
     }
 
     /// Asks for the end. From any task, at any moment, any number of times.
-    func close(_ manner: CloseManner, cause: String) {
+    func close(_ mode: TeardownMode, cause: String) {
         let task = TaskIdentity.current
         let (action, session, generation, alarm) = self.state.withLock { state in
-            let action = state.machine.close(manner)
+            let action = state.machine.close(mode)
             if action != .nothing, state.closeCause.isEmpty { (state.closeCause, state.closeTask) = (cause, task) }
             return (action, state.session, state.machine.generation, state.alarm)
         }
@@ -422,9 +422,9 @@ public final class Connection: Sendable {
             self.note("closing", generation, cause, task: task)
             alarm?.complete(())
         case .wait: self.note("closing", generation, cause, task: task)
-        case .closeSession(let manner):
+        case .closeSession(let mode):
             self.note("closing", generation, cause, task: task)
-            session?.close(manner)
+            session?.close(mode)
         }
     }
 

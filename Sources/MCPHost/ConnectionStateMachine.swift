@@ -21,9 +21,9 @@ struct ConnectionStateMachine {
 
     private(set) var state: State = .idle
     private(set) var generation = 0
-    private var manner: CloseManner?
+    private var mode: TeardownMode?
     /// How it is to be closed, while it is closing.
-    var requestedClose: CloseManner? { self.state == .closing ? self.manner : nil }
+    var requestedClose: TeardownMode? { self.state == .closing ? self.mode : nil }
     private var legacyOnly = false
 
     enum StartAction: Equatable {
@@ -65,28 +65,28 @@ struct ConnectionStateMachine {
     enum CloseAction: Equatable {
         /// It is not started: the root will see it.
         case wait
-        case closeSession(CloseManner)
+        case closeSession(TeardownMode)
         /// It waits for its restart: wake it, there will be none.
         case wake
         case nothing
     }
 
     /// Somebody wants the end.
-    mutating func close(_ manner: CloseManner) -> CloseAction {
+    mutating func close(_ mode: TeardownMode) -> CloseAction {
         switch self.state {
         case .idle, .waiting:
             let action: CloseAction = self.state == .idle ? .wait : .wake
             self.state = .closing
-            self.manner = manner
+            self.mode = mode
             return action
         case .starting, .ready, .ending:
             self.state = .closing
-            self.manner = manner
-            return .closeSession(manner)
+            self.mode = mode
+            return .closeSession(mode)
         case .closing:
-            guard let current = self.manner, manner > current else { return .nothing }
-            self.manner = manner
-            return .closeSession(manner)
+            guard let current = self.mode, mode > current else { return .nothing }
+            self.mode = mode
+            return .closeSession(mode)
         case .closed: return .nothing
         }
     }

@@ -5,7 +5,7 @@ import MCPTransport
 struct HostContext: Sendable {
     var accounts: ResourceAccounts
     var journal: LifecycleJournal
-    var timekeeper: any Timekeeper
+    var clock: any MonotonicClock
     var handlers: ServerRequestHandlers
     /// What all servers tell.
     var events: Broadcast<HostEvent>

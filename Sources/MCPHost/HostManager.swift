@@ -65,14 +65,14 @@ public final class HostManager: Sendable {
     ///   `initialize()` may be tried again. `cancelled` if the calling task is.
     public func initialize() async throws(MCPError) {
         let opening = try self.join()
-        let isSettled = opening.outcome.value != nil ? true : await opening.host.ready()
+        let hasOutcome = opening.outcome.value != nil ? true : await opening.host.ready()
         // Whoever joins from here on joins a new one.
         let isAbandoned = self.state.withLock { state in
             guard state.opening === opening else { return false }
             state.waiting -= 1
-            return !isSettled && state.waiting == 0 && opening.outcome.value == nil && state.abandon(opening)
+            return !hasOutcome && state.waiting == 0 && opening.outcome.value == nil && state.abandon(opening)
         }
-        guard isSettled else {
+        guard hasOutcome else {
             if isAbandoned { opening.host.beginShutdown(cause: "the initializing task was cancelled") }
             throw MCPError(.cancelled, "initialize() was cancelled")
         }
@@ -149,7 +149,7 @@ public final class HostManager: Sendable {
 
     /// Opens one more server and waits until it is ready.
     @discardableResult
-    public func register(_ server: ServerConfiguration) async throws(MCPError) -> Connection {
+    public func register(_ server: ServerDefinition) async throws(MCPError) -> Connection {
         try await self.host.addServer(server)
     }
 

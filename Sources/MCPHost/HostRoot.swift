@@ -33,7 +33,7 @@ final class HostRoot: Sendable {
     let configuration: HostConfiguration
     let context: HostContext
     let registry = ToolRegistry()
-    private let audience: Audience
+    private let listenerCount: ListenerCount
     private let state = Locked(State())
     private let report = OneShot<TeardownReport>()
     private let closingAsked = OneShot<Void>()
@@ -42,18 +42,18 @@ final class HostRoot: Sendable {
 
     init(_ configuration: HostConfiguration) {
         self.configuration = configuration
-        let audience = Audience()
-        self.audience = audience
+        let listenerCount = ListenerCount()
+        self.listenerCount = listenerCount
         self.context = HostContext(
             accounts: ResourceAccounts(),
             journal: LifecycleJournal(
                 capacity: configuration.journalCapacity,
-                timekeeper: configuration.timekeeper,
+                clock: configuration.clock,
                 log: configuration.lifecycleLog
             ),
-            timekeeper: configuration.timekeeper,
+            clock: configuration.clock,
             handlers: configuration.handlers,
-            events: Broadcast { [audience] in audience.setCount($0) },
+            events: Broadcast { [listenerCount] in listenerCount.setCount($0) },
             launch: Self.launchHandler
         )
         (self.arrivals, self.arrival) = AsyncStream.makeStream()
@@ -80,8 +80,8 @@ final class HostRoot: Sendable {
             _ = await self.report.wait()
             return
         }
-        if self.configuration.reapsLeftovers {
-            Leftovers.reapOnce { [journal = self.context.journal] found in
+        if self.configuration.reapsOrphans {
+            Orphans.reapOnce { [journal = self.context.journal] found in
                 for process in found.processes where process.isGone {
                     journal.note(
                         "reaped",
@@ -104,14 +104,14 @@ final class HostRoot: Sendable {
                 }
             }
         } onCancel: {
-            self.beginShutdown(.orderly, cause: "the task that runs the host was cancelled")
+            self.beginShutdown(.graceful, cause: "the task that runs the host was cancelled")
         }
         self.finish()
     }
 
     private func left(_ connection: Connection) {
         guard let report = connection.gone.value else { return }
-        self.audience.remove(connection.wishes)
+        self.listenerCount.remove(connection.desiredSubscriptions)
         let hasSuccessor = self.state.withLock { state in
             state.present[ObjectIdentifier(connection)] = nil
             state.ended.append(report)
@@ -165,7 +165,7 @@ final class HostRoot: Sendable {
     func connection(_ name: String) -> Connection? { self.state.withLock { $0.connections[name] } }
 
     /// Opens a connection; returns at once.
-    func add(_ configuration: ServerConfiguration) throws(MCPError) -> Connection {
+    func add(_ configuration: ServerDefinition) throws(MCPError) -> Connection {
         let connection = Connection(configuration, context: self.context)
         try self.state.withLock { state throws(MCPError) in
             guard state.phase == .open else {
@@ -183,7 +183,7 @@ final class HostRoot: Sendable {
             state.connections[configuration.name] = connection
             state.waiting[ObjectIdentifier(connection)] = connection
             state.present[ObjectIdentifier(connection)] = connection
-            self.audience.add(connection.wishes)
+            self.listenerCount.add(connection.desiredSubscriptions)
         }
         self.context.journal.note("added", server: configuration.name, cause: configuration.endpointDescription)
         self.arrival.yield(connection)
@@ -196,7 +196,7 @@ final class HostRoot: Sendable {
             state.order.removeAll { $0 == name }
             return state.connections.removeValue(forKey: name)
         }
-        connection?.close(.orderly, cause: cause)
+        connection?.close(.graceful, cause: cause)
         return connection
     }
 
@@ -207,7 +207,7 @@ final class HostRoot: Sendable {
             state.order.removeAll { $0 == connection.name }
             state.connections[connection.name] = nil
         }
-        connection.close(.orderly, cause: cause)
+        connection.close(.graceful, cause: cause)
     }
 
     // MARK: Calls, which draining waits for
@@ -224,26 +224,26 @@ final class HostRoot: Sendable {
             state.callsInFlight -= 1
             return state.phase == .draining && state.callsInFlight == 0
         }
-        if isDrained { self.closeAll(.orderly, cause: "drained") }
+        if isDrained { self.closeAll(.graceful, cause: "drained") }
     }
 
     // MARK: The end
 
     /// Starts the shutdown, or hurries it; returns at once.
-    func beginShutdown(_ manner: CloseManner, cause: String) {
+    func beginShutdown(_ mode: TeardownMode, cause: String) {
         enum Next { case nothing, drain, close }
-        let now = self.context.timekeeper.now
+        let now = self.context.clock.now
         let next: Next = self.state.withLock { state in
             switch state.phase {
             case .open:
                 state.closingSince = now
-                guard manner == .orderly, state.callsInFlight > 0, self.configuration.drainTimeout > .zero else {
+                guard mode == .graceful, state.callsInFlight > 0, self.configuration.drainTimeout > .zero else {
                     return .close
                 }
                 state.phase = .draining
                 return .drain
-            case .draining: return manner == .force ? .close : .nothing
-            case .closing: return manner == .force ? .close : .nothing
+            case .draining: return mode == .immediate ? .close : .nothing
+            case .closing: return mode == .immediate ? .close : .nothing
             case .closed: return .nothing
             }
         }
@@ -251,7 +251,7 @@ final class HostRoot: Sendable {
         self.closingAsked.complete(())
         switch next {
         case .nothing: break
-        case .close: self.closeAll(manner, cause: cause)
+        case .close: self.closeAll(mode, cause: cause)
         case .drain: self.startDrainTimer(now + self.configuration.drainTimeout)
         }
     }
@@ -259,8 +259,8 @@ final class HostRoot: Sendable {
     /// The last call may end, and with it the draining and the host, while the timer is being made: then it is not for anybody, and not
     /// in the books either (T16).
     private func startDrainTimer(_ deadline: Duration) {
-        let timer = self.context.timekeeper.makeTimer { [weak self] in
-            self?.closeAll(.orderly, cause: "the drain limit has passed")
+        let timer = self.context.clock.makeTimer { [weak self] in
+            self?.closeAll(.graceful, cause: "the drain limit has passed")
         }
         let isWanted = self.state.withLock { state in
             guard state.phase == .draining else { return false }
@@ -271,14 +271,14 @@ final class HostRoot: Sendable {
         if isWanted { timer.set(deadline) } else { timer.cancel() }
     }
 
-    private func closeAll(_ manner: CloseManner, cause: String) {
+    private func closeAll(_ mode: TeardownMode, cause: String) {
         let connections: [Connection] = self.state.withLock { state in
             guard state.phase != .closed else { return [] }
             state.phase = .closing
             return Array(state.present.values)
         }
         self.arrival.finish()
-        for connection in connections { connection.close(manner, cause: cause) }
+        for connection in connections { connection.close(mode, cause: cause) }
         // A host that was never run has nobody to wait for.
         let isFirst = self.state.withLock { state in
             defer { state.isRunning = true }
@@ -289,7 +289,7 @@ final class HostRoot: Sendable {
 
     /// What the shutdown has come to so far.
     func snapshotReport(isComplete: Bool) -> TeardownReport {
-        let now = self.context.timekeeper.now
+        let now = self.context.clock.now
         let (ended, since) = self.state.withLock { ($0.ended, $0.closingSince) }
         return TeardownReport(
             servers: ended,

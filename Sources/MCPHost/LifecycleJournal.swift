@@ -53,15 +53,15 @@ public final class LifecycleJournal: Sendable {
 
     private let state = Locked(State())
     private let capacity: Int
-    private let timekeeper: any Timekeeper
+    private let clock: any MonotonicClock
     private let start: Duration
     private let log: LifecycleLog?
 
-    init(capacity: Int, timekeeper: any Timekeeper, log: LifecycleLog? = nil) {
+    init(capacity: Int, clock: any MonotonicClock, log: LifecycleLog? = nil) {
         self.log = log
         self.capacity = max(1, capacity)
-        self.timekeeper = timekeeper
-        self.start = timekeeper.now
+        self.clock = clock
+        self.start = clock.now
     }
 
     /// The newest entries, oldest first.
@@ -88,7 +88,7 @@ public final class LifecycleJournal: Sendable {
         cause: String,
         task: String = TaskIdentity.current
     ) {
-        let time = self.timekeeper.now - self.start
+        let time = self.clock.now - self.start
         let entry = self.state.withLock { state in
             state.count += 1
             let entry = Entry(

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPStdio
 import MCPTransport
 

@@ -1,25 +1,36 @@
-public import JSON
 public import MCPClient
+public import MCPJSON
 public import MCPTransport
 public import MCPTypes
 
 /// One thing that a server offers, with the server's name.
-public struct Offered<Item: Sendable>: Sendable {
+public struct ServerItem<Item: Sendable>: Sendable {
     /// The server's name in the host.
     public var server: String
     /// What it offers.
     public var item: Item
 }
 
-/// What a walk over all servers brought.
-public struct Collected<Item: Sendable>: Sendable {
-    /// Everything, server by server in the order in which they were added.
-    public var items: [Offered<Item>] = []
-    /// Servers that could not be asked, and why.
-    public var failures: [(server: String, error: MCPError)] = []
+/// A server that could not be asked.
+public struct ServerFailure: Sendable {
+    /// The server's name in the host.
+    public var server: String
+    /// Why.
+    public var error: MCPError
+
+    /// Says which server, and why.
+    public init(server: String, error: MCPError) { (self.server, self.error) = (server, error) }
 }
 
-extension Offered where Item == Tool {
+/// What a walk over all servers brought.
+public struct HostListing<Item: Sendable>: Sendable {
+    /// Everything, server by server in the order in which they were added.
+    public var items: [ServerItem<Item>] = []
+    /// Servers that could not be asked, and why.
+    public var failures: [ServerFailure] = []
+}
+
+extension ServerItem where Item == Tool {
     /// The name under which the host offers the tool; see ``ToolName``.
     public var qualifiedName: String { ToolName.qualified(server: self.server, tool: self.item.name) }
 }
@@ -27,34 +38,34 @@ extension Offered where Item == Tool {
 /// The protocol's methods over all servers. From any task.
 extension MCPHost {
     /// The tools of all servers that can be reached.
-    public func tools() async throws(MCPError) -> Collected<Tool> {
-        let collected = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
+    public func tools() async throws(MCPError) -> HostListing<Tool> {
+        let listing = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
             try await session.listTools()
         }
-        for (server, tools) in Dictionary(grouping: collected.items, by: \.server) {
+        for (server, tools) in Dictionary(grouping: listing.items, by: \.server) {
             let taken = self.root.registry.learn(server, tools: tools.map(\.item))
             for name in taken {
                 self.journal.note("name taken", server: server, cause: "\(name) means another server's tool already")
             }
         }
-        return collected
+        return listing
     }
 
     /// The resources of all servers that can be reached.
-    public func resources() async throws(MCPError) -> Collected<Resource> {
+    public func resources() async throws(MCPError) -> HostListing<Resource> {
         try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResources()
         }
     }
 
     /// The resource templates of all servers that can be reached.
-    public func resourceTemplates() async throws(MCPError) -> Collected<ResourceTemplate> {
+    public func resourceTemplates() async throws(MCPError) -> HostListing<ResourceTemplate> {
         try await self.collect({ $0.resources != nil }) { session throws(MCPError) in
             try await session.listResourceTemplates()
         }
     }
 
     /// The prompts of all servers that can be reached.
-    public func prompts() async throws(MCPError) -> Collected<Prompt> {
+    public func prompts() async throws(MCPError) -> HostListing<Prompt> {
         try await self.collect({ $0.prompts != nil }) { session throws(MCPError) in try await session.listPrompts() }
     }
 
@@ -79,14 +90,14 @@ extension MCPHost {
     /// Calls a server's tool.
     ///
     /// A call is made at most once: when the connection is lost after it was sent, it ends with `outcomeUnknown`
-    /// (``ServerConfiguration/repeatsHarmlessCalls`` is the exception). A call that was not sent yet waits for the restarted server.
+    /// (``ServerDefinition/repeatsIdempotentCalls`` is the exception). A call that was not sent yet waits for the restarted server.
     public func callTool(
         server: String,
         name: String,
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        let mayRepeat = self.root.registry.isHarmless(name, of: server)
+        let mayRepeat = self.root.registry.isIdempotent(name, of: server)
         return try await self.ask(server, mayRepeat: mayRepeat) { session throws(MCPError) in
             try await session.callTool(name, arguments: arguments, options: options)
         }
@@ -139,7 +150,7 @@ extension MCPHost {
         do throws(MCPError) {
             return try await body(session)
         } catch {
-            let mayRepeat = mayRepeat && connection.configuration.repeatsHarmlessCalls
+            let mayRepeat = mayRepeat && connection.configuration.repeatsIdempotentCalls
             guard error.code == .connectionLost || (error.code == .outcomeUnknown && mayRepeat) else { throw error }
             loss = error
         }
@@ -151,7 +162,7 @@ extension MCPHost {
     private func collect<Item: Sendable>(
         _ offers: @escaping @Sendable (ServerCapabilities) -> Bool,
         _ list: @escaping @Sendable (ClientSession) async throws(MCPError) -> [Item]
-    ) async throws(MCPError) -> Collected<Item> {
+    ) async throws(MCPError) -> HostListing<Item> {
         try self.root.beginCall()
         defer { self.root.endCall() }
         let connections = self.connections
@@ -173,14 +184,14 @@ extension MCPHost {
             for await (place, result) in group { results[place] = result }
             return results
         }
-        var collected = Collected<Item>()
+        var listing = HostListing<Item>()
         for (place, connection) in connections.enumerated() {
             switch results[place] {
-            case .success(let items)?: collected.items += items.map { Offered(server: connection.name, item: $0) }
-            case .failure(let error)?: collected.failures.append((connection.name, error))
+            case .success(let items)?: listing.items += items.map { ServerItem(server: connection.name, item: $0) }
+            case .failure(let error)?: listing.failures.append(ServerFailure(server: connection.name, error: error))
             case nil: break
             }
         }
-        return collected
+        return listing
     }
 }

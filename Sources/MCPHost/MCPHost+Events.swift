@@ -1,5 +1,5 @@
-public import JSON
 public import MCPClient
+public import MCPJSON
 public import MCPTransport
 
 /// Something that a server told, with the server's name.
@@ -64,30 +64,30 @@ extension MCPHost {
 }
 
 /// How many listen to all servers, and all whose servers have to know it.
-final class Audience: Sendable {
+final class ListenerCount: Sendable {
     private struct State {
         var count = 0
-        var members: [ObjectIdentifier: SubscriptionWishes] = [:]
+        var members: [ObjectIdentifier: DesiredSubscriptions] = [:]
     }
 
     private let state = Locked(State())
 
     func setCount(_ count: Int) {
-        for wishes in self.state.withLock({ state in
+        for desiredSubscriptions in self.state.withLock({ state in
             state.count = count
             return Array(state.members.values)
-        }) { wishes.setOthers(count) }
+        }) { desiredSubscriptions.setOthers(count) }
     }
 
-    func add(_ wishes: SubscriptionWishes) {
+    func add(_ desiredSubscriptions: DesiredSubscriptions) {
         let count = self.state.withLock { state in
-            state.members[ObjectIdentifier(wishes)] = wishes
+            state.members[ObjectIdentifier(desiredSubscriptions)] = desiredSubscriptions
             return state.count
         }
-        if count > 0 { wishes.setOthers(count) }
+        if count > 0 { desiredSubscriptions.setOthers(count) }
     }
 
-    func remove(_ wishes: SubscriptionWishes) {
-        self.state.withLock { _ = $0.members.removeValue(forKey: ObjectIdentifier(wishes)) }
+    func remove(_ desiredSubscriptions: DesiredSubscriptions) {
+        self.state.withLock { _ = $0.members.removeValue(forKey: ObjectIdentifier(desiredSubscriptions)) }
     }
 }

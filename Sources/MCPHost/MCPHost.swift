@@ -41,7 +41,7 @@ public final class MCPHost: Sendable {
     /// Said once in the life of the program.
     private static let firstUnguarded = OneShot<Void>()
 
-    private func addAtStart(_ server: ServerConfiguration) {
+    private func addAtStart(_ server: ServerDefinition) {
         do throws(MCPError) {
             _ = try self.root.add(server)
         } catch {
@@ -55,7 +55,7 @@ public final class MCPHost: Sendable {
         if !names.isEmpty {
             self.logger.error("fault: an MCPHost was dropped without shutdown(); closing its servers now: \(names)")
         }
-        self.root.beginShutdown(.orderly, cause: "the host was dropped without shutdown()")
+        self.root.beginShutdown(.graceful, cause: "the host was dropped without shutdown()")
     }
 
     // MARK: Life
@@ -77,7 +77,7 @@ public final class MCPHost: Sendable {
         host.root.context.journal.note("opened", cause: "start() with \(configuration.servers.count) servers")
         host.root.launch()
         guard await host.ready() else {
-            host.beginShutdown(.orderly, cause: "the starting task was cancelled")
+            host.beginShutdown(.graceful, cause: "the starting task was cancelled")
             throw MCPError(.cancelled, "starting the host was cancelled; what was open is being closed")
         }
         return host
@@ -119,28 +119,28 @@ public final class MCPHost: Sendable {
     /// and not the closing; the report then says that it is not complete.
     @discardableResult
     public func shutdown() async -> TeardownReport {
-        self.beginShutdown(.orderly, cause: "shutdown()")
+        self.beginShutdown(.graceful, cause: "shutdown()")
         return await self.root.waitForEndUnlessCancelled() ?? self.root.snapshotReport(isComplete: false)
     }
 
     /// As ``shutdown()``, without patience: SIGKILL to every server's process group now.
     @discardableResult
     public func shutdownNow() async -> TeardownReport {
-        self.beginShutdown(.force, cause: "shutdownNow()")
+        self.beginShutdown(.immediate, cause: "shutdownNow()")
         return await self.root.waitForEndUnlessCancelled() ?? self.root.snapshotReport(isComplete: false)
     }
 
     /// Waits for the end to the end, also in a cancelled task: for scopes, which must not leave anything behind.
     @discardableResult
     private func close(cause: String) async -> TeardownReport {
-        self.beginShutdown(.orderly, cause: cause)
+        self.beginShutdown(.graceful, cause: cause)
         return await self.root.waitForEnd()
     }
 
     /// Starts the shutdown and returns at once. Safe in a handler, a log sink, a `deinit`.
-    public func beginShutdown(_ manner: CloseManner = .orderly, cause: String = "beginShutdown()") {
+    public func beginShutdown(_ mode: TeardownMode = .graceful, cause: String = "beginShutdown()") {
         self.shutdownAsked.withLock { $0 = true }
-        self.root.beginShutdown(manner, cause: cause)
+        self.root.beginShutdown(mode, cause: cause)
     }
 
     /// Waits until somebody asks for the end, or the calling task is cancelled.
@@ -161,7 +161,7 @@ public final class MCPHost: Sendable {
     /// Opens one more server, at any time, and waits until it is ready.
     /// - Throws: why it cannot be opened; it is removed again then. `cancelled` if the calling task is: the server is closed again.
     @discardableResult
-    public func addServer(_ server: ServerConfiguration) async throws(MCPError) -> Connection {
+    public func addServer(_ server: ServerDefinition) async throws(MCPError) -> Connection {
         let connection = try self.root.add(server)
         do throws(MCPError) {
             _ = try await connection.session()
@@ -211,7 +211,7 @@ extension MCPHost: Service {
         await withGracefulShutdownHandler {
             await self.root.run()
         } onGracefulShutdown: {
-            self.beginShutdown(.orderly, cause: "graceful shutdown of the service group")
+            self.beginShutdown(.graceful, cause: "graceful shutdown of the service group")
         }
     }
 }

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 public import MCPTransport
 
 /// Proof of what a shutdown left behind: nothing, or exactly what.
@@ -9,16 +9,16 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         public var name: String
         /// How many connections to it there were, counting restarts.
         public var generation: Int
-        /// The rung that ended its process.
-        public var rung: TeardownRung
-        /// Time spent on each rung that was entered.
-        public var rungTimes: [(rung: TeardownRung, time: Duration)]
+        /// The step that ended its process.
+        public var step: TeardownStep
+        /// Time spent on each step that was entered.
+        public var stepTimes: [TeardownStepTime]
         /// The process, if there was one.
         public var processID: Int32?
         /// How it ended.
-        public var exitStatus: ExitStatus?
+        public var exitStatus: ProcessExitStatus?
         /// Members of its process group that outlived it and were ended.
-        public var helpersEnded: [Int32]
+        public var descendantsEnded: [Int32]
         /// Processes still there after everything.
         public var processesLeft: [Int32]
         /// Why it is not proved that nothing is left of it, in words for a person; nil when it is proved.
@@ -32,7 +32,7 @@ public struct TeardownReport: Sendable, CustomStringConvertible {
         /// A moment at which the process was there: who is born later with its number is somebody else (E18).
         package var startedAt: ContinuousClock.Instant?
         /// When each of the helpers was there: when the end of the process that it outlived was seen, in whichever generation.
-        package var helpersSeenAt: [Int32: ContinuousClock.Instant] = [:]
+        package var descendantsSeenAt: [Int32: ContinuousClock.Instant] = [:]
         /// Nothing of it is left, and that is proved.
         var isProved: Bool { self.processesLeft.isEmpty && self.doubt == nil }
     }
@@ -119,18 +119,18 @@ extension TeardownReport: JSONEncodable {
 extension TeardownReport.Server {
     fileprivate var json: JSONValue {
         var object: JSONObject = [
-            "name": .string(self.name), "rung": .string(self.rung.rawValue),
+            "name": .string(self.name), "step": .string(self.step.rawValue),
             "generation": .number(JSONNumber(Int64(self.generation))),
             "callsFailed": .number(JSONNumber(Int64(self.callsFailed))),
         ]
         if let pid = self.processID { object["pid"] = .number(JSONNumber(Int64(pid))) }
         if let status = self.exitStatus { object["exit"] = .string(status.description) }
-        object["rungs"] = .array(
-            self.rungTimes.map {
-                ["rung": .string($0.rung.rawValue), "milliseconds": TeardownReport.milliseconds($0.time)]
+        object["steps"] = .array(
+            self.stepTimes.map {
+                ["step": .string($0.step.rawValue), "milliseconds": TeardownReport.milliseconds($0.time)]
             }
         )
-        object["helpersEnded"] = .array(self.helpersEnded.map { .number(JSONNumber(Int64($0))) })
+        object["descendantsEnded"] = .array(self.descendantsEnded.map { .number(JSONNumber(Int64($0))) })
         object["processesLeft"] = .array(self.processesLeft.map { .number(JSONNumber(Int64($0))) })
         if let doubt = self.doubt { object["doubt"] = .string(doubt) }
         if let failure = self.failure { object["failure"] = .string(failure) }

@@ -10,15 +10,15 @@ final class ToolRegistry: Sendable {
 
     private let routes = Locked<[String: Route]>([:])
     /// Tools that say that calling them twice does no more than calling them once.
-    private let harmless = Locked<Set<Route>>([])
+    private let idempotent = Locked<Set<Route>>([])
 
     /// Replaces what is known of one server.
     /// - Returns: names that somebody else has already; those tools can be called by server and tool only.
     func learn(_ server: String, tools: [Tool]) -> [String] {
-        self.harmless.withLock { harmless in
-            harmless = harmless.filter { $0.server != server }
+        self.idempotent.withLock { idempotent in
+            idempotent = idempotent.filter { $0.server != server }
             for tool in tools where tool.annotations?.readOnlyHint == true || tool.annotations?.idempotentHint == true {
-                harmless.insert(Route(server: server, tool: tool.name))
+                idempotent.insert(Route(server: server, tool: tool.name))
             }
         }
         return self.routes.withLock { routes in
@@ -35,8 +35,8 @@ final class ToolRegistry: Sendable {
 
     func forget(_ server: String) { self.routes.withLock { $0 = $0.filter { $0.value.server != server } } }
 
-    func isHarmless(_ tool: String, of server: String) -> Bool {
-        self.harmless.withLock { $0.contains(Route(server: server, tool: tool)) }
+    func isIdempotent(_ tool: String, of server: String) -> Bool {
+        self.idempotent.withLock { $0.contains(Route(server: server, tool: tool)) }
     }
 
     func route(_ name: String) -> Route? { self.routes.withLock { $0[name] } }

@@ -59,7 +59,7 @@ enum Custodian {
         // First of all, so that there are descriptors to look with (T14).
         process.closePipes()
         let child = ProcessIdentity(of: process.child)
-        if process.keeper != nil { process.signal(SIGKILL) }
+        if process.guardProcess != nil { process.signal(SIGKILL) }
         self.tell { self.finish(process, child, ended) }
     }
 
@@ -89,10 +89,10 @@ enum Custodian {
         _ ended: @escaping @Sendable (Bool) -> Void
     ) {
         // A guard ends when nothing of its server is left, and not before.
-        let hasEnded = process.keeper != nil && self.waitForEnd(of: process.child, child)
+        let hasEnded = process.guardProcess != nil && self.waitForEnd(of: process.child, child)
         let hasLooked = !hasEnded && self.kill(process, child)
         // A status may go to somebody else (T9); a word does not.
-        let hasSaidSo = hasEnded && process.keeper?.hasSaidThatNothingIsLeft() == true
+        let hasSaidSo = hasEnded && process.guardProcess?.hasSaidThatNothingIsLeft() == true
         // Until all of it is gone, the end of this program ends what it has left (E14); but its number is given back now.
         LiveGroups.shared.willReap(process)
         process.closeControl()
@@ -101,7 +101,7 @@ enum Custodian {
             let isProved = hasEnded && (status.map { $0 == 0 } ?? hasSaidSo)
             let isGone = isProved || self.endRest(process.rest())
             LiveGroups.shared.remove(process)
-            ended(process.keeper == nil ? hasLooked && isGone : isProved)
+            ended(process.guardProcess == nil ? hasLooked && isGone : isProved)
         }
     }
 
@@ -111,7 +111,7 @@ enum Custodian {
     private static func kill(_ process: LaunchedProcess, _ child: ProcessIdentity?) -> Bool {
         let found = child.flatMap { ProcessSearch.find([process.rest(below: $0)]) }
         for process in found?[0] ?? [] { process.signal(SIGKILL) }
-        if found != nil || process.keeper == nil { process.killGroup() }
+        if found != nil || process.guardProcess == nil { process.killGroup() }
         return found != nil
     }
 

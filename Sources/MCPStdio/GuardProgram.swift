@@ -7,13 +7,13 @@
 #endif
 
 /// The program `mcp-guard`, which stands between this process and every server, so that a server does not outlive a killed host (E15).
-public enum GuardProgram {
+package enum GuardProgram {
     /// Where it is: what `MCP_GUARD` names, or beside this program or the library's image (`swift run`, `swift test`, a copied
     /// folder), or in `../libexec` of the former (an installed tree). Nil if it is nowhere.
     ///
-    /// Without it servers still run, in process groups of their own; what they leave is found by the mark in their environment, and
-    /// what a killed host leaves is ended by the next start (``Leftovers``).
-    public static let path: String? = {
+    /// Without it servers still run, in process groups of their own; what they leave is found by the launch token in their environment, and
+    /// what a killed host leaves is ended by the next start (``Orphans``).
+    package static let path: String? = {
         if let named = ServerEnvironment.current["MCP_GUARD"] { return Self.isProgram(named) ? named : nil }
         for folder in Self.folders {
             for candidate in ["\(folder)/mcp-guard", "\(folder)/../libexec/mcp-guard"] where Self.isProgram(candidate) {

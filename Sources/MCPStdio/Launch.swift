@@ -81,14 +81,14 @@ struct LaunchedProcess {
     var stdout: Int32
     var stderr: Int32
     /// Names the launch, in the journal and in the environment of all that it starts.
-    var mark: String
+    var launchToken: String
     /// What has left the session stays (E6).
     var keepsDaemons: Bool
     /// The mcp-guard between this process and that one, if there is one.
-    var keeper: Keeper?
+    var guardProcess: GuardProcess?
 
     /// A running mcp-guard.
-    struct Keeper {
+    struct GuardProcess {
         var pid: Int32
         /// Our end of the socket to it.
         var control: Int32
@@ -107,14 +107,16 @@ struct LaunchedProcess {
     }
 
     /// The process that is our child: the guard, or the server itself.
-    var child: Int32 { self.keeper?.pid ?? self.pid }
+    var child: Int32 { self.guardProcess?.pid ?? self.pid }
 
     /// Who the server is now; nil if it has ended already. A guard may have reaped it, and its number be somebody else's: only the guard's
     /// child is the server (E18).
     var serverIdentity: ProcessIdentity? {
         // Before the guard has told of a server, the guard is all there is.
-        guard let keeper = self.keeper, keeper.pid != self.pid else { return ProcessIdentity(of: self.pid) }
-        return ProcessIdentity(of: self.pid, childOf: keeper.pid)
+        guard let guardProcess = self.guardProcess, guardProcess.pid != self.pid else {
+            return ProcessIdentity(of: self.pid)
+        }
+        return ProcessIdentity(of: self.pid, childOf: guardProcess.pid)
     }
 
     /// Gives back our ends of its pipes.
@@ -124,13 +126,13 @@ struct LaunchedProcess {
 
     /// Gives back our end of the socket to its guard, which ends then.
     func closeControl() {
-        if let keeper = self.keeper { mcp_close(keeper.control) }
+        if let guardProcess = self.guardProcess { mcp_close(guardProcess.control) }
     }
 }
 
 extension ServerLaunch {
     /// How a process is looked after.
-    struct Care {
+    struct StartOptions {
         /// The mcp-guard to put in between; nil for none.
         var guardProgram: String?
         /// What has left the server's session stays when the server has ended (E6).
@@ -146,7 +148,7 @@ extension ServerLaunch {
     /// Starts the process. Blocks for the time of two `vfork` and `exec`, about a millisecond, longer on a file system that does not
     /// answer: not for the cooperative pool, and whoever closes does not wait for it (T4).
     /// - Throws: `launchFailed`, telling a missing program (B4) from a missing directory (B5), interpreter (B6) or permission (B7).
-    func start(_ care: Care) throws(MCPError) -> LaunchedProcess {
+    func start(_ options: StartOptions) throws(MCPError) -> LaunchedProcess {
         if let failure = self.wordProblem() ?? self.directoryProblem() { throw failure }
         let path = try self.resolvedCommand()
         if let failure = self.programProblem(path) { throw failure }
@@ -169,7 +171,7 @@ extension ServerLaunch {
             pipes[0], pipes[1], pipes[2], pipes[3], pipes[4], pipes[5]
         )
         var control: [Int32] = [-1, -1]
-        if care.guardProgram != nil {
+        if options.guardProgram != nil {
             let failure = mcp_socket_pair(&control, 0)
             guard failure == 0 else {
                 closeAll()
@@ -177,16 +179,16 @@ extension ServerLaunch {
             }
             pipes += control
         }
-        let mark = LaunchMark.make()
+        let launchToken = LaunchToken.make()
         var program = path
         var words = [self.command] + self.arguments
-        let journal = ProcessJournal.shared.launching(mark, command: words, keepsDaemons: care.keepsDaemons)
-        if let keeper = care.guardProgram {
-            let manner = care.keepsDaemons ? "keep-daemons" : "all"
-            words = [keeper, String(getpid()), manner, journal, mark, path] + words
-            program = keeper
+        let journal = ProcessJournal.shared.launching(launchToken, command: words, keepsDaemons: options.keepsDaemons)
+        if let guardPath = options.guardProgram {
+            let mode = options.keepsDaemons ? "keep-daemons" : "all"
+            words = [guardPath, String(getpid()), mode, journal, launchToken, path] + words
+            program = guardPath
         }
-        let variables = self.environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchMark.variable)=\(mark)"]
+        let variables = self.environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchToken.variable)=\(launchToken)"]
         var problem = "this program is ending"
         // From here on it is ended should this program end.
         let started = LiveGroups.shared.starting {
@@ -205,59 +207,61 @@ extension ServerLaunch {
                 stdin: inWrite,
                 stdout: outRead,
                 stderr: errRead,
-                mark: mark,
-                keepsDaemons: care.keepsDaemons
+                launchToken: launchToken,
+                keepsDaemons: options.keepsDaemons
             )
-            if care.guardProgram != nil { process.keeper = LaunchedProcess.Keeper(pid: pid, control: control[0]) }
+            if options.guardProgram != nil {
+                process.guardProcess = LaunchedProcess.GuardProcess(pid: pid, control: control[0])
+            }
             return process
         }
         guard var process = started else {
             closeAll()
-            ProcessJournal.shared.ended(mark)
+            ProcessJournal.shared.ended(launchToken)
             throw self.failure("cannot start \(program): \(problem)")
         }
         for childEnd in [inRead, outWrite, errWrite, control[1]] where childEnd >= 0 { _ = close(childEnd) }
         for ownEnd in [inWrite, outRead, errRead] { _ = mcp_set_nonblocking(ownEnd) }
-        if care.guardProgram != nil {
-            if let problem = Self.begin(&process, care) {
+        if options.guardProgram != nil {
+            if let problem = Self.begin(&process, options) {
                 let child = process.child
                 let isClear = Custodian.endAndWait(process) { isClear in
-                    ProcessJournal.shared.over(mark, isProved: isClear)
-                    care.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
+                    ProcessJournal.shared.over(launchToken, isProved: isClear)
+                    options.endedLate("mcp-guard \(child), whose start had failed, was ended", isClear)
                 }
                 if isClear != true {
                     let what = isClear == nil ? "has not ended yet" : "did not say that nothing is left"
-                    care.unproved("its start failed, and its mcp-guard (process \(child)) \(what)")
+                    options.unproved("its start failed, and its mcp-guard (process \(child)) \(what)")
                 }
                 throw self.failure("cannot start \(path): \(problem)")
             }
         }
         if let identity = process.serverIdentity {
-            ProcessJournal.shared.started(mark, identity, isGuard: false)
+            ProcessJournal.shared.started(launchToken, identity, isGuard: false)
         }
         return process
     }
 
     /// Lets a guard start its server.
     /// - Returns: what went wrong; the guard is to be ended then.
-    private static func begin(_ process: inout LaunchedProcess, _ care: Care) -> String? {
-        guard let keeper = process.keeper else { return nil }
-        if let identity = ProcessIdentity(of: keeper.pid) {
-            ProcessJournal.shared.started(process.mark, identity, isGuard: true)
+    private static func begin(_ process: inout LaunchedProcess, _ options: StartOptions) -> String? {
+        guard let guardProcess = process.guardProcess else { return nil }
+        if let identity = ProcessIdentity(of: guardProcess.pid) {
+            ProcessJournal.shared.started(process.launchToken, identity, isGuard: true)
         }
         var go = UInt8(MCP_GUARD_GO)
-        _ = mcp_send(keeper.control, &go, 1)
-        _ = mcp_set_nonblocking(keeper.control)
+        _ = mcp_send(guardProcess.control, &go, 1)
+        _ = mcp_set_nonblocking(guardProcess.control)
         var event = mcp_guard_event()
         let size = MemoryLayout.size(ofValue: event)
-        guard self.waitForInput(keeper.control, care.guardGrace) else {
-            return "mcp-guard (\(care.guardProgram ?? "")) did not answer within \(care.guardGrace)"
+        guard self.waitForInput(guardProcess.control, options.guardGrace) else {
+            return "mcp-guard (\(options.guardProgram ?? "")) did not answer within \(options.guardGrace)"
         }
         var count: Int
-        repeat { count = read(keeper.control, &event, size) } while count < 0 && errno == EINTR
+        repeat { count = read(guardProcess.control, &event, size) } while count < 0 && errno == EINTR
         guard count == size else { return "mcp-guard ended before its server was there" }
         guard event.kind == Int32(MCP_GUARD_STARTED) else {
-            process.keeper?.hasRefused = event.kind == Int32(MCP_GUARD_REFUSED)
+            process.guardProcess?.hasRefused = event.kind == Int32(MCP_GUARD_REFUSED)
             return SystemFailure(code: event.value).explanation
         }
         process.pid = event.value

@@ -21,7 +21,7 @@ final class LiveGroups: Sendable {
     }
 
     private struct State {
-        /// By the marks of their launches, from the moment of the spawn.
+        /// By their launch tokens, from the moment of the spawn.
         var entries: [String: Entry] = [:]
         /// Who registered: a forked child inherits the handler, and its exit is none of the servers' business (T5).
         var owner: Int32 = 0
@@ -51,13 +51,13 @@ final class LiveGroups: Sendable {
         let process = spawn()
         self.state.withLock { state in
             if state.starting > 0 { state.starting -= 1 }
-            if let process { state.entries[process.mark] = Entry(process: process) }
+            if let process { state.entries[process.launchToken] = Entry(process: process) }
         }
         return process
     }
 
     /// A child is there.
-    func insert(_ process: LaunchedProcess) { self.enter { $0.entries[process.mark] = Entry(process: process) } }
+    func insert(_ process: LaunchedProcess) { self.enter { $0.entries[process.launchToken] = Entry(process: process) } }
 
     private func enter<R>(_ body: (inout State) -> R) -> R {
         let (isFirst, result) = self.state.withLock { state in (state.enter(), body(&state)) }
@@ -66,12 +66,14 @@ final class LiveGroups: Sendable {
     }
 
     /// From now on nothing is sent to the child's number, nor through the socket of its guard: to be called before the one is reaped and the
-    /// other closed (E18). What it may have left is known by its mark alone.
-    func willReap(_ process: LaunchedProcess) { self.state.withLock { $0.entries[process.mark]?.isReaped = true } }
+    /// other closed (E18). What it may have left is known by its launch token alone.
+    func willReap(_ process: LaunchedProcess) {
+        self.state.withLock { $0.entries[process.launchToken]?.isReaped = true }
+    }
 
     /// Nothing is left of it, or it was given up. Before its child is reaped, if it is not yet.
     func remove(_ process: LaunchedProcess) {
-        self.state.withLock { _ = $0.entries.removeValue(forKey: process.mark) }
+        self.state.withLock { _ = $0.entries.removeValue(forKey: process.launchToken) }
     }
 
     /// What has become of our child. Needs no descriptor.
@@ -128,7 +130,7 @@ final class LiveGroups: Sendable {
         guard !queries.isEmpty, let found = ProcessSearch.find(queries) else { return }
         for process in found.joined() { process.signal(SIGKILL) }
         // Not those that have come meanwhile: they end by themselves.
-        self.forEachRunning { if guards.contains($0.mark) { $0.killGroup() } }
+        self.forEachRunning { if guards.contains($0.launchToken) { $0.killGroup() } }
     }
 
     /// What to look for of those whose guard has not said by its own end that nothing is left, and the guards that are still there.
@@ -138,12 +140,12 @@ final class LiveGroups: Sendable {
             for entry in state.entries.values {
                 let process = entry.process
                 switch Self.fate(of: entry) {
-                case .ended(0) where process.keeper != nil: break
+                case .ended(0) where process.guardProcess != nil: break
                 case .ended, .reaped: queries.append(process.rest())
                 case .runs:
                     guard let child = ProcessIdentity(of: process.child) else { continue }
                     queries.append(process.rest(below: child))
-                    if process.keeper != nil { guards.insert(process.mark) }
+                    if process.guardProcess != nil { guards.insert(process.launchToken) }
                 }
             }
             return (queries, guards)
@@ -152,11 +154,11 @@ final class LiveGroups: Sendable {
 }
 
 extension LaunchedProcess {
-    /// Asks for what is left of it, by its mark and by descent from our child, except daemons that shall stay.
+    /// Asks for what is left of it, by its launch token and by descent from our child, except daemons that shall stay.
     /// - Parameter root: our child, if it is not reaped.
     func rest(below root: ProcessIdentity? = nil) -> ProcessSearch.Query {
         ProcessSearch.Query(
-            mark: self.mark,
+            launchToken: self.launchToken,
             process: self.child,
             includesGroup: false,
             keepsDaemons: self.keepsDaemons,
@@ -174,9 +176,9 @@ extension LaunchedProcess {
 
     /// To all of it: through its guard, which is woken if it was stopped (T17), or to its process group. Nobody has reaped our child.
     func signal(_ signal: Int32) {
-        guard let keeper = self.keeper else { return ProcessGroup.signal(self.pid, signal) }
+        guard let guardProcess = self.guardProcess else { return ProcessGroup.signal(self.pid, signal) }
         var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
-        _ = mcp_send(keeper.control, &command, 1)
-        _ = kill(keeper.pid, SIGCONT)
+        _ = mcp_send(guardProcess.control, &command, 1)
+        _ = kill(guardProcess.pid, SIGCONT)
     }
 }

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 
 #if canImport(Darwin)

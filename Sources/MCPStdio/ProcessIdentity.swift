@@ -106,9 +106,9 @@ struct ProcessIdentity: Sendable, Hashable {
     }
 }
 
-/// The mark that every server finds in its environment and hands down to what it starts: a random name of its launch. Whoever has it
+/// The token that every server finds in its environment and hands down to what it starts: a random name of its launch. Whoever has it
 /// was started by that launch, whatever became of parents, groups and sessions.
-enum LaunchMark {
+enum LaunchToken {
     static let variable = "MCP_HOST_LAUNCH"
 
     static func make() -> String {
@@ -118,7 +118,7 @@ enum LaunchMark {
 
     /// What a look into a process's environment has come to.
     enum Found: Equatable {
-        case marks([String])
+        case launchTokens([String])
         /// It has none: a process of the kernel, one that has been given none, one that is in the middle of `exec`, or has just ended.
         case noEnvironment
         /// It has ended.
@@ -127,8 +127,8 @@ enum LaunchMark {
         case unknown
     }
 
-    /// The marks in a process's environment. Linux only: elsewhere there are none to be seen.
-    static func marks(of process: mcp_process) -> Found {
+    /// The launch tokens in a process's environment. Linux only: elsewhere there are none to be seen.
+    static func launchTokens(of process: mcp_process) -> Found {
         #if os(Linux)
             var found = Self.environment("/proc/\(process.pid)/environ")
             if found == .success([]), process.threads > 1 {
@@ -141,7 +141,7 @@ enum LaunchMark {
             case .success([]): return .noEnvironment
             case .success(let bytes):
                 let prefix = Array("\(Self.variable)=".utf8)
-                return .marks(
+                return .launchTokens(
                     bytes.split(separator: 0).filter { $0.starts(with: prefix) }.map {
                         String(decoding: $0.dropFirst(prefix.count), as: UTF8.self)
                     }
@@ -150,12 +150,12 @@ enum LaunchMark {
                 switch failure.code {
                 case ENOENT: return .gone
                 // Somebody else's.
-                case EACCES, EPERM: return .marks([])
+                case EACCES, EPERM: return .launchTokens([])
                 default: return .unknown
                 }
             }
         #else
-            return .marks([])
+            return .launchTokens([])
         #endif
     }
 

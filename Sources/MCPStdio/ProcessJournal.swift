@@ -1,5 +1,5 @@
 import CMCPProcess
-import JSON
+import MCPJSON
 import MCPTransport
 
 #if canImport(Darwin)
@@ -13,7 +13,7 @@ import MCPTransport
 /// Which servers this process has running, on disk, so that somebody can clean up if this process and the guards are killed together.
 ///
 /// One file per host, `processes/PID-START-RANDOM.jsonl` in the ``StateDirectory``, mode 0600. It is written before a server is started
-/// and removed when the last one has ended, so a file without its host tells of a crash: ``Leftovers`` reads it.
+/// and removed when the last one has ended, so a file without its host tells of a crash: ``Orphans`` reads it.
 ///
 /// Whether its host lives is not guessed from a process number, which means nothing in another PID namespace and may belong to somebody
 /// else tomorrow: this process holds a lock on the file for as long as it is there, and the kernel releases the lock with the process,
@@ -46,27 +46,27 @@ final class ProcessJournal: Sendable {
 
     /// A server is about to be started.
     /// - Parameters:
-    ///   - mark: names the launch.
+    ///   - launchToken: names the launch.
     ///   - command: what is started; only a hash of it is kept.
     ///   - keepsDaemons: what has left the session of this process shall stay, also when somebody cleans up after it (E6).
     /// - Returns: the path of the file, for the guard, which writes its last word into it when this process is gone; empty without one.
-    func launching(_ mark: String, command: [String], keepsDaemons: Bool) -> String {
-        var entry: JSONObject = ["launch": .string(mark), "command": .string(Self.hash(command))]
+    func launching(_ launchToken: String, command: [String], keepsDaemons: Bool) -> String {
+        var entry: JSONObject = ["launch": .string(launchToken), "command": .string(Self.hash(command))]
         if keepsDaemons { entry["session"] = .number(JSONNumber(Int64(getsid(0)))) }
-        self.append(entry, of: mark, isNew: true)
+        self.append(entry, of: launchToken, isNew: true)
         return self.state.withLock { $0.descriptor < 0 ? "" : $0.path }
     }
 
     /// A process of a launch is there.
-    func started(_ mark: String, _ process: ProcessIdentity, isGuard: Bool) {
+    func started(_ launchToken: String, _ process: ProcessIdentity, isGuard: Bool) {
         let entry: JSONObject = [
             isGuard ? "guard" : "server": .number(JSONNumber(Int64(process.pid))),
-            "start": .string(String(process.start)), "of": .string(mark),
+            "start": .string(String(process.start)), "of": .string(launchToken),
         ]
-        self.append(entry, of: mark, isNew: false)
+        self.append(entry, of: launchToken, isNew: false)
     }
 
-    private func append(_ entry: JSONObject, of mark: String, isNew: Bool) {
+    private func append(_ entry: JSONObject, of launchToken: String, isNew: Bool) {
         self.state.withLock { state in
             if state.owner != getpid() {
                 guard isNew else { return }
@@ -75,25 +75,25 @@ final class ProcessJournal: Sendable {
             }
             // Where it could not be opened before, what lives by now is written with the first that can.
             if state.descriptor < 0, isNew { Self.open(&state) }
-            guard isNew || state.live[mark] != nil else { return }
-            if isNew { state.order.append(mark) }
-            state.live[mark, default: []].append(entry)
+            guard isNew || state.live[launchToken] != nil else { return }
+            if isNew { state.order.append(launchToken) }
+            state.live[launchToken, default: []].append(entry)
             Self.write(entry, &state)
         }
     }
 
     /// A launch is over.
     /// - Parameter isProved: whether nothing of it is left for certain.
-    func over(_ mark: String, isProved: Bool) {
-        if isProved { self.ended(mark) } else { self.unproved(mark) }
+    func over(_ launchToken: String, isProved: Bool) {
+        if isProved { self.ended(launchToken) } else { self.unproved(launchToken) }
     }
 
     /// A launch is over, and it is not proved that nothing of it is left: it stays in the file for somebody who looks later. Of very many
     /// the oldest is forgotten, so that the file does not grow for ever (T12).
-    func unproved(_ mark: String) {
+    func unproved(_ launchToken: String) {
         let oldest: String? = self.state.withLock { state in
-            guard state.owner == getpid(), state.live[mark] != nil else { return nil }
-            state.unproved.append(mark)
+            guard state.owner == getpid(), state.live[launchToken] != nil else { return nil }
+            state.unproved.append(launchToken)
             return state.unproved.count > Self.unprovedKept ? state.unproved.removeFirst() : nil
         }
         if let oldest { self.ended(oldest) }
@@ -102,12 +102,12 @@ final class ProcessJournal: Sendable {
     private static let unprovedKept = 100
 
     /// Nothing of a launch is left.
-    func ended(_ mark: String) {
+    func ended(_ launchToken: String) {
         self.state.withLock { state in
-            guard state.owner == getpid(), state.live.removeValue(forKey: mark) != nil else { return }
-            if let place = state.unproved.firstIndex(of: mark) { state.unproved.remove(at: place) }
+            guard state.owner == getpid(), state.live.removeValue(forKey: launchToken) != nil else { return }
+            if let place = state.unproved.firstIndex(of: launchToken) { state.unproved.remove(at: place) }
             if state.live.isEmpty { return Self.remove(&state) }
-            Self.write(["ended": .string(mark)], &state)
+            Self.write(["ended": .string(launchToken)], &state)
             if state.size > self.compactSize { Self.compact(&state) }
         }
     }
@@ -129,7 +129,7 @@ final class ProcessJournal: Sendable {
 
     private static func open(_ state: inout State) {
         guard let own = ProcessIdentity(of: getpid()), let folder = StateDirectory.folder("processes") else { return }
-        state.path = "\(folder)/\(own.pid)-\(own.start)-\(LaunchMark.make()).jsonl"
+        state.path = "\(folder)/\(own.pid)-\(own.start)-\(LaunchToken.make()).jsonl"
         state.header = [
             "host": .number(JSONNumber(Int64(own.pid))), "start": .string(String(own.start)),
             "boot": .string(self.boot), "namespace": .string(StateDirectory.pidNamespace),

@@ -17,8 +17,8 @@ final class ProcessSearch: Sendable {
 
     /// What belongs to one server.
     struct Query: Sendable {
-        /// The mark of its launch.
-        var mark: String
+        /// The token of its launch.
+        var launchToken: String
         /// The server's process; its number is still its own, because nobody has reaped it, or because a guard lives that will.
         var process: Int32 = 0
         /// Whether members of its process group in this session belong to it: only while the group's leader is not reaped (E18).
@@ -74,21 +74,21 @@ final class ProcessSearch: Sendable {
         let (own, session) = (getpid(), getsid(0))
         var found = [[Int32: mcp_process]](repeating: [:], count: queries.count)
         var byGroup: [Int32: [Int]] = [:]
-        var byMark: [String: [Int]] = [:]
+        var byToken: [String: [Int]] = [:]
         for (i, query) in queries.enumerated() {
             if query.includesGroup { byGroup[query.process, default: []].append(i) }
-            byMark[query.mark, default: []].append(i)
+            byToken[query.launchToken, default: []].append(i)
         }
         // While the leader is not reaped, its group is its own, and what has ended in it and is our child is nobody else's to reap.
         for zombie in zombies where zombie.parent == own && byGroup[zombie.group] != nil && zombie.pid != zombie.group {
             ProcessIdentity(pid: zombie.pid, start: zombie.start).reap()
         }
-        for (process, marks) in all where process.pid != own {
+        for (process, launchTokens) in all where process.pid != own {
             if process.session == session {
                 for i in byGroup[process.group] ?? [] { found[i][process.pid] = process }
             }
-            for mark in marks {
-                for i in byMark[mark] ?? [] { found[i][process.pid] = process }
+            for launchToken in launchTokens {
+                for i in byToken[launchToken] ?? [] { found[i][process.pid] = process }
             }
         }
         if queries.contains(where: { !$0.roots.isEmpty }) {
@@ -130,7 +130,7 @@ struct ProcessSource {
     /// All numbers in use; nil when the system does not tell.
     var numbers: () -> [Int32]?
     var read: (Int32, inout mcp_process) -> Int32
-    var marks: (mcp_process) -> LaunchMark.Found
+    var launchTokens: (mcp_process) -> LaunchToken.Found
     var passage: (Int32, inout mcp_passage) -> Int32
 
     /// The system itself.
@@ -143,13 +143,13 @@ struct ProcessSource {
                 return count < 0 ? nil : Array(UnsafeBufferPointer(start: list, count: count))
             },
             read: { mcp_process_read($0, &$1) },
-            marks: LaunchMark.marks(of:),
+            launchTokens: LaunchToken.launchTokens(of:),
             passage: { mcp_process_passage($0, &$1) }
         )
     }
 }
 
-/// All living processes with the marks that they carry, looked at in such a way that nobody who forks and exits gets past (T19).
+/// All living processes with the launch tokens that they carry, looked at in such a way that nobody who forks and exits gets past (T19).
 enum ProcessTable {
     /// More rounds than any machine needs, unless somebody forks for the sake of it.
     private static let rounds = 100
@@ -162,9 +162,9 @@ enum ProcessTable {
     ///   - zombies: those that were seen on the way are added.
     /// - Returns: nil if it never came to that, or the system did not tell.
     static func look(_ source: ProcessSource, _ zombies: inout [mcp_process]) -> [(
-        process: mcp_process, marks: [String]
+        process: mcp_process, launchTokens: [String]
     )]? {
-        var found: [(process: mcp_process, marks: [String])] = []
+        var found: [(process: mcp_process, launchTokens: [String])] = []
         var seen: Set<Int32> = []
         var bare: [mcp_process] = []
         let own = getpid()
@@ -184,8 +184,8 @@ enum ProcessTable {
                     continue
                 }
                 if process.state == ProcessIdentity.zombie { zombies.append(process) }
-                switch process.state == ProcessIdentity.zombie ? .gone : source.marks(process) {
-                case .marks(let marks): found.append((process, marks))
+                switch process.state == ProcessIdentity.zombie ? .gone : source.launchTokens(process) {
+                case .launchTokens(let launchTokens): found.append((process, launchTokens))
                 case .noEnvironment: bare.append(process)
                 // It may have lived when the list was taken, and may have had a child since.
                 case .gone: hasLostOne = true

@@ -1,8 +1,8 @@
-import JSON
+import MCPJSON
 import MCPTransport
 
 /// What a server writes: messages for the receiver; and all that is none of them, counted, and kept for errors.
-/// Belongs to one `ProcessLife`, on the I/O thread.
+/// Belongs to one `ServerProcess`, on the I/O thread.
 final class ServerOutput {
     private var framer: LineFramer
     private var hasMessages = false

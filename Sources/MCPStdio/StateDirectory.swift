@@ -8,10 +8,10 @@
 
 /// Where hosts of this user keep what must survive them: the process journal and the lifecycle log. Nobody else may read it (S34). It is
 /// to be on a local disk: on a file system that does not answer, starts and ends of servers would wait for it.
-public enum StateDirectory {
+package enum StateDirectory {
     /// `MCP_HOST_STATE`, else `$XDG_STATE_HOME/mcp-host` or `~/.local/state/mcp-host`; on macOS
     /// `~/Library/Application Support/mcp-host`. Nil without a home directory.
-    public static var path: String? {
+    package static var path: String? {
         let environment = ServerEnvironment.current
         if let named = environment["MCP_HOST_STATE"], named.hasPrefix("/") { return named }
         #if canImport(Darwin)
@@ -25,7 +25,7 @@ public enum StateDirectory {
     /// Makes a folder in it, for this user only.
     /// - Parameter name: one path component.
     /// - Returns: its path; nil if it cannot be made or belongs to somebody else.
-    public static func folder(_ name: String) -> String? {
+    package static func folder(_ name: String) -> String? {
         guard let path = self.path else { return nil }
         var made = ""
         for component in path.split(separator: "/") {

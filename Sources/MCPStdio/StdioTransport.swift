@@ -1,5 +1,5 @@
 import CMCPProcess
-public import JSON
+public import MCPJSON
 public import MCPTransport
 
 #if canImport(Darwin)
@@ -12,7 +12,7 @@ public import MCPTransport
 
 /// A server as a subprocess: messages over its standard input and output, its standard error kept, its process group ended.
 ///
-/// All of its life happens on the I/O thread, one event at a time: start, bytes, end of output, end of process, timers, requests to
+/// All of its serverProcess happens on the I/O thread, one event at a time: start, bytes, end of output, end of process, timers, requests to
 /// close. Other threads only queue messages. ``run(_:)`` returns when process and descriptors are gone.
 ///
 /// The first transport makes this process ignore SIGPIPE, if it has its default: writing to a dead server must be an error of that
@@ -59,16 +59,16 @@ public final class StdioTransport: Transport {
     private let launch: ServerLaunch
     private let options: Options
     private let accounts: ResourceAccounts
-    private let timekeeper: any Timekeeper
+    private let clock: any MonotonicClock
     private let endedLate: EndedLate
     private let outgoing = Locked(Outgoing())
     private let state = Locked(State())
 
     private struct State {
-        var requested: CloseManner?
+        var requested: TeardownMode?
         /// What comes of the start; there from the start on.
         var start: PendingStart?
-        var life: ProcessLife?
+        var serverProcess: ServerProcess?
     }
 
     /// A transport that has not started anything yet.
@@ -76,14 +76,14 @@ public final class StdioTransport: Transport {
     ///   - launch: what to start.
     ///   - options: bounds and times.
     ///   - accounts: the books in which processes, descriptors and timers are entered.
-    ///   - timekeeper: where the times of closing come from.
+    ///   - clock: where the times of closing come from.
     public convenience init(
         _ launch: ServerLaunch,
         options: Options = Options(),
         accounts: ResourceAccounts = ResourceAccounts(),
-        timekeeper: any Timekeeper = SystemTimekeeper()
+        clock: any MonotonicClock = SystemMonotonicClock()
     ) {
-        self.init(launch, options: options, accounts: accounts, timekeeper: timekeeper, endedLate: { _, _ in })
+        self.init(launch, options: options, accounts: accounts, clock: clock, endedLate: { _, _ in })
     }
 
     /// - Parameter endedLate: told of each process that ended after it had been given up.
@@ -91,13 +91,13 @@ public final class StdioTransport: Transport {
         _ launch: ServerLaunch,
         options: Options,
         accounts: ResourceAccounts,
-        timekeeper: any Timekeeper,
+        clock: any MonotonicClock,
         endedLate: @escaping EndedLate
     ) {
         self.launch = launch
         self.options = options
         self.accounts = accounts
-        self.timekeeper = timekeeper
+        self.clock = clock
         self.endedLate = endedLate
     }
 
@@ -111,7 +111,7 @@ public final class StdioTransport: Transport {
         do throws(SystemFailure) { io = try IOThread.shared() } catch {
             return refused(MCPError(.launchFailed, "no server can be started: \(error.explanation)"))
         }
-        let start = PendingStart(self.timekeeper, self.accounts, self.options.startGrace)
+        let start = PendingStart(self.clock, self.accounts, self.options.startGrace)
         let isClosed = self.state.withLock { state in
             // Whoever closes again must not start the time of a start that will never be.
             if state.requested == nil { state.start = start }
@@ -121,7 +121,7 @@ public final class StdioTransport: Transport {
         let doubt = Locked<String?>(nil)
         Spawner.shared.run(
             { [launch = self.launch, options = self.options, endedLate = self.endedLate] in
-                let care = ServerLaunch.Care(
+                let options = ServerLaunch.StartOptions(
                     guardProgram: options.isGuarded ? GuardProgram.path : nil,
                     keepsDaemons: options.keepsDaemons,
                     guardGrace: options.guardGrace,
@@ -129,7 +129,7 @@ public final class StdioTransport: Transport {
                     endedLate: endedLate
                 )
                 let result: Result<LaunchedProcess, MCPError>
-                do throws(MCPError) { result = .success(try launch.start(care)) } catch { result = .failure(error) }
+                do throws(MCPError) { result = .success(try launch.start(options)) } catch { result = .failure(error) }
                 if !start.cameBack(result) { Self.end(result, endedLate) }
             },
             failed: { failure in
@@ -152,28 +152,28 @@ public final class StdioTransport: Transport {
         -> TransportEnd
     {
         self.accounts.add(1, \.processes)
-        let life = ProcessLife(
+        let serverProcess = ServerProcess(
             process,
             io: io,
             options: self.options,
             outgoing: self.outgoing,
             accounts: self.accounts,
-            timekeeper: self.timekeeper,
+            clock: self.clock,
             receiver: receiver,
             endedLate: self.endedLate
         )
         let end = await withCheckedContinuation { continuation in
             io.execute { _ in
-                life.begin(continuation)
-                let manner = self.state.withLock { state in
-                    state.life = life
+                serverProcess.begin(continuation)
+                let mode = self.state.withLock { state in
+                    state.serverProcess = serverProcess
                     return state.requested
                 }
-                if let manner { life.close(manner) }
+                if let mode { serverProcess.close(mode) }
             }
         }
-        self.state.withLock { $0.life = nil }
-        ProcessJournal.shared.over(process.mark, isProved: end.processesLeft.isEmpty && end.doubt == nil)
+        self.state.withLock { $0.serverProcess = nil }
+        ProcessJournal.shared.over(process.launchToken, isProved: end.processesLeft.isEmpty && end.doubt == nil)
         self.accounts.add(-1, \.processes)
         return end
     }
@@ -185,7 +185,7 @@ public final class StdioTransport: Transport {
     ) {
         guard case .success(let process) = result else { return }
         Custodian.end(process) { isClear in
-            ProcessJournal.shared.over(process.mark, isProved: isClear)
+            ProcessJournal.shared.over(process.launchToken, isProved: isClear)
             endedLate("process \(process.pid), whose start came back after closing, was ended", isClear)
         }
     }
@@ -209,27 +209,27 @@ public final class StdioTransport: Transport {
         case .broken:
             // Most likely the process is ending: its exit status, known in a moment, explains more than "broken pipe". All that
             // wait are told then; this message has been lost like those before it.
-            self.withLife { $0.inputBroke() }
+            self.withServerProcess { $0.inputBroke() }
         }
     }
 
     /// Stops or resumes reading the server's output.
-    public func setReceiving(_ enabled: Bool) { self.withLife { $0.setReceiving(enabled) } }
+    public func setReceiving(_ enabled: Bool) { self.withServerProcess { $0.setReceiving(enabled) } }
 
     /// Asks for the end of the process.
-    public func close(_ manner: CloseManner) {
+    public func close(_ mode: TeardownMode) {
         let start = self.state.withLock { state in
-            state.requested = max(state.requested ?? manner, manner)
+            state.requested = max(state.requested ?? mode, mode)
             return state.start
         }
         start?.closing()
-        self.withLife { $0.close(manner) }
+        self.withServerProcess { $0.close(mode) }
     }
 
     /// Does something with the process on the I/O thread, if there is one.
-    private func withLife(_ body: @escaping @Sendable (ProcessLife) -> Void) {
-        guard let life = self.state.withLock({ $0.life }) else { return }
-        life.io.execute { _ in body(life) }
+    private func withServerProcess(_ body: @escaping @Sendable (ServerProcess) -> Void) {
+        guard let serverProcess = self.state.withLock({ $0.serverProcess }) else { return }
+        serverProcess.io.execute { _ in body(serverProcess) }
     }
 }
 
@@ -243,12 +243,12 @@ private final class PendingStart: Sendable {
     /// What came of the start; nil: a close would not wait any longer.
     let outcome = OneShot<Result<LaunchedProcess, MCPError>?>()
     private let state = Locked(State())
-    private let timekeeper: any Timekeeper
+    private let clock: any MonotonicClock
     private let accounts: ResourceAccounts
     private let grace: Duration
 
-    init(_ timekeeper: any Timekeeper, _ accounts: ResourceAccounts, _ grace: Duration) {
-        (self.timekeeper, self.accounts, self.grace) = (timekeeper, accounts, grace)
+    init(_ clock: any MonotonicClock, _ accounts: ResourceAccounts, _ grace: Duration) {
+        (self.clock, self.accounts, self.grace) = (clock, accounts, grace)
     }
 
     /// - Returns: false if nobody waits for it any more.
@@ -259,8 +259,8 @@ private final class PendingStart: Sendable {
         self.state.withLock { state in
             guard !state.isSettled, state.timer == nil else { return }
             self.accounts.add(1, \.timers)
-            state.timer = self.timekeeper.makeTimer { [weak self] in _ = self?.settle(nil) }
-            state.timer?.set(self.timekeeper.now + self.grace)
+            state.timer = self.clock.makeTimer { [weak self] in _ = self?.settle(nil) }
+            state.timer?.set(self.clock.now + self.grace)
         }
     }
 

@@ -1,11 +1,11 @@
 import MCPTransport
 
-/// Decides how a server process ends: which rung follows when. Pure: no clock, no process.
+/// Decides how a server process ends: which step follows when. Pure: no clock, no process.
 ///
 /// `open -> flushing -> inputClosed -> terminated -> killed`, and from each of them, when the process has ended, `searching` for what it
 /// has left, then `sweeping -> sweepingHard`, or `releasing` when only its guard is left, and `ended`.
 struct TeardownStateMachine {
-    /// Times of the rungs.
+    /// Times of the steps.
     struct Graces: Sendable, Hashable {
         var flush: Duration
         var endOfInput: Duration
@@ -35,9 +35,9 @@ struct TeardownStateMachine {
     enum Remainder: Equatable {
         case nobody
         /// Its guard, which ends by itself.
-        case keeper
+        case guardProcess
         /// Processes that it started.
-        case helpers
+        case descendants
     }
 
     private enum State: Equatable {
@@ -70,13 +70,13 @@ struct TeardownStateMachine {
 
     private var state: State = .open
     private let graces: Graces
-    private var force = false
-    /// The rung on which the server ended was SIGKILL: what it left needs no SIGTERM any more.
+    private var isImmediate = false
+    /// The step on which the server ended was SIGKILL: what it left needs no SIGTERM any more.
     private var wasKilled = false
     /// Steps of the last wait that are left, each with its time after the step before.
     private var steps: [(delay: Duration, action: Action?)] = []
-    /// The rung that ended the leader.
-    private(set) var rung: TeardownRung = .none
+    /// The step that ended the leader.
+    private(set) var step: TeardownStep = .none
     /// Whether SIGKILL did not help.
     private(set) var isAbandoned = false
 
@@ -87,8 +87,8 @@ struct TeardownStateMachine {
     /// SIGKILL is what is sent now.
     var isKilling: Bool { self.state == .killed || self.state == .sweepingHard }
 
-    /// The rung that time is being spent on.
-    var currentRung: TeardownRung {
+    /// The step that time is being spent on.
+    var currentStep: TeardownStep {
         switch self.state {
         case .open, .searching, .releasing, .ended: .none
         case .flushing: .flush
@@ -100,19 +100,19 @@ struct TeardownStateMachine {
 
     /// Somebody wants the end, or the server can no longer be talked to.
     /// - Parameter hasUnsent: whether messages are still queued.
-    mutating func close(_ manner: CloseManner, hasUnsent: Bool) -> [Action] {
-        if manner == .force { self.force = true }
-        switch (self.state, manner) {
-        case (.open, .orderly) where hasUnsent:
+    mutating func close(_ mode: TeardownMode, hasUnsent: Bool) -> [Action] {
+        if mode == .immediate { self.isImmediate = true }
+        switch (self.state, mode) {
+        case (.open, .graceful) where hasUnsent:
             self.state = .flushing
             return [.arm(self.graces.flush)]
-        case (.open, .orderly): return self.closeInput()
-        case (.open, .force), (.flushing, .force), (.inputClosed, .force), (.terminated, .force):
+        case (.open, .graceful): return self.closeInput()
+        case (.open, .immediate), (.flushing, .immediate), (.inputClosed, .immediate), (.terminated, .immediate):
             let input: [Action] = self.state == .open || self.state == .flushing ? [.closeInput] : []
             return input + self.kill(.killed)
-        case (.sweeping, .force): return self.kill(.sweepingHard)
-        case (.flushing, .orderly), (.inputClosed, .orderly), (.terminated, .orderly), (.killed, _), (.searching, _),
-            (.sweeping, .orderly), (.sweepingHard, _), (.releasing, _), (.ended, _):
+        case (.sweeping, .immediate): return self.kill(.sweepingHard)
+        case (.flushing, .graceful), (.inputClosed, .graceful), (.terminated, .graceful), (.killed, _), (.searching, _),
+            (.sweeping, .graceful), (.sweepingHard, _), (.releasing, _), (.ended, _):
             return []
         }
     }
@@ -125,7 +125,7 @@ struct TeardownStateMachine {
         }
     }
 
-    /// The time of the current rung is over.
+    /// The time of the current step is over.
     mutating func timeout() -> [Action] {
         switch self.state {
         case .flushing: return self.closeInput()
@@ -152,13 +152,13 @@ struct TeardownStateMachine {
         let input: [Action]
         switch self.state {
         case .open:
-            self.rung = .alreadyGone
+            self.step = .alreadyGone
             input = [.closeInput]
         case .flushing:
-            self.rung = .flush
+            self.step = .flush
             input = [.closeInput]
         case .inputClosed, .terminated, .killed:
-            self.rung = self.currentRung
+            self.step = self.currentStep
             self.wasKilled = self.state == .killed
             input = []
         case .searching, .sweeping, .sweepingHard, .releasing, .ended: return []
@@ -175,11 +175,11 @@ struct TeardownStateMachine {
         case .nobody:
             self.state = .ended
             return [.disarm, .finish]
-        case .keeper:
+        case .guardProcess:
             self.state = .releasing
             return self.startSteps()
-        case .helpers:
-            if self.force || self.wasKilled { return self.kill(.sweepingHard) }
+        case .descendants:
+            if self.isImmediate || self.wasKilled { return self.kill(.sweepingHard) }
             self.state = .sweeping
             return [.signalGroup(.terminate), .arm(self.graces.terminate)]
         }
@@ -227,7 +227,7 @@ struct TeardownStateMachine {
 
     private mutating func abandon() -> [Action] {
         self.isAbandoned = true
-        if self.state == .killed { self.rung = .abandoned }
+        if self.state == .killed { self.step = .abandoned }
         self.state = .ended
         return [.disarm, .finish]
     }

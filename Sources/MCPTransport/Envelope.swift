@@ -1,39 +1,39 @@
-public import JSON
-public import MCPTypes
+package import MCPJSON
+package import MCPTypes
 
 /// What can be known of a message without reading its payload: kind, id, method, and where the payload lies.
-public struct Envelope: Sendable {
+package struct Envelope: Sendable {
     /// What kind of message it is.
-    public enum Kind: Sendable, Hashable {
+    package enum Kind: Sendable, Hashable {
         /// Wants an answer.
-        case request(id: RequestID, method: String)
+        case request(id: JSONRPCRequestID, method: String)
         /// Wants none.
         case notification(method: String)
         /// The answer to a request; the payload is its `result`.
-        case result(id: RequestID)
+        case result(id: JSONRPCRequestID)
         /// The refusal of a request; the payload is its `error`. The id is nil where the server could not read it.
-        case error(id: RequestID?)
+        case error(id: JSONRPCRequestID?)
     }
 
     /// What kind of message it is.
-    public var kind: Kind
+    package var kind: Kind
     /// `params`, `result` or `error`, unread; nil where a request or notification has no params.
-    public var payload: RawJSON?
+    package var payload: RawJSON?
 
     /// A message that breaks JSON-RPC, with whatever id could still be read (C21).
-    public struct Malformed: Error, Sendable {
+    package struct Malformed: Error, Sendable {
         /// What is wrong.
-        public var reason: String
+        package var reason: String
         /// The id, if the bytes tell it.
-        public var id: RequestID?
+        package var id: JSONRPCRequestID?
         /// Whether the message looks like an answer to that id.
-        public var isAnswer: Bool
+        package var isAnswer: Bool
     }
 
     /// Looks at the members of `message`, and only at them.
     ///
     /// A repeated `id`, `method`, `params`, `result` or `error` is refused: two readers could see two different messages (C19).
-    public init(scanning message: RawJSON) throws(Malformed) {
+    package init(scanning message: RawJSON) throws(Malformed) {
         let members = MessageMembers(scanning: message)
         let id = members.hasDuplicate ? nil : members.id.flatMap { Self.id(message, $0) }
         func malformed(_ reason: String) -> Malformed {
@@ -66,14 +66,14 @@ public struct Envelope: Sendable {
     }
 
     /// The id of an answer of which only a part is there: its start, or its envelope without a payload (C6, T8).
-    public static func id(inStart start: RawJSON) -> RequestID? {
+    package static func id(inStart start: RawJSON) -> JSONRPCRequestID? {
         let members = MessageMembers(scanning: start)
         guard members.method == nil, !members.hasDuplicate else { return nil }
         return members.id.flatMap { Self.id(start, $0) }
     }
 
-    private static func id(_ message: RawJSON, _ range: Range<Int>) -> RequestID? {
+    private static func id(_ message: RawJSON, _ range: Range<Int>) -> JSONRPCRequestID? {
         if let number = message.plainInteger(in: range) { return .integer(number) }
-        return try? message.slice(range).decode(RequestID.self)
+        return try? message.slice(range).decode(JSONRPCRequestID.self)
     }
 }

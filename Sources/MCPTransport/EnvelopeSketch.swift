@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// What can be known of a message that is too large to be kept: the id and the method of its envelope, wherever they stand (T8); of a
 /// batch, those of each element (C20).

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// Two ends of one connection in the same process, for tests and for servers that need no process of their own.
 ///
@@ -86,7 +86,7 @@ public final class InMemoryTransport: Transport {
     }
 
     /// Ends both directions.
-    public func close(_ manner: CloseManner) {
+    public func close(_ mode: TeardownMode) {
         self.end(MCPError(.hostClosed, "the connection was closed"))
         self.peer.withLock({ $0.end })?.end(MCPError(.connectionLost, "the other end closed the connection"))
     }

@@ -1,4 +1,4 @@
-public import JSON
+package import MCPJSON
 
 #if canImport(Darwin)
     import Darwin
@@ -12,9 +12,9 @@ public import JSON
 ///
 /// Splits on byte 0x0A and nothing else (C12, C13), looks at every byte once (C7), copies every message once, and never holds more
 /// than one message of at most `limit` bytes (C8).
-public struct LineFramer: ~Copyable {
+package struct LineFramer: ~Copyable {
     /// What a line turned out to be.
-    public enum Frame: Sendable {
+    package enum Frame: Sendable {
         /// A message: it starts with `{` or `[`.
         case message(RawJSON)
         /// Something else, cut to its first 1024 bytes (C1).
@@ -34,13 +34,13 @@ public struct LineFramer: ~Copyable {
 
     /// A framer at the start of a stream.
     /// - Parameter limit: bytes that a line may have, without its line break.
-    public init(limit: Int) { self.limit = limit }
+    package init(limit: Int) { self.limit = limit }
 
     /// Takes the next bytes of the stream.
     /// - Parameters:
     ///   - bytes: any number of them, cut anywhere.
     ///   - emit: called for each line that is complete now. Blank lines are not lines (C15).
-    public mutating func append(_ bytes: UnsafeRawBufferPointer, emit: (Frame) -> Void) {
+    package mutating func append(_ bytes: UnsafeRawBufferPointer, emit: (Frame) -> Void) {
         guard let base = bytes.baseAddress else { return }
         var start = 0
         while start < bytes.count {
@@ -61,7 +61,7 @@ public struct LineFramer: ~Copyable {
     }
 
     /// Bytes of the line that is coming in, if it does not look like a message (C2).
-    public var pendingStrayBytes: Int {
+    package var pendingStrayBytes: Int {
         guard self.lineLength > 0 else { return 0 }
         if let sketch = self.sketch { return sketch.isMessage ? 0 : self.lineLength }
         let looksLikeMessage = self.partial.withUnsafeBytes { bytes in
@@ -71,7 +71,7 @@ public struct LineFramer: ~Copyable {
     }
 
     /// The stream has ended: a last line without a line break counts (C16).
-    public mutating func end(emit: (Frame) -> Void) {
+    package mutating func end(emit: (Frame) -> Void) {
         if self.lineLength > 0 { self.endLine(emit) }
     }
 

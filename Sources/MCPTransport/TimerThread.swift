@@ -130,10 +130,10 @@ struct AlarmHeap {
     /// Puts one in, or to another place if it is there already.
     mutating func insert(_ alarm: TimerThread.Alarm, _ deadline: Duration) {
         alarm.deadline = deadline
-        if let place = alarm.place { return self.settle(place) }
+        if let place = alarm.place { return self.sift(place) }
         alarm.place = self.alarms.count
         self.alarms.append(alarm)
-        self.settle(self.alarms.count - 1)
+        self.sift(self.alarms.count - 1)
     }
 
     /// Takes one out, if it is there.
@@ -143,7 +143,7 @@ struct AlarmHeap {
         let last = self.alarms.removeLast()
         guard last !== alarm else { return }
         self.put(last, place)
-        self.settle(place)
+        self.sift(place)
     }
 
     private mutating func put(_ alarm: TimerThread.Alarm, _ place: Int) {
@@ -152,7 +152,7 @@ struct AlarmHeap {
     }
 
     /// Moves the one at `start` up or down until it is between its parent and its children.
-    private mutating func settle(_ start: Int) {
+    private mutating func sift(_ start: Int) {
         let alarm = self.alarms[start]
         var place = start
         while place > 0, alarm.deadline < self.alarms[(place - 1) / 2].deadline {

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// How messages travel between one client and one server: a pair in memory, a subprocess, HTTP.
 ///
@@ -21,15 +21,15 @@ public protocol Transport: Sendable {
     func setReceiving(_ enabled: Bool)
 
     /// Asks for the end. From any thread, any number of times; returns at once, ``run(_:)`` returns when it is done.
-    func close(_ manner: CloseManner)
+    func close(_ mode: TeardownMode)
 }
 
 /// How to end a connection.
-public enum CloseManner: Sendable, Comparable {
-    /// Rung by rung: flush, end of input, SIGTERM, SIGKILL, each with its time.
-    case orderly
+public enum TeardownMode: Sendable, Comparable {
+    /// Step by step: flush, end of input, SIGTERM, SIGKILL, each with its time.
+    case graceful
     /// At once: SIGKILL.
-    case force
+    case immediate
 }
 
 /// What a transport tells its owner. Calls come one at a time and must not block.
@@ -53,7 +53,7 @@ public protocol TransportReceiver: AnyObject, Sendable {
 }
 
 /// How a process ended.
-public enum ExitStatus: Sendable, Hashable, CustomStringConvertible {
+public enum ProcessExitStatus: Sendable, Hashable, CustomStringConvertible {
     /// It called `exit` with this code.
     case exited(Int32)
     /// A signal ended it.
@@ -75,7 +75,7 @@ public enum ExitStatus: Sendable, Hashable, CustomStringConvertible {
 }
 
 /// The steps of closing, in order (docs/architecture.md, section 7). The one that ended the server is reported.
-public enum TeardownRung: String, Sendable, Comparable, CaseIterable {
+public enum TeardownStep: String, Sendable, Comparable, CaseIterable {
     /// Nothing had to be ended: it never started, or was in memory.
     case none
     /// It had ended by itself before anybody asked.
@@ -96,20 +96,31 @@ public enum TeardownRung: String, Sendable, Comparable, CaseIterable {
     private var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }
 
+/// How long one step of closing took.
+public struct TeardownStepTime: Sendable, Hashable {
+    /// The step.
+    public var step: TeardownStep
+    /// How long it took.
+    public var time: Duration
+
+    /// Says how long a step took.
+    public init(_ step: TeardownStep, _ time: Duration) { (self.step, self.time) = (step, time) }
+}
+
 /// How one transport ended, told by the code that closed it.
 public struct TransportEnd: Sendable {
     /// Why opening failed, if it did.
     public var launchError: MCPError?
-    /// The rung that ended the server.
-    public var rung: TeardownRung
-    /// Time spent on each rung that was entered.
-    public var rungTimes: [(rung: TeardownRung, time: Duration)]
+    /// The step that ended the server.
+    public var step: TeardownStep
+    /// Time spent on each step that was entered.
+    public var stepTimes: [TeardownStepTime]
     /// How the process ended, if there was one and it could be reaped.
-    public var exitStatus: ExitStatus?
+    public var exitStatus: ProcessExitStatus?
     /// The process, if there was one.
     public var processID: Int32?
     /// Other members of its process group that were still there when it had ended, and had to be ended too.
-    public var helpersEnded: [Int32]
+    public var descendantsEnded: [Int32]
     /// Processes that are still there after everything.
     public var processesLeft: [Int32]
     /// Why it is not proved that nothing else is left; nil when it is.
@@ -126,22 +137,22 @@ public struct TransportEnd: Sendable {
     /// An end without a process.
     public init(
         launchError: MCPError? = nil,
-        rung: TeardownRung = .none,
-        rungTimes: [(rung: TeardownRung, time: Duration)] = [],
-        exitStatus: ExitStatus? = nil,
+        step: TeardownStep = .none,
+        stepTimes: [TeardownStepTime] = [],
+        exitStatus: ProcessExitStatus? = nil,
         processID: Int32? = nil,
-        helpersEnded: [Int32] = [],
+        descendantsEnded: [Int32] = [],
         processesLeft: [Int32] = [],
         doubt: String? = nil,
         stderrTail: String = "",
         strayLines: Int = 0
     ) {
         self.launchError = launchError
-        self.rung = rung
-        self.rungTimes = rungTimes
+        self.step = step
+        self.stepTimes = stepTimes
         self.exitStatus = exitStatus
         self.processID = processID
-        self.helpersEnded = helpersEnded
+        self.descendantsEnded = descendantsEnded
         self.processesLeft = processesLeft
         self.doubt = doubt
         self.stderrTail = stderrTail

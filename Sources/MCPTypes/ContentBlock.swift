@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// One piece of content, told apart by its `type`.
 public enum ContentBlock: ProtocolObject {

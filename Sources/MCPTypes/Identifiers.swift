@@ -1,7 +1,7 @@
-public import JSON
+public import MCPJSON
 
 /// The id of a request: what its answer is found by.
-public enum RequestID: Sendable, Hashable, CustomStringConvertible {
+public enum JSONRPCRequestID: Sendable, Hashable, CustomStringConvertible {
     /// A whole number.
     case integer(Int64)
     /// Any text.
@@ -16,7 +16,7 @@ public enum RequestID: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-extension RequestID: JSONDecodable, JSONEncodable {
+extension JSONRPCRequestID: JSONDecodable, JSONEncodable {
     /// Reads a string or a whole number in plain digits; anything else is an error. `2.0` and `2e0` are no ids: an id is compared as it
     /// is written (T20).
     public init(from reader: inout JSONReader) throws(JSONError) {
@@ -41,7 +41,7 @@ extension RequestID: JSONDecodable, JSONEncodable {
 }
 
 /// What ties progress to its request; of the same form as an id.
-public typealias ProgressToken = RequestID
+public typealias ProgressToken = JSONRPCRequestID
 
 /// A whole number, or `null` where the protocol gives that a meaning of its own.
 public struct NullableInteger: Sendable, Hashable, JSONDecodable, JSONEncodable, ExpressibleByIntegerLiteral {

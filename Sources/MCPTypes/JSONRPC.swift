@@ -1,16 +1,16 @@
-public import JSON
+public import MCPJSON
 
 /// A request on the wire.
 public struct JSONRPCRequest<Params: ProtocolObject>: ProtocolObject {
     /// What its answer is found by.
-    public var id: RequestID
+    public var id: JSONRPCRequestID
     /// What is asked.
     public var method: Method
     /// With what; nil where nothing is needed.
     public var params: Params?
 
     /// A request.
-    public init(id: RequestID, method: Method, params: Params?) {
+    public init(id: JSONRPCRequestID, method: Method, params: Params?) {
         self.id = id
         self.method = method
         self.params = params
@@ -18,7 +18,7 @@ public struct JSONRPCRequest<Params: ProtocolObject>: ProtocolObject {
 
     /// Reads a message.
     public init(from reader: inout JSONReader) throws(JSONError) {
-        var (id, method, params): (RequestID?, Method?, Params?)
+        var (id, method, params): (JSONRPCRequestID?, Method?, Params?)
         try reader.readEnvelope { (key, reader) throws(JSONError) in
             switch key {
             case "id": id = try reader.read()
@@ -81,19 +81,19 @@ public struct JSONRPCNotification<Params: ProtocolObject>: ProtocolObject {
 /// An answer on the wire.
 public struct JSONRPCResultResponse<Result: ProtocolObject>: ProtocolObject {
     /// The request that it answers.
-    public var id: RequestID
+    public var id: JSONRPCRequestID
     /// The answer.
     public var result: Result
 
     /// An answer.
-    public init(id: RequestID, result: Result) {
+    public init(id: JSONRPCRequestID, result: Result) {
         self.id = id
         self.result = result
     }
 
     /// Reads a message.
     public init(from reader: inout JSONReader) throws(JSONError) {
-        var (id, result): (RequestID?, Result?)
+        var (id, result): (JSONRPCRequestID?, Result?)
         try reader.readEnvelope { (key, reader) throws(JSONError) in
             switch key {
             case "id": id = try reader.read()
@@ -118,19 +118,19 @@ public struct JSONRPCResultResponse<Result: ProtocolObject>: ProtocolObject {
 /// A refusal on the wire.
 public struct JSONRPCErrorResponse: ProtocolObject {
     /// The request that it answers; nil where its id could not be read. Some peers write `null`, some nothing: both are accepted.
-    public var id: RequestID?
+    public var id: JSONRPCRequestID?
     /// The refusal.
     public var error: JSONRPCErrorObject
 
     /// A refusal.
-    public init(id: RequestID?, error: JSONRPCErrorObject) {
+    public init(id: JSONRPCRequestID?, error: JSONRPCErrorObject) {
         self.id = id
         self.error = error
     }
 
     /// Reads a message.
     public init(from reader: inout JSONReader) throws(JSONError) {
-        var (id, error): (RequestID?, JSONRPCErrorObject?)
+        var (id, error): (JSONRPCRequestID?, JSONRPCErrorObject?)
         try reader.readEnvelope { (key, reader) throws(JSONError) in
             switch key {
             case "id": id = try reader.readIfPresent()

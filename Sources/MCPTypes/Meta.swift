@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// `_meta`: what belongs to a message and not to its content. Everything in it is kept; known members can be read by name.
 public struct Meta: ProtocolObject, ExpressibleByDictionaryLiteral {
@@ -51,7 +51,7 @@ public struct Meta: ProtocolObject, ExpressibleByDictionaryLiteral {
     /// Who answers.
     public var serverInfo: Implementation? { self.read(Name.serverInfo) }
     /// Which subscription a notification belongs to.
-    public var subscriptionID: RequestID? { self.read(Name.subscriptionID) }
+    public var subscriptionID: JSONRPCRequestID? { self.read(Name.subscriptionID) }
     /// Which task a message belongs to. Revision 2025-11-25 only.
     public var relatedTask: RelatedTaskMetadata? { self.read(Name.relatedTask) }
     /// W3C trace context: `traceparent`, `tracestate`, `baggage`. Revision 2026-07-28.

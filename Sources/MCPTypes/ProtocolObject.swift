@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// A value of the protocol: one neutral model, written for whichever revision is spoken.
 public protocol ProtocolObject: JSONDecodable, JSONEncodable, Sendable, Hashable {
@@ -35,7 +35,7 @@ extension OpenString {
 }
 
 /// A request as a table entry: its name, what it asks with, what answers it.
-public protocol Request {
+package protocol MCPRequest {
     /// What it asks with.
     associatedtype Params: ProtocolObject
     /// What answers it.
@@ -45,7 +45,7 @@ public protocol Request {
 }
 
 /// A notification as a table entry: its name, and what it tells.
-public protocol Notification {
+package protocol MCPNotification {
     /// What it tells.
     associatedtype Params: ProtocolObject
     /// Its name.

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// How far a task is, in either of its two shapes: the core feature of 2025-11-25 and the extension
 /// `io.modelcontextprotocol/tasks` since 2026-07-28. They share method names and not results, so whoever reads one knows the era.

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Foundation
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
@@ -48,9 +48,9 @@ struct DemoServer: ParsableCommand {
 
 /// An answer of whichever type, written for the era in which was asked.
 private struct Answer: ProtocolObject {
-    var id: RequestID
+    var id: JSONRPCRequestID
     var result: RawJSON
-    init(_ id: RequestID, _ result: some ProtocolObject, _ revision: ProtocolRevision) {
+    init(_ id: JSONRPCRequestID, _ result: some ProtocolObject, _ revision: ProtocolRevision) {
         var writer = JSONWriter()
         result.encode(to: &writer, for: revision)
         (self.id, self.result) = (id, writer.finish())
@@ -76,7 +76,7 @@ private enum DemoMethods {
         tools: ToolsCapability()
     )
 
-    static func answer(_ method: Method, _ params: RawJSON, id: RequestID) throws(JSONRPCErrorObject)
+    static func answer(_ method: Method, _ params: RawJSON, id: JSONRPCRequestID) throws(JSONRPCErrorObject)
         -> some ProtocolObject
     {
         let object = (try? params.decode(JSONObject.self)) ?? JSONObject()

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
-import JSON
 import MCPHost
+import MCPJSON
 import MCPTransport
 import UnixSignals
 
@@ -53,9 +53,9 @@ struct HostOptions: ParsableArguments {
     }
 
     /// This very program as a server.
-    private static var demo: ServerConfiguration {
+    private static var demo: ServerDefinition {
         let path = Bundle.main.executablePath ?? CommandLine.arguments[0]
-        return ServerConfiguration(name: "demo", command: path, arguments: ["demo-server"])
+        return ServerDefinition(name: "demo", command: path, arguments: ["demo-server"])
     }
 }
 
@@ -143,7 +143,10 @@ struct HostCommand {
                 var isFirst = true
                 for await _ in signals {
                     isInterrupted.withLock { $0 = true }
-                    host.beginShutdown(isFirst ? .orderly : .force, cause: isFirst ? "a signal" : "a second signal")
+                    host.beginShutdown(
+                        isFirst ? .graceful : .immediate,
+                        cause: isFirst ? "a signal" : "a second signal"
+                    )
                     isFirst = false
                 }
                 return nil
@@ -174,12 +177,12 @@ struct HostCommand {
         if self.options.report {
             for server in report.servers {
                 let status = server.exitStatus.map { ", \($0)" } ?? ""
-                let times = server.rungTimes.map { "\($0.rung.rawValue) \($0.time)" }.joined(separator: ", ")
-                Terminal.out("\(VisibleText.line(server.name)): ended by \(server.rung.rawValue)\(status); \(times)")
+                let times = server.stepTimes.map { "\($0.step.rawValue) \($0.time)" }.joined(separator: ", ")
+                Terminal.out("\(VisibleText.line(server.name)): ended by \(server.step.rawValue)\(status); \(times)")
                 if let doubt = server.doubt {
                     Terminal.out("  not proved that nothing is left: \(VisibleText.line(doubt))")
                 }
-                if !server.helpersEnded.isEmpty { Terminal.out("  helpers ended: \(server.helpersEnded)") }
+                if !server.descendantsEnded.isEmpty { Terminal.out("  descendants ended: \(server.descendantsEnded)") }
                 if server.callsFailed > 0 { Terminal.out("  calls failed: \(server.callsFailed)") }
                 if !server.stderrTail.isEmpty { Terminal.out("  " + VisibleText.block(server.stderrTail)) }
             }
@@ -189,7 +192,7 @@ struct HostCommand {
     }
 
     /// Says which servers could not be asked.
-    static func tell(_ failures: [(server: String, error: MCPError)]) -> (JSONValue, ExitCode?) {
+    static func tell(_ failures: [ServerFailure]) -> (JSONValue, ExitCode?) {
         for failure in failures { Terminal.error("mcp-host: \(VisibleText.block(failure.error.description))") }
         let list = failures.map {
             JSONValue.object(["server": .string($0.server), "message": .string($0.error.message)])

@@ -1,7 +1,7 @@
 import ArgumentParser
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
@@ -33,7 +33,8 @@ struct Servers: AsyncParsableCommand {
                 ])
             }
             if !json { Terminal.table(["server", "status", "revision", "is", "note"], rows) }
-            let failures = host.connections.compactMap { connection in connection.failure.map { (connection.name, $0) }
+            let failures = host.connections.compactMap { connection in
+                connection.failure.map { ServerFailure(server: connection.name, error: $0) }
             }
             return (["servers": .array(documents)], HostCommand.tell(failures).1)
         }

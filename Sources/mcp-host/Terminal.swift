@@ -1,5 +1,5 @@
 import Foundation
-import JSON
+import MCPJSON
 import MCPTransport
 
 /// What goes to standard output and standard error.
@@ -47,16 +47,16 @@ enum Terminal {
 /// Turns while servers start; only on a terminal.
 final class Spinner: Sendable {
     private static let frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
-    private let timekeeper = SystemTimekeeper()
+    private let clock = SystemMonotonicClock()
     private let state = Locked((turn: 0, timer: (any DeadlineTimer)?.none))
     private let text: String
 
     init(_ text: String) {
         self.text = text
         guard isatty(2) == 1 else { return }
-        let timer = self.timekeeper.makeTimer { [weak self] in self?.turn() }
+        let timer = self.clock.makeTimer { [weak self] in self?.turn() }
         self.state.withLock { $0.timer = timer }
-        timer.set(self.timekeeper.now)
+        timer.set(self.clock.now)
     }
 
     private func turn() {
@@ -66,7 +66,7 @@ final class Spinner: Sendable {
         }
         guard let timer else { return }
         FileHandle.standardError.write(Data("\r\(Self.frames[turn % Self.frames.count]) \(self.text)".utf8))
-        timer.set(self.timekeeper.now + .milliseconds(80))
+        timer.set(self.clock.now + .milliseconds(80))
     }
 
     func stop() {

@@ -1,6 +1,6 @@
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -20,7 +20,7 @@ struct BytesFaultTests {
     )
     func shapes(switches: [String]) async throws {
         try await withZoo { zoo in
-            let server = ServerConfiguration(
+            let server = ServerDefinition(
                 name: "odd",
                 command: ScriptedServer.path,
                 arguments: zoo.arguments("odd", ["--era", "legacy"] + switches)

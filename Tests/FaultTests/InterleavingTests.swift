@@ -1,5 +1,5 @@
 import Foundation
-import JSON
+import MCPJSON
 import TestSupport
 import Testing
 
@@ -79,7 +79,7 @@ private struct World {
     var processLives = false
     /// What the search will find.
     var remainder: TeardownStateMachine.Remainder?
-    var helpersLive = false
+    var descendantsLive = false
     var closings = 0
     var starts = 0
 
@@ -123,11 +123,11 @@ private struct World {
         case 74..<80: self.becomeReady()
         case 80..<84: self.crash()
         case 84..<86: self.busy()
-        case 86..<90: self.helpersEnd()
+        case 86..<90: self.descendantsEnd()
         case 90..<92: self.outputBreaks()
         case 92..<97: self.start()
-        case 97..<98: self.close(.orderly)
-        case 98..<99: self.close(.force)
+        case 97..<98: self.close(.graceful)
+        case 98..<99: self.close(.immediate)
         default: self.reload()
         }
     }
@@ -152,7 +152,7 @@ private struct World {
             self.teardown = TeardownStateMachine(graces: Self.graces)
             self.teardownDeadline = nil
             self.processLives = true
-            self.helpersLive = Bool.random(using: &self.random)
+            self.descendantsLive = Bool.random(using: &self.random)
             self.readySince = nil
         case .finish:
             self.say("closed")
@@ -185,12 +185,12 @@ private struct World {
             self.end(ending)  // cancelled between number and start: nothing may come of it here
             self.fail("a request ended that had not begun")
         }
-        let patience = SessionStateMachine<Key>.Patience(
+        let timeouts = SessionStateMachine<Key>.Timeouts(
             idle: .milliseconds(Int.random(in: 1...60_000, using: &self.random)),
             hard: .milliseconds(Int.random(in: 1...600_000, using: &self.random))
         )
         self.say("send \(id) for \(key)")
-        switch self.session?.start(id, key, "{}", patience: patience, now: self.now) {
+        switch self.session?.start(id, key, "{}", timeouts: timeouts, now: self.now) {
         case .send(_, _): self.wire.append(OnWire(generation: self.connection.generation, id: id, key: key))
         case .wait, nil: self.waiting[id] = key
         case .refuse(let key, _): self.ends[key, default: 0] += 1
@@ -312,7 +312,7 @@ private struct World {
         guard self.processLives, self.session?.isBroken == false else { return }
         self.say("output breaks")
         self.breakSession(.connectionLost)
-        self.closeTransport(.orderly)
+        self.closeTransport(.graceful)
     }
 
     private mutating func crash() {
@@ -321,7 +321,8 @@ private struct World {
         self.processLives = false
         self.breakSession(.connectionLost)
         let remainder: TeardownStateMachine.Remainder =
-            self.helpersLive ? .helpers : [.nobody, .keeper].randomElement(using: &self.random) ?? .nobody
+            self.descendantsLive
+            ? .descendants : [.nobody, .guardProcess].randomElement(using: &self.random) ?? .nobody
         self.remainder = remainder
         if let actions = self.teardown?.leaderEnded() { self.perform(actions, at: self.now) }
         // The search takes its time.
@@ -334,28 +335,28 @@ private struct World {
         if let actions = self.teardown?.found(remainder) { self.perform(actions, at: self.now) }
     }
 
-    private mutating func helpersEnd() {
+    private mutating func descendantsEnd() {
         guard self.session != nil, !self.processLives else { return }
         if self.remainder != nil { return self.searchEnds() }
-        self.helpersLive = false
+        self.descendantsLive = false
         if let actions = self.teardown?.othersEnded() { self.perform(actions, at: self.now) }
     }
 
-    private mutating func closeTransport(_ manner: CloseManner) {
+    private mutating func closeTransport(_ mode: TeardownMode) {
         if self.closeBegan == nil { self.closeBegan = self.now }
-        if let actions = self.teardown?.close(manner, hasUnsent: Bool.random(using: &self.random)) {
+        if let actions = self.teardown?.close(mode, hasUnsent: Bool.random(using: &self.random)) {
             self.perform(actions, at: self.now)
         }
     }
 
-    private mutating func close(_ manner: CloseManner) {
-        self.say("close \(manner)")
-        switch self.connection.close(manner) {
+    private mutating func close(_ mode: TeardownMode) {
+        self.say("close \(mode)")
+        switch self.connection.close(mode) {
         case .nothing: break
         case .wait, .wake: self.apply(self.connection.start())
-        case .closeSession(let manner):
+        case .closeSession(let mode):
             self.breakSession(.hostClosed)
-            self.closeTransport(manner)
+            self.closeTransport(mode)
         }
     }
 
@@ -428,7 +429,7 @@ private struct World {
     /// The configuration was read again: this connection goes, another one comes.
     private mutating func reload() {
         self.say("reload")
-        self.close(.orderly)
+        self.close(.graceful)
         self.drive()
         self.connection = ConnectionStateMachine()
         self.restarts = RestartStateMachine(RestartPolicy())

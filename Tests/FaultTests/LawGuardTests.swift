@@ -49,7 +49,7 @@ struct LawGuardTests {
             defer { unlink(path) }
             chmod(path, 0o755)
             let host = try await MCPHost.start(
-                HostConfiguration(servers: [ServerConfiguration(name: "foreign", command: path)])
+                HostConfiguration(servers: [ServerDefinition(name: "foreign", command: path)])
             )
             let failure = host.connections.first?.failure
             precondition(failure?.code == .launchFailed, "\(String(describing: failure))")

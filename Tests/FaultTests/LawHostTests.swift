@@ -1,8 +1,8 @@
 import CTestSupport
 import Foundation
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -37,7 +37,7 @@ struct LawHostTests {
     func shutDownWhileAbandoning() async throws {
         let slow = StickyTransport()
         let manager = HostManager(
-            HostConfiguration(servers: [ServerConfiguration(name: "slow", endpoint: .transport("sticky") { slow })])
+            HostConfiguration(servers: [ServerDefinition(name: "slow", endpoint: .transport("sticky") { slow })])
         )
         let opening = Task { await failure { try await manager.initialize() } }
         await slow.entered.wait()
@@ -56,7 +56,7 @@ struct LawHostTests {
             let manager = HostManager(
                 HostConfiguration(servers: [
                     zoo.server("haunted", "--helper", "session", "--kill-guard"),
-                    ServerConfiguration(name: "missing", command: "/nonexistent"),
+                    ServerDefinition(name: "missing", command: "/nonexistent"),
                 ])
             )
             let error = await failure { try await manager.initialize() }
@@ -78,7 +78,7 @@ struct LawHostTests {
             await host.removeServer("haunted")
             for i in 0..<1005 {
                 _ = await failure {
-                    try await host.addServer(ServerConfiguration(name: "missing\(i)", command: "/nonexistent"))
+                    try await host.addServer(ServerDefinition(name: "missing\(i)", command: "/nonexistent"))
                 }
                 await host.removeServer("missing\(i)")
             }
@@ -92,7 +92,7 @@ struct LawHostTests {
     func cancelledWhileStarting() async throws {
         try await withZoo { zoo in
             var servers = (0..<20).map { zoo.server("s\($0)") }
-            servers.append(ServerConfiguration(name: "missing", command: "/nonexistent"))
+            servers.append(ServerDefinition(name: "missing", command: "/nonexistent"))
             for i in servers.indices { servers[i].client.connectTimeout = .seconds(3600) }
             for _ in 0..<10 {
                 let host = MCPHost(HostConfiguration(servers: servers))
@@ -114,7 +114,7 @@ struct LawHostTests {
         try await withZoo { zoo in
             let host = try await zoo.host()
             let slow = StickyTransport()
-            let entry = ServerConfiguration(name: "x", endpoint: .transport("sticky") { slow })
+            let entry = ServerDefinition(name: "x", endpoint: .transport("sticky") { slow })
             let first = Task { await failure { try await host.addServer(entry) } }
             await slow.entered.wait()
             let removed = Task { await host.removeServer("x") }
@@ -141,7 +141,7 @@ struct LawHostTests {
             await zoo.wait(for: "eof", of: "deaf")
             await wait(for: "shutdownNow()") { await host.shutdownNow() }
             let end = await removed.value
-            #expect(end?.rung == .kill)
+            #expect(end?.step == .kill)
             #expect(zoo.count("signal", "deaf") == 0)
         }
     }
@@ -163,7 +163,7 @@ struct LawHostTests {
     func drainTimer() async throws {
         let clock = StallingTimekeeper()
         var configuration = HostConfiguration(servers: [ProtocolServer.echo("one", isModern: true)])
-        configuration.timekeeper = clock
+        configuration.clock = clock
         let host = try await MCPHost.start(configuration)
         let call = Task { await failure { try await text(host, "one", "hang") } }
         await host.wait(forRequests: 1)
@@ -200,7 +200,7 @@ struct LawHostTests {
             mkfifo(path, 0o755)
             let host = try await zoo.host()
             let error = await wait(for: "addServer", atMost: .seconds(20)) {
-                await failure { try await host.addServer(ServerConfiguration(name: "fifo", command: path)) }
+                await failure { try await host.addServer(ServerDefinition(name: "fifo", command: path)) }
             }
             #expect(error?.code == .launchFailed && error?.message.contains("not a regular file") == true)
         }
@@ -349,12 +349,12 @@ private final class StickyTransport: Transport {
 
     func send(_ message: RawJSON) throws(MCPError) {}
     func setReceiving(_ enabled: Bool) {}
-    func close(_ manner: CloseManner) {}
+    func close(_ mode: TeardownMode) {}
 }
 
 /// The system's clock, which can be held up at the one place where a timer is made.
-private final class StallingTimekeeper: Timekeeper {
-    private let system = SystemTimekeeper()
+private final class StallingTimekeeper: MonotonicClock {
+    private let system = SystemMonotonicClock()
     private let stall = Locked<(thread: UInt, body: @Sendable () -> Void)?>(nil)
 
     var now: Duration { self.system.now }

@@ -1,6 +1,6 @@
 import Dispatch
-import JSON
 import MCPHost
+import MCPJSON
 import MCPTypes
 import TestSupport
 import Testing
@@ -107,7 +107,7 @@ struct LawMessageTests {
     @Test("T15 a progress handler that blocks: the hard limit and cancellation end the call all the same")
     func blockedProgress() async throws {
         let (clock, server) = (
-            ManualTimekeeper(),
+            ManualClock(),
             ProtocolServer(
                 .v2026_07_28,
                 [
@@ -118,7 +118,7 @@ struct LawMessageTests {
                 ]
             )
         )
-        try await withSession(server, timekeeper: clock) { session in
+        try await withSession(server, clock: clock) { session in
             _ = try await session.waitUntilReady()
             let release = DispatchSemaphore(value: 0)
             let entered = Watched(0)
@@ -178,11 +178,11 @@ struct LawMessageTests {
         var machine = SessionStateMachine<Int>(limits: .init())
         _ = machine.takeID()
         let id = machine.takeID()
-        _ = machine.start(id, 7, "{}", patience: .init(idle: .seconds(1), hard: .seconds(1)), now: .zero)
-        if let other = try? RawJSON(copying: spelling).decode(RequestID.self) {
+        _ = machine.start(id, 7, "{}", timeouts: .init(idle: .seconds(1), hard: .seconds(1)), now: .zero)
+        if let other = try? RawJSON(copying: spelling).decode(JSONRPCRequestID.self) {
             #expect(machine.answered(other) == nil)
         }
-        #expect(machine.answered(try RawJSON(copying: #""2""#).decode(RequestID.self))?.waiter == 7)
+        #expect(machine.answered(try RawJSON(copying: #""2""#).decode(JSONRPCRequestID.self))?.waiter == 7)
     }
 
     // MARK: Session and queue, driven together
@@ -265,7 +265,7 @@ private final class HastyTransport: Transport {
     }
 
     func setReceiving(_ enabled: Bool) { self.base.setReceiving(enabled) }
-    func close(_ manner: CloseManner) { self.base.close(manner) }
+    func close(_ mode: TeardownMode) { self.base.close(mode) }
 }
 
 /// A session's machine and a transport's queue as the shells around them drive them: several senders and the I/O thread, each of which may
@@ -328,7 +328,7 @@ private struct QueueWorld {
     private mutating func call() {
         let id = self.machine.takeID()
         let frame = RawJSON(copying: #"{"id":\#(id),"x":"\#(String(repeating: "x", count: Int(id % 50)))"}"#)
-        switch self.machine.start(id, Int(id), frame, patience: .init(idle: .seconds(9), hard: .seconds(9)), now: .zero)
+        switch self.machine.start(id, Int(id), frame, timeouts: .init(idle: .seconds(9), hard: .seconds(9)), now: .zero)
         {
         case .send(let frame, let drains): self.steps.append(.send(id, frame, drains: drains))
         case .wait: break

@@ -1,8 +1,8 @@
 import CTestSupport
 import Foundation
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -12,7 +12,7 @@ import Testing
 /// docs/faults.md, section T: processes that do not end as the books say.
 @Suite("Law: processes")
 struct LawProcessTests {
-    private static func guarded(_ server: ServerConfiguration, _ isGuarded: Bool) -> ServerConfiguration {
+    private static func guarded(_ server: ServerDefinition, _ isGuarded: Bool) -> ServerDefinition {
         var server = server
         server.stdio.isGuarded = isGuarded
         return server
@@ -35,7 +35,7 @@ struct LawProcessTests {
                     precondition(journals.count == 1, "the child has taken the journal away")
                     let child = test_fork_and_stay()
                     let end = await host.shutdown().servers.first
-                    precondition(end?.rung == .endOfInput, "\(String(describing: end))")
+                    precondition(end?.step == .endOfInput, "\(String(describing: end))")
                     kill(child, SIGKILL)
                     precondition(waitpid(child, nil, 0) == child)
                 }
@@ -57,7 +57,7 @@ struct LawProcessTests {
             #expect(ProcessIdentity(of: helper)?.isAlive == true)
             let report = await host.shutdown()
             expectClean(report, servers: 1)
-            #expect(report.servers.first?.helpersEnded == [helper])
+            #expect(report.servers.first?.descendantsEnded == [helper])
         }
     }
 
@@ -99,8 +99,8 @@ struct LawProcessTests {
             let spent = Double(clock() - before) / Double(CLOCKS_PER_SEC)
             precondition(report.isClean, "\(isGuarded) \(round): \(report)")
             precondition(spent < 0.2, "\(spent) s of processor time for closing two servers")
-            let rungs = report.servers.map(\.rung).sorted()
-            precondition(rungs == [.endOfInput, .kill], "\(rungs)")
+            let steps = report.servers.map(\.step).sorted()
+            precondition(steps == [.endOfInput, .kill], "\(steps)")
         }
     }
 
@@ -112,7 +112,7 @@ struct LawProcessTests {
         await #expect(processExitsWith: .success) {
             test_ignore_children()
             for isGuarded in [true, false] {
-                var server = ServerConfiguration(name: "true", endpoint: .stdio(ServerLaunch(command: "/bin/true")))
+                var server = ServerDefinition(name: "true", endpoint: .stdio(ServerLaunch(command: "/bin/true")))
                 server.restart.isEnabled = false
                 let host = try await MCPHost.start(
                     HostConfiguration(
@@ -124,7 +124,7 @@ struct LawProcessTests {
                 )
                 let report = await host.shutdown()
                 precondition(report.isClean, "\(isGuarded): \(report)")
-                let spent = report.servers.flatMap(\.rungTimes).map(\.time).max() ?? .zero
+                let spent = report.servers.flatMap(\.stepTimes).map(\.time).max() ?? .zero
                 precondition(spent < .seconds(2), "a server that had ended was waited for: \(spent)")
             }
         }
@@ -143,7 +143,7 @@ struct LawProcessTests {
         }
     }
 
-    @Test("T17 a guard that is stopped again and again: the last rung kills it and its server directly")
+    @Test("T17 a guard that is stopped again and again: the last step kills it and its server directly")
     func guardKeptStopped() async throws {
         try await withZoo { zoo in
             var server = zoo.server("one", "--stop-guard", "--ignore-eof", "--ignore-term")
@@ -154,7 +154,7 @@ struct LawProcessTests {
             let report = await host.shutdown()
             expectClean(report, servers: 1)
             #expect(report.isClean, "\(report)")
-            #expect(report.servers.first?.rung == .kill)
+            #expect(report.servers.first?.step == .kill)
         }
     }
 
@@ -196,7 +196,7 @@ struct LawProcessTests {
     func blindness() async {
         await #expect(processExitsWith: .success) {
             guard let own = ProcessIdentity(of: getpid()) else { exit(1) }
-            let query = ProcessSearch.Query(mark: "m", process: -1, includesGroup: false, keepsDaemons: false)
+            let query = ProcessSearch.Query(launchToken: "m", process: -1, includesGroup: false, keepsDaemons: false)
             let (found, below) = (ProcessSearch.find([query]), own.descendants)
             precondition(found == [[]] && below == [], "\(String(describing: (found, below)))")
             var limit = rlimit(rlim_cur: 256, rlim_max: 256)
@@ -262,7 +262,7 @@ struct LawProcessTests {
         await #expect(processExitsWith: .success) {
             test_ignore_children()
             let zoo = ScriptedServer.path
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "one",
                 endpoint: .stdio(ServerLaunch(command: zoo, arguments: ["--helper", "nameless"]))
             )
@@ -278,7 +278,7 @@ struct LawProcessTests {
     @Test("E21 T25 children that a server makes its parent's are reaped at the latest when it has ended", .exitTestTurn)
     func siblings() async throws {
         await #expect(processExitsWith: .success) {
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "one",
                 endpoint: .stdio(ServerLaunch(command: ScriptedServer.path, arguments: ["--sibling"]))
             )
@@ -336,7 +336,7 @@ struct LawProcessTests {
         let told = Watched(0)
         for i in 0..<1000 {
             let query = ProcessSearch.Query(
-                mark: "nobody-\(i)",
+                launchToken: "nobody-\(i)",
                 process: -1,
                 includesGroup: false,
                 keepsDaemons: false
@@ -378,7 +378,7 @@ struct LawProcessTests {
             let process = try #require(ProcessIdentity(of: pid))
             let report = await host.shutdownNow()
             // It may be quicker than no time at all.
-            if report.servers.first?.rung == .abandoned {
+            if report.servers.first?.step == .abandoned {
                 // Clean if it has ended between the giving up and the report.
                 #expect(!report.isClean || !process.isAlive, "\(report)")
                 let entry = await host.wait(for: "ended late", of: "deaf")
@@ -400,7 +400,7 @@ struct LawProcessTests {
                     }
                     let host = try await MCPHost.start(HostConfiguration(servers: servers))
                     let report = await host.shutdownNow()
-                    for end in report.servers where end.rung == .abandoned {
+                    for end in report.servers where end.step == .abandoned {
                         await host.wait(for: "ended late", of: end.name)
                     }
                     precondition(test_has_zombies() == 0)

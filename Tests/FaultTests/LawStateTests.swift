@@ -1,7 +1,7 @@
 import CTestSupport
 import Foundation
-import JSON
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -292,7 +292,7 @@ struct LawStateTests {
                 precondition(bytes.count < 20 << 10, "\(bytes.count) bytes")
                 let lines = String(decoding: bytes, as: UTF8.self)
                 precondition(lines.hasPrefix("{\"host\":") && lines.contains("\"launch\":\"stays\""))
-                precondition(Leftovers.reap().isEmpty, "this very process was taken for dead")
+                precondition(Orphans.reap().isEmpty, "this very process was taken for dead")
                 precondition(StateDirectory.files(in: folder) == names)
             }
             journal.ended("stays")
@@ -345,14 +345,14 @@ struct LawStateTests {
                 _ = journal.launching("m\(i)", command: ["x"], keepsDaemons: false)
                 journal.ended("m\(i)")
             }
-            precondition(launches().prefix(3) == ["early", "next", "after"] && Leftovers.reap().isEmpty)
+            precondition(launches().prefix(3) == ["early", "next", "after"] && Orphans.reap().isEmpty)
             limit(1 << 20)
             for i in 0..<100 {
                 _ = journal.launching("n\(i)", command: ["x"], keepsDaemons: false)
                 journal.ended("n\(i)")
             }
             precondition(launches().prefix(4) == ["early", "next", "torn", "after"], "\(lines())")
-            for mark in ["early", "next", "torn", "after"] { journal.ended(mark) }
+            for launchToken in ["early", "next", "torn", "after"] { journal.ended(launchToken) }
             precondition(StateDirectory.files(in: state + "/processes", withHidden: true) == [".", ".."])
             try FileManager.default.removeItem(atPath: state)
         }

@@ -1,7 +1,7 @@
 import Foundation
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -101,15 +101,15 @@ struct LimitFaultTests {
                 server.stdio = StdioTransport.Options()
                 return server
             }
-            let clock = ManualTimekeeper()
-            let host = try await zoo.host(servers, timekeeper: clock)
+            let clock = ManualClock()
+            let host = try await zoo.host(servers, clock: clock)
             async let closing = host.shutdown()
             // End of input 2 s, SIGTERM 2 s, all at once; SIGKILL takes what it takes.
             await clock.pass(.seconds(2), timers: 64)
             await clock.pass(.seconds(2), timers: 64)
             let report = await closing
             #expect(report.duration == .seconds(4))
-            #expect(report.isClean && report.servers.count == 64 && report.servers.allSatisfy { $0.rung == .kill })
+            #expect(report.isClean && report.servers.count == 64 && report.servers.allSatisfy { $0.step == .kill })
         }
     }
 
@@ -168,14 +168,14 @@ struct LimitFaultTests {
         try await withZoo { zoo in
             let servers = [("one", zoo.arguments("one", ["--helper", "session"]))]
             let shown = try await HostProgram.run(["tools", "--report"], servers: servers)
-            for part in ["one: ended by endOfInput, exit status 0", "helpers ended: [", "open: processes 0"] {
+            for part in ["one: ended by endOfInput, exit status 0", "descendants ended: [", "open: processes 0"] {
                 #expect(shown.out.contains(part), "\(part) is missing in \(shown.out)")
             }
             let json = try await HostProgram.run(["tools", "--report", "--json"], servers: servers)
             let teardown = try JSONValue(parsing: Array(json.out.utf8))["teardown"]
             #expect(
                 teardown?["clean"]?.bool == true
-                    && teardown?["servers"]?.array?.first?["helpersEnded"]?.array?.count == 1
+                    && teardown?["servers"]?.array?.first?["descendantsEnded"]?.array?.count == 1
             )
         }
     }

@@ -1,7 +1,7 @@
 import Foundation
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -161,7 +161,7 @@ struct PipeFaultTests {
             let copy = zoo.folder + "/input"
             let words = zoo.arguments("one", ["--era", "legacy"]).map { "'\($0)'" }.joined(separator: " ")
             let server = ScriptedServer.patient(
-                ServerConfiguration(
+                ServerDefinition(
                     name: "one",
                     command: "/bin/sh",
                     arguments: ["-c", "tee '\(copy)' | '\(ScriptedServer.path)' \(words)"]
@@ -224,7 +224,7 @@ struct PipeFaultTests {
                     precondition(!names.contains("CANARY") && names.contains("PATH"), names)
                 }
                 let report = await host.removeServer("s0")
-                precondition(report?.rung == .endOfInput, "the end of its input reached it while the others live")
+                precondition(report?.step == .endOfInput, "the end of its input reached it while the others live")
             }
         }
     }

@@ -1,7 +1,7 @@
 import Foundation
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPStdio
 import MCPTransport
 import TestSupport
@@ -10,7 +10,7 @@ import Testing
 /// docs/faults.md, section E: the end of processes, with and without mcp-guard in between.
 @Suite("Faults E: the end of processes")
 struct ProcessEndFaultTests {
-    private static func guarded(_ server: ServerConfiguration, _ isGuarded: Bool) -> ServerConfiguration {
+    private static func guarded(_ server: ServerDefinition, _ isGuarded: Bool) -> ServerDefinition {
         var server = server
         server.stdio.isGuarded = isGuarded
         return server
@@ -24,7 +24,7 @@ struct ProcessEndFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.guarded(zoo.server("polite"), isGuarded))
             let end = try #require(await host.shutdown().servers.first)
-            #expect(end.rung == .endOfInput && end.exitStatus == .exited(0))
+            #expect(end.step == .endOfInput && end.exitStatus == .exited(0))
             #expect(zoo.count("eof", "polite") == 1 && zoo.count("signal", "polite") == 0)
         }
     }
@@ -34,8 +34,8 @@ struct ProcessEndFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.guarded(zoo.server("deaf", "--ignore-eof", "--ignore-term"), isGuarded))
             let end = try #require(await host.shutdown().servers.first)
-            #expect(end.rung == .kill && end.exitStatus == .signalled(SIGKILL))
-            #expect(end.rungTimes.map(\.rung) == [.endOfInput, .terminate, .kill])
+            #expect(end.step == .kill && end.exitStatus == .signalled(SIGKILL))
+            #expect(end.stepTimes.map(\.step) == [.endOfInput, .terminate, .kill])
             #expect(zoo.events("deaf").map(\.event).suffix(2) == ["eof", "signal"])
         }
     }
@@ -49,7 +49,7 @@ struct ProcessEndFaultTests {
             let host = try await zoo.host(server)
             _ = try await text(host, "stopped", "stop-self")
             let end = try #require(await host.shutdown().servers.first)
-            #expect(end.rung == .kill)
+            #expect(end.step == .kill)
         }
     }
 
@@ -60,7 +60,7 @@ struct ProcessEndFaultTests {
     func trees(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let words = zoo.arguments("inner", ["--ignore-eof", "--tree", "5"]).map { "'\($0)'" }.joined(separator: " ")
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "tree",
                 command: "/bin/sh",
                 arguments: ["-c", "sh -c \"'\(ScriptedServer.path)' \(words); true\"; true"]
@@ -88,7 +88,7 @@ struct ProcessEndFaultTests {
             let host = try await zoo.host(server)
             _ = try await host.connection("gone").waitUntilGone()
             let end = try #require(await host.shutdown().servers.first)
-            #expect(end.exitStatus == .exited(0) && end.helpersEnded.count == 1)
+            #expect(end.exitStatus == .exited(0) && end.descendantsEnded.count == 1)
         }
     }
 
@@ -101,7 +101,7 @@ struct ProcessEndFaultTests {
         try await withZoo { zoo in
             let switches = kind == "daemon" ? ["--double-fork"] : ["--helper", kind]
             let server = ScriptedServer.patient(
-                ServerConfiguration(
+                ServerDefinition(
                     name: "haunted",
                     command: ScriptedServer.path,
                     arguments: zoo.arguments("haunted", switches)
@@ -112,8 +112,8 @@ struct ProcessEndFaultTests {
             await zoo.wait(for: "child", of: "haunted")
             let report = await host.shutdown()
             let end = try #require(report.servers.first)
-            #expect(end.rung == .endOfInput && end.helpersEnded.count == 1, "\(end.helpersEnded)")
-            #expect(zoo.events("haunted").contains { $0.event == "child" && end.helpersEnded.contains($0.pid) })
+            #expect(end.step == .endOfInput && end.descendantsEnded.count == 1, "\(end.descendantsEnded)")
+            #expect(zoo.events("haunted").contains { $0.event == "child" && end.descendantsEnded.contains($0.pid) })
         }
     }
 
@@ -140,7 +140,7 @@ struct ProcessEndFaultTests {
             let words = zoo.arguments("child", ["--helper", "null", "--exit", "7"]).map { "'\($0)'" }.joined(
                 separator: " "
             )
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "brief",
                 command: "/bin/sh",
                 arguments: ["-c", "'\(ScriptedServer.path)' \(words)"]
@@ -211,7 +211,7 @@ struct ProcessEndFaultTests {
                 let place = "/tmp/zoo-exit-\(getppid())"
                 let host = try await MCPHost.start(
                     HostConfiguration(servers: [
-                        ServerConfiguration(
+                        ServerDefinition(
                             name: "deaf",
                             command: ScriptedServer.path,
                             arguments: ["--alive", place + "/alive", "--ignore-eof", "--ignore-term", "--double-fork"]

@@ -1,6 +1,6 @@
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -147,7 +147,7 @@ struct RequestFaultTests {
         try await withZoo { zoo in
             var server = zoo.server("shop", "--read-only", "--state", zoo.folder + "/done")
             server.restart.initialDelay = .milliseconds(10)
-            server.repeatsHarmlessCalls = isAllowed
+            server.repeatsIdempotentCalls = isAllowed
             let host = try await zoo.host(server)
             _ = try await host.tools()
             if isAllowed {

@@ -1,6 +1,6 @@
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -8,7 +8,7 @@ import Testing
 /// docs/faults.md, section G: closing, losing, coming back.
 @Suite("Faults G: close and restart")
 struct RestartFaultTests {
-    private static func quick(_ server: ServerConfiguration) -> ServerConfiguration {
+    private static func quick(_ server: ServerDefinition) -> ServerDefinition {
         var server = server
         server.restart.initialDelay = .milliseconds(10)
         return server
@@ -41,7 +41,7 @@ struct RestartFaultTests {
             // Nobody else asks for it.
             await host.wait(for: "closed", of: "deaf")
             let report = await host.shutdown()
-            #expect(report.servers.first?.rung == .kill)
+            #expect(report.servers.first?.step == .kill)
             #expect(zoo.events("deaf").map(\.event).suffix(2) == ["eof", "signal"])
         }
     }
@@ -55,7 +55,7 @@ struct RestartFaultTests {
                     server: "one",
                     name: "flood",
                     arguments: ["n": 10_000_000],
-                    options: .init(onProgress: { _ in host.beginShutdown(.force, cause: "a handler") })
+                    options: .init(onProgress: { _ in host.beginShutdown(.immediate, cause: "a handler") })
                 )
             }
             #expect(error?.code == .hostClosed)

@@ -1,6 +1,6 @@
 import Foundation
-import JSON
 import MCPHost
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -13,13 +13,13 @@ struct StartFaultTests {
         arguments: ["dual", "legacy"]
     )
     func mute(era: String) async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         try await withZoo { zoo in
             var server = zoo.server("mute", "--mute", "--era", era)
             server.client.connectTimeout = .seconds(30)
             server.client.probeTimeout = .seconds(5)
             let entry = server
-            async let starting = zoo.host([entry], timekeeper: clock)
+            async let starting = zoo.host([entry], clock: clock)
             await zoo.wait(forFrame: "server/discover", of: "mute")
             await clock.pass(.seconds(5))
             await zoo.wait(forFrame: "initialize", of: "mute")
@@ -37,7 +37,7 @@ struct StartFaultTests {
     @Test("B2 B3 exit before the answer: status, last words, command with its secrets masked, directory, PATH")
     func exits() async throws {
         try await withZoo { zoo in
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "bad",
                 command: "/bin/sh",
                 arguments: ["-c", "exec '\(ScriptedServer.path)' --exit 7", "--token", "hunter2"],
@@ -77,7 +77,7 @@ struct StartFaultTests {
     )
     func probe(switches: [String]) async throws {
         try await withZoo { zoo in
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "old",
                 command: ScriptedServer.path,
                 arguments: zoo.arguments("old", ["--era", "legacy"] + switches)
@@ -171,7 +171,7 @@ struct StartFaultTests {
         try await withZoo { zoo in
             let permit = zoo.folder + "/permit"
             let arguments = zoo.arguments("late", []).map { "'\($0)'" }.joined(separator: " ")
-            var server = ServerConfiguration(
+            var server = ServerDefinition(
                 name: "late",
                 command: "/bin/sh",
                 arguments: ["-c", "test -e \(permit) || exit 1; exec '\(ScriptedServer.path)' \(arguments)"]
@@ -213,13 +213,13 @@ struct StartFaultTests {
 
     @Test("B21 output that is never flushed: the error tells of it; Python is told not to buffer")
     func buffered() async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         try await withZoo { zoo in
             var server = zoo.server("buffered", "--buffered")
             server.client.connectTimeout = .seconds(30)
             server.client.probeTimeout = .seconds(5)
             let entry = server
-            async let starting = zoo.host([entry, zoo.server("other")], timekeeper: clock)
+            async let starting = zoo.host([entry, zoo.server("other")], clock: clock)
             await zoo.wait(forFrame: "server/discover", of: "buffered")
             await clock.pass(.seconds(5))
             await zoo.wait(forFrame: "initialize", of: "buffered")

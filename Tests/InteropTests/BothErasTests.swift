@@ -31,7 +31,7 @@ struct BothErasTests {
     func questions(era: Era) async throws {
         var configuration = try Self.configuration(PythonServers.everything, era)
         let asked = Locked<[String]>([])
-        configuration.handlers.form = { params, context in
+        configuration.handlers.elicitationForm = { params, context in
             asked.withLock { $0.append(params.message) }
             #expect(
                 params.requestedSchema.properties.members.map(\.name) == ["size", "count"] && context.server == "peer"
@@ -60,7 +60,7 @@ struct BothErasTests {
     @Test("mcp 2.3.0 is told no, and nobody hangs", arguments: Era.allCases)
     func refusals(era: Era) async throws {
         var configuration = try Self.configuration(PythonServers.everything, era)
-        configuration.handlers.form = { _, _ in throw ServerRequestHandlers.Rejection() }
+        configuration.handlers.elicitationForm = { _, _ in throw ServerRequestHandlers.Rejection() }
         let host = try await MCPHost.start(configuration)
         let declined = try await host.callTool(server: "peer", name: "order")
         #expect(declined.isError == true)
@@ -124,7 +124,7 @@ struct BothErasTests {
     @Test("FastMCP 4 in pages of two, with progress, logs and a question", arguments: Era.allCases)
     func fastMCP(era: Era) async throws {
         var configuration = try Self.configuration(PythonServers.paged, era)
-        configuration.handlers.form = { params, _ in
+        configuration.handlers.elicitationForm = { params, _ in
             #expect(params.message == "Your name?")
             return ElicitResult(action: .accept, content: ["value": "Ada"])
         }

@@ -45,8 +45,8 @@ enum PythonServers {
     }
 
     /// A host's entry for one of them. On a busy machine Python may take longer to start than any user would wait.
-    static func server(_ name: String, _ launch: (command: String, arguments: [String])) -> ServerConfiguration {
-        var server = ServerConfiguration(name: name, command: launch.command, arguments: launch.arguments)
+    static func server(_ name: String, _ launch: (command: String, arguments: [String])) -> ServerDefinition {
+        var server = ServerDefinition(name: name, command: launch.command, arguments: launch.arguments)
         (server.client.connectTimeout, server.client.probeTimeout) = (patience, patience)
         return server
     }

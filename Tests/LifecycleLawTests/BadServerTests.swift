@@ -14,7 +14,7 @@ struct LifecycleLawBadServerTests {
         let host = try await MCPHost.start(
             HostConfiguration(servers: [
                 ScriptedServer.configuration("good"), ScriptedServer.configuration("bad", ["--exit", "7"]), mute,
-                ServerConfiguration(name: "missing", command: "no-such-command-anywhere"),
+                ServerDefinition(name: "missing", command: "no-such-command-anywhere"),
             ])
         )
         try await Task.detached { _ = try await host.callTool(server: "good", name: "echo") }.value
@@ -45,18 +45,18 @@ struct LifecycleLawBadServerTests {
         #expect(await manager.shutdown().servers.isEmpty)
     }
 
-    @Test("0b four servers that ignore end of input and SIGTERM end in parallel, within the rungs' times")
+    @Test("0b four servers that ignore end of input and SIGTERM end in parallel, within the steps' times")
     func stubborn() async throws {
         let servers = (0..<4).map { ScriptedServer.configuration("s\($0)", ["--ignore-eof", "--ignore-term"]) }
         let host = try await MCPHost.start(HostConfiguration(servers: servers))
         let report = await host.shutdown()
         expectClean(report, servers: 4)
-        #expect(report.servers.allSatisfy { $0.rung == .kill && $0.exitStatus == .signalled(9) })
+        #expect(report.servers.allSatisfy { $0.step == .kill && $0.exitStatus == .signalled(9) })
         // At once and not one after the other: all were told before the first had gone.
         let events = host.journal.entries.filter { $0.server != nil }.map(\.event)
         let firstClosed = try #require(events.firstIndex(of: "closed"))
         #expect(events[..<firstClosed].count { $0 == "closing" } == 4)
-        #expect(report.servers.allSatisfy { $0.rungTimes.map(\.rung) == [.endOfInput, .terminate, .kill] })
+        #expect(report.servers.allSatisfy { $0.stepTimes.map(\.step) == [.endOfInput, .terminate, .kill] })
     }
 
     @Test("0b a polite server's helper is gone too", arguments: ["inherit", "null"])
@@ -66,8 +66,8 @@ struct LifecycleLawBadServerTests {
         )
         let report = await host.shutdown()
         expectClean(report, servers: 1)
-        #expect(report.servers.first?.helpersEnded.count == 1)
-        #expect(report.servers.first?.rung == .endOfInput)
+        #expect(report.servers.first?.descendantsEnded.count == 1)
+        #expect(report.servers.first?.step == .endOfInput)
     }
 
     @Test("E4 a wrapper and its worker that ignores the end of input are both gone")

@@ -104,7 +104,7 @@ struct LifecycleLawCancellationTests {
         #expect(await closer.value.isComplete == false)
         let report = await host.shutdown()
         expectClean(report, servers: 1)
-        #expect(report.servers.first?.rung == .kill)
+        #expect(report.servers.first?.step == .kill)
     }
 
     @Test("A8 a host that is dropped without shutdown closes all the same", arguments: Way.allCases)

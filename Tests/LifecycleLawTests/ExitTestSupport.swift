@@ -19,11 +19,11 @@ func exitProcess(_ code: Int32) -> Never { exit(code) }
 
 /// What this process computes while it has nothing to do.
 func processorTime(during rest: Duration) async -> Duration {
-    let timekeeper = SystemTimekeeper()
+    let time = SystemMonotonicClock()
     let over = OneShot<Void>()
-    let timer = timekeeper.makeTimer { over.complete(()) }
+    let timer = time.makeTimer { over.complete(()) }
     let before = clock()
-    timer.set(timekeeper.now + rest)
+    timer.set(time.now + rest)
     await over.wait()
     timer.cancel()
     return .microseconds(Int(clock() - before) * 1_000_000 / Int(CLOCKS_PER_SEC))

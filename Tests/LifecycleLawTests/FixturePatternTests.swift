@@ -33,7 +33,7 @@ struct LifecycleLawFixturePatternTests {
         }.value
         try await useAll(host)
         await Task.detached(name: "closer") {
-            for i in 0..<count { #expect(await host.removeServer("s\(i)")?.rung == .endOfInput) }
+            for i in 0..<count { #expect(await host.removeServer("s\(i)")?.step == .endOfInput) }
         }.value
         expectClean(await host.shutdown(), servers: count)
     }

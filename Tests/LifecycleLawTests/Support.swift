@@ -1,6 +1,6 @@
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -58,7 +58,7 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
 
     var testDescription: String { self.rawValue }
 
-    func server(_ name: String) -> ServerConfiguration {
+    func server(_ name: String) -> ServerDefinition {
         switch self {
         case .stdioLegacy: ScriptedServer.configuration(name, ["--era", "legacy"])
         case .stdioModern: ScriptedServer.configuration(name, ["--era", "modern"])

@@ -15,7 +15,7 @@ struct LifecycleLawWholeProcessTests {
                     ScriptedServer.configuration("c", ["--exit", "7"]),
                 ])
                 // It reads the process table beside everything else, and would be counted.
-                configuration.reapsLeftovers = false
+                configuration.reapsOrphans = false
                 let host = try await MCPHost.start(configuration)
                 try await useAllReady(host)
                 await host.shutdown()

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -19,9 +19,9 @@ struct ClientSessionTests {
 
     @Test("F4 a hundred calls answered in reverse each get their own result")
     func reverse() async throws {
-        let waiting = Locked<[(RequestID?, String)]>([])
+        let waiting = Locked<[(JSONRPCRequestID?, String)]>([])
         let transport = self.server { transport, id, _, params in
-            let batch = waiting.withLock { waiting -> [(RequestID?, String)] in
+            let batch = waiting.withLock { waiting -> [(JSONRPCRequestID?, String)] in
                 waiting.append((id, params["arguments"]?["n"]?.string ?? ""))
                 return waiting.count == 50 ? waiting : []
             }
@@ -44,9 +44,9 @@ struct ClientSessionTests {
 
     @Test("F8 CAN-03 CAN-18 CAN-19 STDIO-09 cancelling and timing out tell the server once, with the id")
     func cancelled() async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         let transport = self.server { _, _, _, _ in }
-        try await withSession(transport, timekeeper: clock) { session in
+        try await withSession(transport, clock: clock) { session in
             let call = Task { try await session.callTool("slow") }
             await transport.wait(forSent: "tools/call")
             call.cancel()
@@ -65,9 +65,9 @@ struct ClientSessionTests {
 
     @Test("F16 V19 the limit of a call counts, not the shorter one of its session")
     func ownLimit() async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         let transport = self.server { _, _, _, _ in }
-        try await withSession(transport, timekeeper: clock) { session in
+        try await withSession(transport, clock: clock) { session in
             let options = RequestOptions(idleTimeout: .seconds(600), hardTimeout: .seconds(600))
             let call = Task { try await session.callTool("slow", options: options) }
             let other = Task { await failure { try await session.callTool("slow") } }
@@ -87,9 +87,9 @@ struct ClientSessionTests {
 
     @Test("F11 F12 CAN-21 CAN-22 V19 progress without a callback keeps a call alive, up to the hard limit (F12)")
     func progress() async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         let transport = self.server { _, _, _, _ in }
-        try await withSession(transport, timekeeper: clock) { session in
+        try await withSession(transport, clock: clock) { session in
             let call = Task { try await session.callTool("slow") }
             await transport.wait(forSent: "tools/call")
             let token = try #require(transport.sent.last?["params"]?["_meta"]?["progressToken"]?.int64)

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -9,9 +9,11 @@ import Testing
 @Suite("Eras")
 struct HandshakeTests {
     /// How the session comes out when `server/discover` is answered like this; `initialize` is always answered well.
-    private func outcome(_ discover: @escaping @Sendable (ScriptedTransport, RequestID?) -> Void) async throws -> (
-        Result<ServerDescription, MCPError>, [String]
-    ) {
+    private func outcome(_ discover: @escaping @Sendable (ScriptedTransport, JSONRPCRequestID?) -> Void) async throws
+        -> (
+            Result<ServerDescription, MCPError>, [String]
+        )
+    {
         let transport = ScriptedTransport { transport, id, method, _ in
             if method == "server/discover" { return discover(transport, id) }
             _ = ScriptedTransport.shakeHands(transport, id, method, isModern: false)
@@ -99,8 +101,8 @@ struct HandshakeTests {
         "B9 B11 LIFE-16 silence means legacy within the probe's time, a late answer changes nothing, and there is one budget"
     )
     func silence() async throws {
-        let clock = ManualTimekeeper()
-        let probe = Locked<RequestID?>(nil)
+        let clock = ManualClock()
+        let probe = Locked<JSONRPCRequestID?>(nil)
         let transport = ScriptedTransport { transport, id, method, _ in
             if method == "server/discover" {
                 probe.withLock { $0 = id }
@@ -112,7 +114,7 @@ struct HandshakeTests {
                 _ = ScriptedTransport.shakeHands(transport, id, method, isModern: false)
             }
         }
-        try await withSession(transport, timekeeper: clock) { session in
+        try await withSession(transport, clock: clock) { session in
             await transport.wait(forSent: "server/discover")
             clock.advance(by: .seconds(4))
             #expect(session.server == nil)
@@ -121,8 +123,8 @@ struct HandshakeTests {
             #expect(server.revision == .v2025_06_18)
         }
         let mute = ScriptedTransport { _, _, _, _ in }
-        let slow = ManualTimekeeper()
-        try await withSession(mute, timekeeper: slow) { session in
+        let slow = ManualClock()
+        try await withSession(mute, clock: slow) { session in
             await mute.wait(forSent: "server/discover")
             slow.advance(by: .seconds(5))
             await mute.wait(forSent: "initialize")
@@ -144,10 +146,10 @@ struct HandshakeTests {
         var configuration = ClientConfiguration()
         configuration.era = .modernOnly
         for isMute in [false, true] {
-            let clock = ManualTimekeeper()
-            let probe = Locked<RequestID?>(nil)
+            let clock = ManualClock()
+            let probe = Locked<JSONRPCRequestID?>(nil)
             let transport = ScriptedTransport { _, id, _, _ in probe.withLock { $0 = id } }
-            try await withSession(transport, configuration, timekeeper: clock) { session in
+            try await withSession(transport, configuration, clock: clock) { session in
                 await transport.wait(forSent: "server/discover")
                 clock.advance(by: .seconds(29))
                 if isMute {

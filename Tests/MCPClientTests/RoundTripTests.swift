@@ -1,5 +1,5 @@
-import JSON
 import MCPClient
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -15,7 +15,7 @@ struct RoundTripTests {
     private static let roots: JSONValue = ["method": "roots/list"]
 
     private static func offer(_ configuration: inout ClientConfiguration) {
-        configuration.handlers.form = { _, _ in ElicitResult(action: .accept, content: ["a": "x"]) }
+        configuration.handlers.elicitationForm = { _, _ in ElicitResult(action: .accept, content: ["a": "x"]) }
         configuration.handlers.roots = { _ in [Root(uri: "file:///r")] }
         configuration.roundDelay = .milliseconds(1)
     }
@@ -79,9 +79,9 @@ struct RoundTripTests {
 
     @Test("MRTR-14 V19 only a state means: try again; at once, then slower and slower, and bounded")
     func stateOnly() async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         let server = ProtocolServer(.v2026_07_28, ["tools/call": { call in try call.again(state: "wait") }])
-        try await withSession(server, timekeeper: clock) { configuration in
+        try await withSession(server, clock: clock) { configuration in
             Self.offer(&configuration)
             configuration.roundDelay = .seconds(1)
         } _: { session in

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -8,7 +8,7 @@ import Testing
 
 /// A transport whose other end is the test: it sees every message, and says what comes back.
 final class ScriptedTransport: Transport {
-    typealias Answer = @Sendable (ScriptedTransport, RequestID?, String, JSONValue) -> Void
+    typealias Answer = @Sendable (ScriptedTransport, JSONRPCRequestID?, String, JSONValue) -> Void
 
     private struct State {
         var receiver: (any TransportReceiver)?
@@ -41,11 +41,11 @@ final class ScriptedTransport: Transport {
     /// Lets a message arrive.
     func deliver(_ text: String) { self.state.value.receiver?.transportDidReceive(RawJSON(copying: text)) }
 
-    func reply(_ id: RequestID?, result: String) {
+    func reply(_ id: JSONRPCRequestID?, result: String) {
         self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"result":\#(result)}"#)
     }
 
-    func refuse(_ id: RequestID?, code: Int, data: String = "null") {
+    func refuse(_ id: JSONRPCRequestID?, code: Int, data: String = "null") {
         self.deliver(
             #"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"error":{"code":\#(code),"message":"no","data":\#(data)}}"#
         )
@@ -73,13 +73,13 @@ final class ScriptedTransport: Transport {
             state.texts.append(message.description)
         }
         guard let method = value["method"]?.string else { return }  // an answer of ours is not answered
-        let id = value["id"].flatMap { try? RawJSON(encoding: $0).decode(RequestID.self) }
+        let id = value["id"].flatMap { try? RawJSON(encoding: $0).decode(JSONRPCRequestID.self) }
         self.answer(self, id, method, value["params"] ?? .null)
     }
 
     func setReceiving(_ enabled: Bool) {}
 
-    func close(_ manner: CloseManner) {
+    func close(_ mode: TeardownMode) {
         let finish = self.state.withLock { state in
             state.isClosed = true
             defer { state.finish = nil }
@@ -89,7 +89,9 @@ final class ScriptedTransport: Transport {
     }
 
     /// A polite answer to the handshake of either era, for tests that are about what comes after.
-    static func shakeHands(_ transport: ScriptedTransport, _ id: RequestID?, _ method: String, isModern: Bool) -> Bool {
+    static func shakeHands(_ transport: ScriptedTransport, _ id: JSONRPCRequestID?, _ method: String, isModern: Bool)
+        -> Bool
+    {
         switch method {
         case "server/discover" where isModern:
             transport.reply(id, result: #"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#)
@@ -111,7 +113,7 @@ final class ScriptedTransport: Transport {
 func withSession(
     _ transport: ScriptedTransport,
     _ configuration: ClientConfiguration = ClientConfiguration(),
-    timekeeper: any Timekeeper = SystemTimekeeper(),
+    clock: any MonotonicClock = SystemMonotonicClock(),
     _ body: @escaping @Sendable (ClientSession) async throws -> Void
 ) async throws -> ClientSession.End {
     let accounts = ResourceAccounts()
@@ -119,7 +121,7 @@ func withSession(
         transport: transport,
         configuration: configuration,
         accounts: accounts,
-        timekeeper: timekeeper
+        clock: clock
     )
     async let end = session.run()
     let result: Result<Void, any Error>

@@ -1,5 +1,5 @@
-import JSON
 import MCPClient
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -193,7 +193,7 @@ struct ServerRequestTests {
         ]
         let server = Self.asking(revision, Self.form(fields, required: ["name"]))
         try await withSession(server) {
-            $0.handlers.form = { params, _ in
+            $0.handlers.elicitationForm = { params, _ in
                 #expect(params.mode == nil && params.message == "Please fill in")
                 #expect(params.requestedSchema.properties.members.map(\.name) == ["name", "age", "mail", "ok", "size"])
                 return ElicitResult(action: .accept, content: ["name": "Ada", "age": 36])
@@ -208,7 +208,7 @@ struct ServerRequestTests {
         }
         let wrong = Self.asking(revision, Self.form(fields, required: ["name"]))
         try await withSession(wrong) {
-            $0.handlers.form = { _, _ in
+            $0.handlers.elicitationForm = { _, _ in
                 ElicitResult(action: .accept, content: ["name": "A", "mail": "nobody", "x": 1])
             }
         } _: { session in
@@ -230,8 +230,8 @@ struct ServerRequestTests {
                 ["tools/call": { _ in ["content": []] }, "tools/list": { _ in ["tools": []] }]
             )
             try await withSession(server) {
-                if hasForm { $0.handlers.form = form }
-                if hasPage { $0.handlers.page = { _, _ in ElicitResult(action: .cancel) } }
+                if hasForm { $0.handlers.elicitationForm = form }
+                if hasPage { $0.handlers.elicitationURL = { _, _ in ElicitResult(action: .cancel) } }
             } _: { session in
                 _ = try await session.listTools()
                 for _ in 0..<3 { _ = try await session.callTool("t") }
@@ -252,7 +252,7 @@ struct ServerRequestTests {
         for action in [ElicitationAction.decline, .cancel] {
             let server = Self.asking(revision, Self.form(["a": ["type": "string"]], required: ["a"]))
             try await withSession(server) {
-                $0.handlers.form = { _, _ in
+                $0.handlers.elicitationForm = { _, _ in
                     if action == .decline { throw ServerRequestHandlers.Rejection() }
                     return ElicitResult(action: action, content: ["a": "secret"])
                 }
@@ -279,7 +279,7 @@ struct ServerRequestTests {
         for (content, isRight) in answers {
             let server = Self.asking(revision, Self.form(fields))
             try await withSession(server) {
-                $0.handlers.form = { params, _ in
+                $0.handlers.elicitationForm = { params, _ in
                     let kinds = params.requestedSchema.properties.members.map { field in
                         switch field.value {
                         case .titledSingleSelect: 1
@@ -307,7 +307,7 @@ struct ServerRequestTests {
     func nested(revision: ProtocolRevision) async throws {
         let server = Self.asking(revision, Self.form(["a": ["type": "object", "properties": [:]]]))
         try await withSession(server) {
-            $0.handlers.form = { _, _ in
+            $0.handlers.elicitationForm = { _, _ in
                 Issue.record("nobody may be asked")
                 return ElicitResult(action: .cancel)
             }
@@ -327,7 +327,7 @@ struct ServerRequestTests {
         let request: JSONValue = ["method": "elicitation/create", "params": .object(params)]
         let server = Self.asking(revision, request)
         try await withSession(server) {
-            $0.handlers.page = { params, _ in
+            $0.handlers.elicitationURL = { params, _ in
                 #expect(params.url == "https://example.com/sign-in?x=1")
                 #expect(params.elicitationId == (revision.isModern ? nil : "opaque / id"))
                 return ElicitResult(action: .accept)
@@ -341,7 +341,7 @@ struct ServerRequestTests {
             )
         }
         try await withSession(Self.asking(revision, request)) {
-            $0.handlers.form = { _, _ in ElicitResult(action: .cancel) }
+            $0.handlers.elicitationForm = { _, _ in ElicitResult(action: .cancel) }
         } _: { session in
             let error = await Self.refusal(session)
             #expect(revision.isModern ? error?.code == .notSupported : error?.rpcError?.code == .invalidParams)
@@ -365,7 +365,7 @@ struct ServerRequestTests {
         )
         for isWilling in [false, true] {
             try await withSession(server) {
-                $0.handlers.page = { params, _ in
+                $0.handlers.elicitationURL = { params, _ in
                     guard isWilling else { throw ServerRequestHandlers.Rejection() }
                     isDone.withLock { $0 = true }
                     for id in ["someone else's", "7", "7"] {
@@ -403,7 +403,7 @@ struct ServerRequestTests {
         )
         let shown = Watched(0)
         try await withSession(server) {
-            $0.handlers.page = { _, _ in
+            $0.handlers.elicitationURL = { _, _ in
                 shown.withLock { $0 += 1 }
                 return ElicitResult(action: .accept)
             }
@@ -484,7 +484,7 @@ struct ServerRequestTests {
         )
         let box = Locked<ClientSession?>(nil)
         try await withSession(server) {
-            $0.handlers.form = { _, _ in
+            $0.handlers.elicitationForm = { _, _ in
                 let inner = try await box.withLock { $0 }?.callTool("inner")
                 return ElicitResult(action: .accept, content: ["a": .string(inner?.content.first?.text ?? "nobody")])
             }
@@ -501,7 +501,7 @@ struct ServerRequestTests {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
         let (began, ended) = (OneShot<Void>(), OneShot<Void>())
         try await withSession(server) {
-            $0.handlers.form = { _, _ in
+            $0.handlers.elicitationForm = { _, _ in
                 began.complete(())
                 await withTaskCancellationHandler {
                     await ended.wait()
@@ -536,7 +536,7 @@ struct ServerRequestTests {
         let server = Self.asking(revision, Self.form(["a": ["type": "string"]]))
         let (began, cancelled) = (OneShot<Void>(), OneShot<Void>())
         try await withSession(server) {
-            $0.handlers.form = { _, _ in
+            $0.handlers.elicitationForm = { _, _ in
                 began.complete(())
                 await withTaskCancellationHandler {
                     await cancelled.wait()
@@ -558,10 +558,10 @@ struct ServerRequestTests {
     @Test("while a server waits for the user, its own silence does not time out")
     func noIdleTime() async throws {
         let server = Self.asking(.v2025_11_25, Self.form(["a": ["type": "string"]]))
-        let time = ManualTimekeeper()
+        let time = ManualClock()
         let (began, go) = (OneShot<Void>(), OneShot<Void>())
-        try await withSession(server, timekeeper: time) {
-            $0.handlers.form = { _, _ in
+        try await withSession(server, clock: time) {
+            $0.handlers.elicitationForm = { _, _ in
                 began.complete(())
                 await go.wait()
                 return ElicitResult(action: .cancel)
@@ -589,10 +589,10 @@ struct ServerRequestTests {
                 }
             ]
         )
-        let time = ManualTimekeeper()
+        let time = ManualClock()
         let (began, go) = (OneShot<Void>(), OneShot<Void>())
-        try await withSession(server, timekeeper: time) {
-            $0.handlers.form = { _, _ in
+        try await withSession(server, clock: time) {
+            $0.handlers.elicitationForm = { _, _ in
                 began.complete(())
                 await go.wait()
                 return ElicitResult(action: .cancel)

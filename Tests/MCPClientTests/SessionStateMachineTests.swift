@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import Testing
@@ -8,7 +8,7 @@ import Testing
 @Suite("Requests of one conversation")
 struct SessionStateMachineTests {
     private typealias Machine = SessionStateMachine<Int>
-    private static let patience = Machine.Patience(idle: .seconds(60), hard: .seconds(600))
+    private static let timeouts = Machine.Timeouts(idle: .seconds(60), hard: .seconds(600))
 
     private func machine(inFlight: Int = 64, waiting: Int = 256) -> Machine {
         Machine(limits: .init(inFlight: inFlight, waiting: waiting))
@@ -16,7 +16,7 @@ struct SessionStateMachineTests {
 
     private func start(_ machine: inout Machine, now: Duration = .zero) -> Int64 {
         let id = machine.takeID()
-        _ = machine.start(id, Int(id), "{}", patience: Self.patience, now: now)
+        _ = machine.start(id, Int(id), "{}", timeouts: Self.timeouts, now: now)
         return id
     }
 
@@ -46,7 +46,7 @@ struct SessionStateMachineTests {
         #expect(ending?.isAnswered == true && machine.pendingCount == 0)
         // The place in flight is free, once.
         _ = self.start(&machine)
-        guard case .wait = machine.start(9, 9, "{}", patience: Self.patience, now: .zero) else {
+        guard case .wait = machine.start(9, 9, "{}", timeouts: Self.timeouts, now: .zero) else {
             Issue.record("two in flight where one is the limit")
             return
         }
@@ -64,7 +64,7 @@ struct SessionStateMachineTests {
     func probe() {
         var machine = self.machine()
         let id = machine.takeID()
-        _ = machine.start(id, 1, "{}", patience: Self.patience, isProbe: true, now: .zero)
+        _ = machine.start(id, 1, "{}", timeouts: Self.timeouts, isProbe: true, now: .zero)
         #expect(machine.answered(.integer(id)) == nil)
         #expect(machine.answered(Machine.wireID(id, isProbe: true))?.waiter == 1)
     }
@@ -74,7 +74,7 @@ struct SessionStateMachineTests {
         var machine = self.machine(inFlight: 1, waiting: 2)
         let ids = (0..<3).map { _ in self.start(&machine) }
         let extra = machine.takeID()
-        guard case .refuse(_, let error) = machine.start(extra, 0, "{}", patience: Self.patience, now: .zero) else {
+        guard case .refuse(_, let error) = machine.start(extra, 0, "{}", timeouts: Self.timeouts, now: .zero) else {
             return #expect(Bool(false), "accepted")
         }
         #expect(error.code == .busy)
@@ -110,7 +110,7 @@ struct SessionStateMachineTests {
         var machine = self.machine()
         let id = machine.takeID()
         #expect(machine.cancelled(id) == nil)
-        guard case .refuse(_, let error) = machine.start(id, 0, "{}", patience: Self.patience, now: .zero) else {
+        guard case .refuse(_, let error) = machine.start(id, 0, "{}", timeouts: Self.timeouts, now: .zero) else {
             return #expect(Bool(false), "accepted")
         }
         #expect(error.code == .cancelled)
@@ -138,7 +138,7 @@ struct SessionStateMachineTests {
                     fresh,
                     Int(fresh),
                     "{}",
-                    patience: Self.patience,
+                    timeouts: Self.timeouts,
                     now: now
                 ) {
                     ended[Int64(waiter), default: 0] += 1
@@ -173,7 +173,7 @@ struct SessionStateMachineTests {
                     id,
                     round * 1000 + i,
                     "{}",
-                    patience: .init(idle: .seconds(1), hard: .seconds(9)),
+                    timeouts: .init(idle: .seconds(1), hard: .seconds(9)),
                     now: now
                 )
             }
@@ -187,14 +187,14 @@ struct SessionStateMachineTests {
     func ownLimit() {
         var machine = SessionStateMachine<Int>(limits: .init())
         let id = machine.takeID()
-        _ = machine.start(id, 1, "{}", patience: .init(idle: .seconds(600), hard: .seconds(600)), now: .zero)
+        _ = machine.start(id, 1, "{}", timeouts: .init(idle: .seconds(600), hard: .seconds(600)), now: .zero)
         #expect(machine.expire(now: .seconds(180)).isEmpty)
         #expect(machine.answered(.integer(id))?.waiter == 1)
     }
 
     @Test("V1 a ring that nobody waits for is for the next who looks, also when somebody has just gone away")
     func bell() {
-        let bell = Bell()
+        let bell = ChangeSignal()
         let first = bell.next()
         bell.leave(first)
         bell.ring()

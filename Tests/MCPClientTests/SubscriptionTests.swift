@@ -1,6 +1,6 @@
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -232,7 +232,7 @@ struct SubscriptionTests {
             ]
         )
         try await withSession(server) {
-            $0.settleTime = .milliseconds(20)
+            $0.listDebounce = .milliseconds(20)
         } _: { session in
             var snapshots = session.toolSnapshots.makeAsyncIterator()
             let first = try await snapshots.next()

@@ -1,5 +1,5 @@
-import JSON
 import MCPClient
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -119,7 +119,7 @@ struct TaskTests {
     private static func offer(_ configuration: inout ClientConfiguration) {
         configuration.usesTasks = true
         configuration.pollInterval = .milliseconds(1) ... .milliseconds(20)
-        configuration.handlers.form = { _, context in
+        configuration.handlers.elicitationForm = { _, context in
             ElicitResult(action: .accept, content: ["a": context.taskID == "task-7" ? "x" : "no task"])
         }
     }
@@ -151,9 +151,9 @@ struct TaskTests {
         arguments: eras
     )
     func pollInterval(revision: ProtocolRevision) async throws {
-        let clock = ManualTimekeeper()
+        let clock = ManualClock()
         let server = Self.server(revision, polls: 8, interval: 500)
-        try await withSession(server, timekeeper: clock) { configuration in
+        try await withSession(server, clock: clock) { configuration in
             Self.offer(&configuration)
             configuration.pollInterval = .milliseconds(1) ... .seconds(60)
         } _: { session in
@@ -220,7 +220,7 @@ struct TaskTests {
         try await withSession(server) { configuration in
             configuration.usesTasks = true
             configuration.pollInterval = .milliseconds(1) ... .milliseconds(20)
-            configuration.handlers.form = { _, _ in
+            configuration.handlers.elicitationForm = { _, _ in
                 asked.withLock { $0 += 1 }
                 return ElicitResult(action: .accept, content: ["a": "x"])
             }

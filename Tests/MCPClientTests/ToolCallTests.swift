@@ -1,8 +1,8 @@
 import Instrumentation
-import JSON
-import JSONSchema
 import MCPClient
 import MCPHost
+import MCPJSON
+import MCPJSONSchema
 import MCPTransport
 import MCPTypes
 import ServiceContextModule
@@ -296,8 +296,8 @@ struct ToolCallTests {
     func timeToLive() async throws {
         for (ttl, isKept) in [(1000, true), (0, false), (-5, false), (nil, false)] as [(JSONValue?, Bool)] {
             let server = Self.counting(.v2026_07_28, ttl: ttl)
-            let time = ManualTimekeeper()
-            try await withSession(server, timekeeper: time) { session in
+            let time = ManualClock()
+            try await withSession(server, clock: time) { session in
                 _ = try await session.listTools()
                 _ = try await session.listTools()
                 #expect(server.received("tools/list").count == (isKept ? 1 : 2), "\(ttl ?? .null)")
@@ -322,8 +322,8 @@ struct ToolCallTests {
     @Test("CACHE-05 what is kept goes stale while the machine sleeps")
     func timeToLiveAsleep() async throws {
         let server = Self.counting(.v2026_07_28, ttl: 1000)
-        let time = ManualTimekeeper()
-        try await withSession(server, timekeeper: time) { session in
+        let time = ManualClock()
+        try await withSession(server, clock: time) { session in
             _ = try await session.listTools()
             time.sleep(.milliseconds(999))
             _ = try await session.listTools()

@@ -1,5 +1,5 @@
-import JSON
 import MCPClient
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import TestSupport
@@ -280,7 +280,7 @@ struct WireTests {
 
     @Test("CAN-13 V19 cancellation and answer cross: each side takes what came, once, and the conversation goes on")
     func crossing() async throws {
-        let ids = Watched<[RequestID?]>([])
+        let ids = Watched<[JSONRPCRequestID?]>([])
         let transport = ScriptedTransport { transport, id, method, params in
             if ScriptedTransport.shakeHands(transport, id, method, isModern: false) { return }
             switch (method, params["name"]?.string) {

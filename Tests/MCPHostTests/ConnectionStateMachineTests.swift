@@ -10,11 +10,11 @@ struct ConnectionStateMachineTests {
         var machine = ConnectionStateMachine()
         #expect(machine.start() == .connect(generation: 1, legacyOnly: false))
         #expect(machine.becameReady(1) == true)
-        #expect(machine.close(.orderly) == .closeSession(.orderly))
-        #expect(machine.close(.orderly) == .nothing)
-        #expect(machine.close(.force) == .closeSession(.force))
+        #expect(machine.close(.graceful) == .closeSession(.graceful))
+        #expect(machine.close(.graceful) == .nothing)
+        #expect(machine.close(.immediate) == .closeSession(.immediate))
         #expect(machine.ended(1, duringProbe: false) == .finish)
-        #expect(machine.state == .closed && machine.close(.force) == .nothing)
+        #expect(machine.state == .closed && machine.close(.immediate) == .nothing)
     }
 
     @Test("a server that ends when probed is asked once more, in the older way")
@@ -29,11 +29,11 @@ struct ConnectionStateMachineTests {
     @Test("B17 closed before or while it starts, it never becomes ready")
     func closedEarly() {
         var machine = ConnectionStateMachine()
-        #expect(machine.close(.orderly) == .wait)
+        #expect(machine.close(.graceful) == .wait)
         #expect(machine.start() == .finish && machine.state == .closed)
         var other = ConnectionStateMachine()
         _ = other.start()
-        _ = other.close(.orderly)
+        _ = other.close(.graceful)
         #expect(other.becameReady(1) == false)
         #expect(other.ended(1, duringProbe: true) == .finish, "closing, it is not asked again")
     }

@@ -18,7 +18,7 @@ struct LifecycleLogTests {
         try Self.withFolder { folder in
             let journal = LifecycleJournal(
                 capacity: 1,
-                timekeeper: SystemTimekeeper(),
+                clock: SystemMonotonicClock(),
                 log: LifecycleLog(folder: folder)
             )
             let cause = String(repeating: "long ", count: 1000)
@@ -36,7 +36,7 @@ struct LifecycleLogTests {
     func damaged() throws {
         try Self.withFolder { folder in
             let log = LifecycleLog(folder: folder)
-            let journal = LifecycleJournal(capacity: 1, timekeeper: SystemTimekeeper(), log: log)
+            let journal = LifecycleJournal(capacity: 1, clock: SystemMonotonicClock(), log: log)
             journal.note("ready", server: "one", cause: "x")
             let file = "\(folder)/events.jsonl"
             #expect(try FileManager.default.attributesOfItem(atPath: file)[.posixPermissions] as? Int == 0o600)
@@ -49,7 +49,7 @@ struct LifecycleLogTests {
             #expect(log.events(of: "two").isEmpty)
             let nowhere = LifecycleJournal(
                 capacity: 1,
-                timekeeper: SystemTimekeeper(),
+                clock: SystemMonotonicClock(),
                 log: LifecycleLog(folder: "/no/such/folder")
             )
             nowhere.note("ready", server: "one", cause: "x")

@@ -133,7 +133,7 @@ struct MCPHostTests {
         expectClean(await host.shutdown(), servers: 1)
     }
 
-    @Test("the report tells every rung, and reads as JSON")
+    @Test("the report tells every step, and reads as JSON")
     func report() async throws {
         let host = try await MCPHost.start(
             HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof", "--ignore-term"])])
@@ -142,9 +142,9 @@ struct MCPHostTests {
         expectClean(report, servers: 1)
         #expect(report.description == "1 server closed, 0 processes left")
         let json = try RawJSON(encoding: report).decode(JSONValue.self)
-        #expect(json["clean"] == true && json["servers"]?.array?.first?["rung"] == "kill")
+        #expect(json["clean"] == true && json["servers"]?.array?.first?["step"] == "kill")
         #expect(
-            json["servers"]?.array?.first?["rungs"]?.array?.compactMap { $0["rung"]?.string } == [
+            json["servers"]?.array?.first?["steps"]?.array?.compactMap { $0["step"]?.string } == [
                 "endOfInput", "terminate", "kill",
             ]
         )

@@ -1,6 +1,6 @@
 import CMCPProcess
 import Foundation
-import JSON
+import MCPJSON
 import MCPStdio
 import MCPTransport
 import TestSupport
@@ -134,7 +134,8 @@ struct LaunchTests {
                 precondition(failure == EMFILE && !taken.isEmpty)
                 while case let next = mcp_pidfd_watch(own), next >= 0 { taken.append(next) }
                 precondition(errno == EMFILE)
-                let spare = (0..<8).map { _ in open("/dev/null", O_RDONLY) }
+                // Not all of them: whoever else needs one in this program is what they are spared for.
+                let spare = (0..<4).map { _ in open("/dev/null", O_RDONLY) }
                 precondition(spare.allSatisfy { $0 >= 0 }, "\(spare)")
                 for descriptor in taken + spare { mcp_close(descriptor) }
             }

@@ -28,11 +28,11 @@ struct ProcessTableTests {
                 process.state = CChar(bitPattern: UInt8(ascii: number == 10 && fate == .zombie ? "Z" : "S"))
                 return number == 10 && fate == .gone ? ESRCH : 0
             },
-            marks: { process in
-                if process.pid == 11 { return .marks(["m"]) }
+            launchTokens: { process in
+                if process.pid == 11 { return .launchTokens(["m"]) }
                 switch fate {
                 case .goneBeforeEnvironment: return .gone
-                case .inExec where lists > 1: return .marks(["late"])
+                case .inExec where lists > 1: return .launchTokens(["late"])
                 default: return .noEnvironment
                 }
             },
@@ -43,8 +43,8 @@ struct ProcessTableTests {
         )
         var zombies: [mcp_process] = []
         let found = try #require(ProcessTable.look(source, &zombies))
-        #expect(found.contains { $0.process.pid == 11 && $0.marks == ["m"] })
-        #expect(found.contains { $0.marks == ["late"] } == (fate == .inExec))
+        #expect(found.contains { $0.process.pid == 11 && $0.launchTokens == ["m"] })
+        #expect(found.contains { $0.launchTokens == ["late"] } == (fate == .inExec))
         #expect(zombies.count == (fate == .zombie ? 1 : 0))
     }
 
@@ -62,7 +62,7 @@ struct ProcessTableTests {
                 process.parent = number == 10 ? getpid() : 1
                 return 0
             },
-            marks: { _ in .noEnvironment },
+            launchTokens: { _ in .noEnvironment },
             passage: { _, passage in
                 passage = MCP_PASSAGE_END
                 return 0
@@ -85,7 +85,7 @@ struct ProcessTableTests {
                 process.pid = number
                 return 0
             },
-            marks: { _ in .noEnvironment },
+            launchTokens: { _ in .noEnvironment },
             passage: { _, passage in
                 passage = MCP_PASSAGE_NONE
                 return 0

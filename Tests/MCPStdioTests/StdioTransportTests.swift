@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPStdio
 import MCPTransport
 import TestSupport
@@ -55,7 +55,7 @@ struct StdioTransportTests {
     func lastWords(round: Int) async throws {
         let (end, recorder) = try await self.run("printf '{\"a\":1}\\n{\"b\":2}'; exit 5")
         #expect(recorder.messages.withLock { $0.map(\.description) } == [#"{"a":1}"#, #"{"b":2}"#])
-        #expect(end.exitStatus == .exited(5) && end.rung == .alreadyGone)
+        #expect(end.exitStatus == .exited(5) && end.step == .alreadyGone)
     }
 
     @Test("E7 E8 the end is seen at once though a grandchild holds the pipes, and the grandchild is ended too")
@@ -63,7 +63,7 @@ struct StdioTransportTests {
         let (end, recorder) = try await self.run("sleep 60 & exit 7", options: self.patient)
         #expect(end.exitStatus == .exited(7))
         #expect(await recorder.broken.wait().message.contains("exit status 7"))
-        #expect(end.helpersEnded.count == 1 && end.processesLeft.isEmpty)
+        #expect(end.descendantsEnded.count == 1 && end.processesLeft.isEmpty)
     }
 
     @Test("E1 STDIO-12 STDIO-13 a polite server gets no signal")
@@ -72,17 +72,17 @@ struct StdioTransportTests {
             "trap 'echo signal >&2' TERM INT; while read -r line; do :; done; echo bye >&2",
             options: self.patient
         ) { transport, _ in
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
-        #expect(end.rung == .endOfInput && end.exitStatus == .exited(0) && end.stderrTail == "bye")
+        #expect(end.step == .endOfInput && end.exitStatus == .exited(0) && end.stderrTail == "bye")
     }
 
     @Test("E2 STDIO-12 STDIO-13 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
     func stubborn() async throws {
         let (term, _) = try await self.run("sleep 60 & wait", options: self.quickEnd) { transport, _ in
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
-        #expect(term.rung == .terminate && term.exitStatus == .signalled(15))
+        #expect(term.step == .terminate && term.exitStatus == .signalled(15))
         // It says when it has become deaf.
         let (kill, _) = try await self.run(
             "trap '' TERM; echo '{}'; while :; do sleep 60; done",
@@ -90,18 +90,18 @@ struct StdioTransportTests {
             options: self.quick
         ) { transport, recorder in
             await recorder.waitForMessages()
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
-        #expect(kill.rung == .kill && kill.exitStatus == .signalled(9))
-        #expect(kill.rungTimes.map(\.rung) == [.endOfInput, .terminate, .kill])
+        #expect(kill.step == .kill && kill.exitStatus == .signalled(9))
+        #expect(kill.stepTimes.map(\.step) == [.endOfInput, .terminate, .kill])
     }
 
     @Test("M2 a forced close kills at once")
     func forced() async throws {
         let (end, _) = try await self.run("trap '' TERM; while :; do sleep 60; done") { transport, _ in
-            transport.close(.force)
+            transport.close(.immediate)
         }
-        #expect(end.rung == .kill && end.exitStatus == .signalled(9))
+        #expect(end.step == .kill && end.exitStatus == .signalled(9))
     }
 
     @Test("E3 a server that has stopped itself is ended all the same")
@@ -112,7 +112,7 @@ struct StdioTransportTests {
             options: self.quick
         ) { transport, recorder in
             await recorder.waitForMessages()
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
         #expect(end.exitStatus == .signalled(9))
     }
@@ -123,7 +123,7 @@ struct StdioTransportTests {
             "head -c 10000000 /dev/zero | tr '\\0' e >&2; echo >&2; echo last words >&2; echo '{}'; read -r line"
         let (end, _) = try await self.run(script, expecting: 1, options: self.patient) { transport, recorder in
             await recorder.waitForMessages()
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
         #expect(end.stderrTail.hasSuffix("last words") && end.stderrTail.utf8.count <= 4096)
     }
@@ -198,7 +198,7 @@ struct StdioTransportTests {
                 }
             }
             await recorder.waitForMessages()
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
         for message in recorder.messages.withLock({ $0 }) {
             let text = try #require(message.decode([String: String].self)["n"])
@@ -224,7 +224,7 @@ struct StdioTransportTests {
             #expect(accepted * 50_000 <= 200_000 + (1 << 16) + 50_000, "\(accepted)")
             for _ in 0..<1000 { #expect(throws: MCPError.self) { try transport.send(message) } }
             #expect(code == .busy)
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
     }
 
@@ -234,7 +234,7 @@ struct StdioTransportTests {
         options.flushGrace = .seconds(30)  // a busy machine shall not decide what this test shows
         let (_, recorder) = try await self.run("cat", options: options) { transport, _ in
             for i in 0..<100 { try transport.send(RawJSON(encoding: ["n": String(repeating: "\(i)", count: 1000)])) }
-            transport.close(.orderly)
+            transport.close(.graceful)
         }
         #expect(recorder.messages.withLock { $0.count } == 100)
     }

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import TestSupport
 import Testing
@@ -32,7 +32,7 @@ struct InMemoryTransportTests {
             server.setReceiving(true)
             #expect(b.received.withLock { $0 } == ["0", "1", "2"])
             #expect(a.drained.withLock { $0 } == 1)
-            client.close(.orderly)
+            client.close(.graceful)
             try await group.waitForAll()
         }
         #expect(await a.broken.wait().code == .hostClosed)

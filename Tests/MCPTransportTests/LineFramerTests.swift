@@ -1,5 +1,5 @@
 import Foundation
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 import Testing
@@ -165,7 +165,8 @@ struct EnvelopeTests {
     @Test(
         "F21 C19 malformed messages are refused, with the id where it can be read (C21)",
         arguments: [
-            (#"{"jsonrpc":"2.0","id":5,"result":"#, RequestID.integer(5)), (#"{"id":5,"result":{}}"#, .integer(5)),
+            (#"{"jsonrpc":"2.0","id":5,"result":"#, JSONRPCRequestID.integer(5)),
+            (#"{"id":5,"result":{}}"#, .integer(5)),
             (#"{"jsonrpc":"2.0","id":5,"result":{},"error":{}}"#, .integer(5)),
             (#"{"jsonrpc":"2.0","id":5,"id":6,"result":{}}"#, nil),
             (#"{"jsonrpc":"2.0","id":{},"result":{}}"#, nil), (#"{"jsonrpc":"2.0","result":{}}"#, nil), ("{}", nil),
@@ -175,7 +176,7 @@ struct EnvelopeTests {
             (#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, nil),
         ]
     )
-    func malformed(text: String, id: RequestID?) {
+    func malformed(text: String, id: JSONRPCRequestID?) {
         guard case .failure(let error) = self.scan(text) else { return #expect(Bool(false), "\(text) was accepted") }
         #expect(error.id == id)
     }

@@ -1,5 +1,5 @@
 import Foundation
-import JSON
+import MCPJSON
 import MCPTypes
 import TestSupport
 import Testing
@@ -12,11 +12,11 @@ struct ExampleTests {
     private static func of<T: ProtocolObject>(_ type: T.Type) -> RoundTrip {
         { RawJSON(encoding: try $0.decode(T.self)) }
     }
-    private static func request<R: Request>(_ type: R.Type) -> RoundTrip { Self.of(JSONRPCRequest<R.Params>.self) }
-    private static func notification<N: MCPTypes.Notification>(_ type: N.Type) -> RoundTrip {
+    private static func request<R: MCPRequest>(_ type: R.Type) -> RoundTrip { Self.of(JSONRPCRequest<R.Params>.self) }
+    private static func notification<N: MCPNotification>(_ type: N.Type) -> RoundTrip {
         Self.of(JSONRPCNotification<N.Params>.self)
     }
-    private static func response<R: Request>(_ type: R.Type) -> RoundTrip {
+    private static func response<R: MCPRequest>(_ type: R.Type) -> RoundTrip {
         Self.of(JSONRPCResultResponse<R.Result>.self)
     }
     /// An error alone, or in its response.

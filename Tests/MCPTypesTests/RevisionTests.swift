@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTypes
 import Testing
 

@@ -22,10 +22,10 @@ public func wait<R: Sendable>(
     sourceLocation: SourceLocation = #_sourceLocation,
     _ body: @escaping @Sendable () async -> R?
 ) async -> R? {
-    let timekeeper = SystemTimekeeper()
+    let clock = SystemMonotonicClock()
     let over = OneShot<Void>()
-    let timer = timekeeper.makeTimer { over.complete(()) }
-    timer.set(timekeeper.now + limit)
+    let timer = clock.makeTimer { over.complete(()) }
+    timer.set(clock.now + limit)
     defer { timer.cancel() }
     let result = await withTaskGroup(of: R?.self) { group in
         group.addTask { await body() }

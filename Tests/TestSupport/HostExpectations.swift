@@ -24,9 +24,9 @@ public func expectClean(
                 sourceLocation: sourceLocation
             )
         }
-        for pid in server.helpersEnded {
+        for pid in server.descendantsEnded {
             #expect(
-                !ProcessCounts.isAlive(pid, since: server.helpersSeenAt[pid]),
+                !ProcessCounts.isAlive(pid, since: server.descendantsSeenAt[pid]),
                 "a helper of \(server.name) still runs",
                 sourceLocation: sourceLocation
             )

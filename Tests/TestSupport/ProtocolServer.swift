@@ -1,6 +1,6 @@
-public import JSON
 public import MCPClient
 public import MCPHost
+public import MCPJSON
 public import MCPTransport
 public import MCPTypes
 public import Testing
@@ -84,9 +84,9 @@ public final class ProtocolServer: Sendable {
     public var connections: Int { self.state.value.connections }
 
     /// An entry for a host; each start of it connects anew.
-    public func configuration(_ name: String) -> ServerConfiguration {
+    public func configuration(_ name: String) -> ServerDefinition {
         ScriptedServer.patient(
-            ServerConfiguration(name: name, endpoint: .transport("in memory") { self.transport() }),
+            ServerDefinition(name: name, endpoint: .transport("in memory") { self.transport() }),
             []
         )
     }
@@ -95,7 +95,7 @@ public final class ProtocolServer: Sendable {
     public func transport() -> any Transport { Joined(self) }
 
     /// Breaks the connection, as a crash would.
-    public func crash() { self.state.value.end?.close(.force) }
+    public func crash() { self.state.value.end?.close(.immediate) }
 
     /// Sends any message.
     public func send(_ message: JSONValue) {
@@ -352,7 +352,7 @@ public final class ProtocolServer: Sendable {
 
         func send(_ message: RawJSON) throws(MCPError) { try self.pair.client.send(message) }
         func setReceiving(_ enabled: Bool) { self.pair.client.setReceiving(enabled) }
-        func close(_ manner: CloseManner) { self.pair.client.close(manner) }
+        func close(_ mode: TeardownMode) { self.pair.client.close(mode) }
 
         func transportDidOpen() {}
         func transportDidReceive(_ message: RawJSON) {
@@ -366,10 +366,10 @@ public final class ProtocolServer: Sendable {
 
 extension ProtocolServer {
     /// A host's entry for a server in memory with two tools, one that echoes and one that never answers; each start of it is a new one.
-    public static func echo(_ name: String, isModern: Bool) -> ServerConfiguration {
+    public static func echo(_ name: String, isModern: Bool) -> ServerDefinition {
         // A busy machine is no legacy server: with the regular five seconds a modern server whose answer was late had failed to open, and
         // whoever waited for a call to it waited for ever.
-        let configuration = ServerConfiguration(
+        let configuration = ServerDefinition(
             name: name,
             endpoint: .transport("in memory") {
                 let server = ProtocolServer(
@@ -395,7 +395,7 @@ public func untilCancelled() async { _ = await OneShot<Void>().waitUnlessCancell
 /// Runs a conversation with a server in memory, and closes it.
 public func withSession<R: Sendable>(
     _ server: ProtocolServer,
-    timekeeper: any Timekeeper = SystemTimekeeper(),
+    clock: any MonotonicClock = SystemMonotonicClock(),
     _ change: (inout ClientConfiguration) -> Void = { _ in },
     _ body: @Sendable (ClientSession) async throws -> R
 ) async throws -> R {
@@ -409,7 +409,7 @@ public func withSession<R: Sendable>(
         transport: server.transport(),
         configuration: configuration,
         accounts: accounts,
-        timekeeper: timekeeper
+        clock: clock
     )
     let result = try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { _ = await session.run() }

@@ -22,12 +22,12 @@ public enum ScriptedServer {
     }
 
     /// A host's entry for it; see ``patient(_:_:)`` for its times.
-    public static func configuration(_ name: String, _ arguments: [String] = []) -> ServerConfiguration {
-        self.patient(ServerConfiguration(name: name, endpoint: .stdio(Self.launch(arguments))), arguments)
+    public static func configuration(_ name: String, _ arguments: [String] = []) -> ServerDefinition {
+        self.patient(ServerDefinition(name: name, endpoint: .stdio(Self.launch(arguments))), arguments)
     }
 
     /// With times that no busy machine exceeds, except for what the server ignores: there it does not matter how short they are.
-    public static func patient(_ server: ServerConfiguration, _ switches: [String]) -> ServerConfiguration {
+    public static func patient(_ server: ServerDefinition, _ switches: [String]) -> ServerDefinition {
         var server = server
         let long: Duration = .seconds(120)
         server.client.connectTimeout = long

@@ -1,7 +1,7 @@
 import CTestSupport
 import Foundation
-public import JSON
 public import MCPHost
+public import MCPJSON
 import MCPStdio
 public import MCPTransport
 public import Testing
@@ -64,23 +64,23 @@ public final class Zoo: Sendable {
     }
 
     /// A host's entry for a server with these habits; see ``ScriptedServer/patient(_:_:)`` for its times.
-    public func server(_ name: String, _ switches: String...) -> ServerConfiguration {
+    public func server(_ name: String, _ switches: String...) -> ServerDefinition {
         ScriptedServer.patient(
-            ServerConfiguration(name: name, command: ScriptedServer.path, arguments: self.arguments(name, switches)),
+            ServerDefinition(name: name, command: ScriptedServer.path, arguments: self.arguments(name, switches)),
             switches
         )
     }
 
     /// Starts a host that is closed, and proved clean, when the test is over.
-    public func host(_ servers: ServerConfiguration...) async throws -> MCPHost { try await self.host(servers) }
+    public func host(_ servers: ServerDefinition...) async throws -> MCPHost { try await self.host(servers) }
 
     /// Starts a host that is closed, and proved clean, when the test is over.
     public func host(
-        _ servers: [ServerConfiguration],
-        timekeeper: any Timekeeper = SystemTimekeeper()
+        _ servers: [ServerDefinition],
+        clock: any MonotonicClock = SystemMonotonicClock()
     ) async throws -> MCPHost {
         var configuration = HostConfiguration(servers: servers)
-        configuration.timekeeper = timekeeper
+        configuration.clock = clock
         let host = try await MCPHost.start(configuration)
         self.hosts.withLock { $0.append(host) }
         return host

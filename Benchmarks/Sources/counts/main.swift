@@ -12,7 +12,7 @@ import MCPHost
 #endif
 
 let batch = 2000
-var server = ServerConfiguration(name: "echo", command: CommandLine.arguments[1])
+var server = ServerDefinition(name: "echo", command: CommandLine.arguments[1])
 server.client.era = .legacyOnly
 let host = try await MCPHost.start(HostConfiguration(servers: [server]))
 let tools = try await host.tools().items

@@ -20,14 +20,7 @@ func toolsList(count: Int) -> String {
         "{\"jsonrpc\":\"2.0\",\"id\":7,\"result\":{\"resultType\":\"complete\",\"tools\":[\(tools.joined(separator: ","))],\"ttlMs\":0}}"
 }
 
-let call = """
-    {"jsonrpc":"2.0","id":42,"result":{"content":[{"type":"text","text":"hello from the benchmark, sixty-four bytes of text to be \
-    echoed!"}],"isError":false,"_meta":{"io.example/trace":"4bf92f3577b34da6"}}}
-    """
 let list = toolsList(count: 55)
-let blob =
-    "{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{\"contents\":[{\"uri\":\"file:///a\",\"blob\":\"\(String(repeating: "QUJD", count: 1_250_000))\"}]}}"
-
 // MARK: The same types for Foundation
 
 struct FoundationResponse: Decodable {
@@ -113,26 +106,23 @@ func show(_ name: String, _ ours: Double, against other: Double? = nil) {
 }
 
 print("JSON, one run, medians of 7")
-for (name, text) in [
-    ("196 B call result", call), ("\(list.utf8.count / 1000) kB tools/list", list), ("5 MB blob", blob),
-] {
-    let raw = RawJSON(copying: text)
-    show("envelope scan, \(name)", rate(raw.count) { (try? Envelope(scanning: raw)).map { _ in 1 } ?? 0 })
-}
 let raw = RawJSON(copying: list)
-guard let payload = try? Envelope(scanning: raw).payload else { fatalError("the benchmark's own message is malformed") }
+guard let typed = try? raw.decode(JSONRPCResultResponse<ListToolsResult>.self).result else {
+    fatalError("the benchmark's own message is malformed")
+}
+let payload = RawJSON(encoding: typed)
 let data = Data(list.utf8)
 let foundation = rate(data.count) {
     (try? JSONDecoder().decode(FoundationResponse.self, from: data).result.tools.count) ?? 0
 }
 show(
     "tools/list, typed",
-    rate(raw.count) { (try? payload.decode(ListToolsResult.self).tools.count) ?? 0 },
+    rate(payload.count) { (try? payload.decode(ListToolsResult.self).tools.count) ?? 0 },
     against: foundation
 )
 show(
     "tools/list, typed, every schema read into a tree",
-    rate(raw.count) { (try? payload.decode(EagerTools.self).count) ?? 0 },
+    rate(payload.count) { (try? payload.decode(EagerTools.self).count) ?? 0 },
     against: foundation
 )
 let foundationTree = rate(data.count) {
@@ -143,7 +133,4 @@ show(
     rate(raw.count) { (try? raw.decode(JSONValue.self)).map { _ in 1 } ?? 0 },
     against: foundationTree
 )
-guard let typed = try? payload.decode(ListToolsResult.self) else {
-    fatalError("the benchmark's own message is malformed")
-}
 show("tools/list, written", rate(payload.count) { RawJSON(encoding: typed).count })

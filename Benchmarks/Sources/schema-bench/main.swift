@@ -1,6 +1,6 @@
 import Foundation
-import JSONSchema
 import MCPHost
+import MCPJSONSchema
 
 /// How long a check of a value against its schema takes. Cases come on standard input, from schema-inputs.py.
 let cases = try JSONValue(parsing: FileHandle.standardInput.readDataToEndOfFile()).array ?? []

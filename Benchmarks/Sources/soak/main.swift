@@ -60,8 +60,8 @@ func conclude(_ samples: [Sample]) {
     )
 }
 
-func server(_ name: String, _ zoo: String, _ switches: [String] = []) -> ServerConfiguration {
-    ServerConfiguration(name: name, command: zoo, arguments: switches)
+func server(_ name: String, _ zoo: String, _ switches: [String] = []) -> ServerDefinition {
+    ServerDefinition(name: name, command: zoo, arguments: switches)
 }
 
 func cycles(_ zoo: String, _ count: Int) async throws {

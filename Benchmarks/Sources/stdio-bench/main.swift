@@ -50,8 +50,8 @@ func report(_ name: String, _ fields: [(String, Double)]) {
 let text = "hello from the benchmark, sixty-four bytes of text to be echoed!"
 let arguments: RawJSON = ["text": .string(text)]
 
-func server(_ name: String, _ path: String, _ rest: [String] = []) -> ServerConfiguration {
-    var server = ServerConfiguration(name: name, command: path, arguments: rest)
+func server(_ name: String, _ path: String, _ rest: [String] = []) -> ServerDefinition {
+    var server = ServerDefinition(name: name, command: path, arguments: rest)
     server.client.era = .legacyOnly
     server.client.maximumInFlight = 1024
     server.client.maximumWaiting = 4096

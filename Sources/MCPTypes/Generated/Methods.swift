@@ -85,317 +85,317 @@ public struct NotificationMethod: OpenString {
 }
 
 /// Begins a legacy conversation. Sent by the client; revisions 2024-11-05 to 2025-11-25.
-public enum InitializeRequest: Request {
+package enum InitializeRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = InitializeRequestParams
+    package typealias Params = InitializeRequestParams
     /// What answers it.
-    public typealias Result = InitializeResult
+    package typealias Result = InitializeResult
     /// Its name.
-    public static var method: Method { .initialize }
+    package static var method: Method { .initialize }
 }
 
 /// Asks for a sign of life. Sent by both sides; revisions 2024-11-05 to 2025-11-25.
-public enum PingRequest: Request {
+package enum PingRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// What answers it.
-    public typealias Result = EmptyResult
+    package typealias Result = EmptyResult
     /// Its name.
-    public static var method: Method { .ping }
+    package static var method: Method { .ping }
 }
 
 /// Asks a modern server what it offers. Sent by the client; revisions 2026-07-28.
-public enum DiscoverRequest: Request {
+package enum DiscoverRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// What answers it.
-    public typealias Result = DiscoverResult
+    package typealias Result = DiscoverResult
     /// Its name.
-    public static var method: Method { .serverDiscover }
+    package static var method: Method { .serverDiscover }
 }
 
 /// Lists tools. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum ListToolsRequest: Request {
+package enum ListToolsRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = PaginatedRequestParams
+    package typealias Params = PaginatedRequestParams
     /// What answers it.
-    public typealias Result = ListToolsResult
+    package typealias Result = ListToolsResult
     /// Its name.
-    public static var method: Method { .toolsList }
+    package static var method: Method { .toolsList }
 }
 
 /// Calls a tool. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum CallToolRequest: Request {
+package enum CallToolRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = CallToolRequestParams
+    package typealias Params = CallToolRequestParams
     /// What answers it.
-    public typealias Result = CallToolResult
+    package typealias Result = CallToolResult
     /// Its name.
-    public static var method: Method { .toolsCall }
+    package static var method: Method { .toolsCall }
 }
 
 /// Lists resources. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum ListResourcesRequest: Request {
+package enum ListResourcesRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = PaginatedRequestParams
+    package typealias Params = PaginatedRequestParams
     /// What answers it.
-    public typealias Result = ListResourcesResult
+    package typealias Result = ListResourcesResult
     /// Its name.
-    public static var method: Method { .resourcesList }
+    package static var method: Method { .resourcesList }
 }
 
 /// Lists resource templates. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum ListResourceTemplatesRequest: Request {
+package enum ListResourceTemplatesRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = PaginatedRequestParams
+    package typealias Params = PaginatedRequestParams
     /// What answers it.
-    public typealias Result = ListResourceTemplatesResult
+    package typealias Result = ListResourceTemplatesResult
     /// Its name.
-    public static var method: Method { .resourcesTemplatesList }
+    package static var method: Method { .resourcesTemplatesList }
 }
 
 /// Reads a resource. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum ReadResourceRequest: Request {
+package enum ReadResourceRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = ReadResourceRequestParams
+    package typealias Params = ReadResourceRequestParams
     /// What answers it.
-    public typealias Result = ReadResourceResult
+    package typealias Result = ReadResourceResult
     /// Its name.
-    public static var method: Method { .resourcesRead }
+    package static var method: Method { .resourcesRead }
 }
 
 /// Watches a resource. Sent by the client; revisions 2024-11-05 to 2025-11-25.
-public enum SubscribeRequest: Request {
+package enum SubscribeRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = SubscribeRequestParams
+    package typealias Params = SubscribeRequestParams
     /// What answers it.
-    public typealias Result = EmptyResult
+    package typealias Result = EmptyResult
     /// Its name.
-    public static var method: Method { .resourcesSubscribe }
+    package static var method: Method { .resourcesSubscribe }
 }
 
 /// Stops watching a resource. Sent by the client; revisions 2024-11-05 to 2025-11-25.
-public enum UnsubscribeRequest: Request {
+package enum UnsubscribeRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = SubscribeRequestParams
+    package typealias Params = SubscribeRequestParams
     /// What answers it.
-    public typealias Result = EmptyResult
+    package typealias Result = EmptyResult
     /// Its name.
-    public static var method: Method { .resourcesUnsubscribe }
+    package static var method: Method { .resourcesUnsubscribe }
 }
 
 /// Listens for notifications. Sent by the client; revisions 2026-07-28.
-public enum SubscriptionsListenRequest: Request {
+package enum SubscriptionsListenRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = SubscriptionsListenRequestParams
+    package typealias Params = SubscriptionsListenRequestParams
     /// What answers it.
-    public typealias Result = SubscriptionsListenResult
+    package typealias Result = SubscriptionsListenResult
     /// Its name.
-    public static var method: Method { .subscriptionsListen }
+    package static var method: Method { .subscriptionsListen }
 }
 
 /// Lists prompts. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum ListPromptsRequest: Request {
+package enum ListPromptsRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = PaginatedRequestParams
+    package typealias Params = PaginatedRequestParams
     /// What answers it.
-    public typealias Result = ListPromptsResult
+    package typealias Result = ListPromptsResult
     /// Its name.
-    public static var method: Method { .promptsList }
+    package static var method: Method { .promptsList }
 }
 
 /// Fills in a prompt. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum GetPromptRequest: Request {
+package enum GetPromptRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = GetPromptRequestParams
+    package typealias Params = GetPromptRequestParams
     /// What answers it.
-    public typealias Result = GetPromptResult
+    package typealias Result = GetPromptResult
     /// Its name.
-    public static var method: Method { .promptsGet }
+    package static var method: Method { .promptsGet }
 }
 
 /// Completes an argument. Sent by the client; revisions 2024-11-05 to 2026-07-28.
-public enum CompleteRequest: Request {
+package enum CompleteRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = CompleteRequestParams
+    package typealias Params = CompleteRequestParams
     /// What answers it.
-    public typealias Result = CompleteResult
+    package typealias Result = CompleteResult
     /// Its name.
-    public static var method: Method { .completionComplete }
+    package static var method: Method { .completionComplete }
 }
 
 /// Sets the lowest level of log messages. Sent by the client; revisions 2024-11-05 to 2025-11-25.
-public enum SetLevelRequest: Request {
+package enum SetLevelRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = SetLevelRequestParams
+    package typealias Params = SetLevelRequestParams
     /// What answers it.
-    public typealias Result = EmptyResult
+    package typealias Result = EmptyResult
     /// Its name.
-    public static var method: Method { .loggingSetLevel }
+    package static var method: Method { .loggingSetLevel }
 }
 
 /// Asks how far a task is. Sent by both sides; revisions 2025-11-25.
-public enum GetTaskRequest: Request {
+package enum GetTaskRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = TaskRequestParams
+    package typealias Params = TaskRequestParams
     /// What answers it.
-    public typealias Result = TaskDescription
+    package typealias Result = TaskDescription
     /// Its name.
-    public static var method: Method { .tasksGet }
+    package static var method: Method { .tasksGet }
 }
 
 /// Waits for a task's result. Sent by both sides; revisions 2025-11-25.
-public enum GetTaskPayloadRequest: Request {
+package enum GetTaskPayloadRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = TaskRequestParams
+    package typealias Params = TaskRequestParams
     /// What answers it.
-    public typealias Result = ResultHead
+    package typealias Result = ResultHead
     /// Its name.
-    public static var method: Method { .tasksResult }
+    package static var method: Method { .tasksResult }
 }
 
 /// Lists tasks. Sent by both sides; revisions 2025-11-25.
-public enum ListTasksRequest: Request {
+package enum ListTasksRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = PaginatedRequestParams
+    package typealias Params = PaginatedRequestParams
     /// What answers it.
-    public typealias Result = ListTasksResult
+    package typealias Result = ListTasksResult
     /// Its name.
-    public static var method: Method { .tasksList }
+    package static var method: Method { .tasksList }
 }
 
 /// Cancels a task. Sent by both sides; revisions 2025-11-25.
-public enum CancelTaskRequest: Request {
+package enum CancelTaskRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = TaskRequestParams
+    package typealias Params = TaskRequestParams
     /// What answers it.
-    public typealias Result = TaskDescription
+    package typealias Result = TaskDescription
     /// Its name.
-    public static var method: Method { .tasksCancel }
+    package static var method: Method { .tasksCancel }
 }
 
 /// Asks the client's model; inside a result in 2026-07-28. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum CreateMessageRequest: Request {
+package enum CreateMessageRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = CreateMessageRequestParams
+    package typealias Params = CreateMessageRequestParams
     /// What answers it.
-    public typealias Result = CreateMessageResult
+    package typealias Result = CreateMessageResult
     /// Its name.
-    public static var method: Method { .samplingCreateMessage }
+    package static var method: Method { .samplingCreateMessage }
 }
 
 /// Asks for the client's roots; inside a result in 2026-07-28. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum ListRootsRequest: Request {
+package enum ListRootsRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// What answers it.
-    public typealias Result = ListRootsResult
+    package typealias Result = ListRootsResult
     /// Its name.
-    public static var method: Method { .rootsList }
+    package static var method: Method { .rootsList }
 }
 
 /// Asks the user; inside a result in 2026-07-28. Sent by the server; revisions 2025-06-18 to 2026-07-28.
-public enum ElicitRequest: Request {
+package enum ElicitRequest: MCPRequest {
     /// What it asks with.
-    public typealias Params = ElicitRequestParams
+    package typealias Params = ElicitRequestParams
     /// What answers it.
-    public typealias Result = ElicitResult
+    package typealias Result = ElicitResult
     /// Its name.
-    public static var method: Method { .elicitationCreate }
+    package static var method: Method { .elicitationCreate }
 }
 
 /// The legacy conversation has begun. Sent by the client; revisions 2024-11-05 to 2025-11-25.
-public enum InitializedNotification: Notification {
+package enum InitializedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// Its name.
-    public static var method: NotificationMethod { .initialized }
+    package static var method: NotificationMethod { .initialized }
 }
 
 /// A request is no longer wanted. Sent by both sides; revisions 2024-11-05 to 2026-07-28.
-public enum CancelledNotification: Notification {
+package enum CancelledNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = CancelledNotificationParams
+    package typealias Params = CancelledNotificationParams
     /// Its name.
-    public static var method: NotificationMethod { .cancelled }
+    package static var method: NotificationMethod { .cancelled }
 }
 
 /// How far a request is. Sent by both sides; revisions 2024-11-05 to 2026-07-28.
-public enum ProgressNotification: Notification {
+package enum ProgressNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = ProgressNotificationParams
+    package typealias Params = ProgressNotificationParams
     /// Its name.
-    public static var method: NotificationMethod { .progress }
+    package static var method: NotificationMethod { .progress }
 }
 
 /// A log message. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum LoggingMessageNotification: Notification {
+package enum LoggingMessageNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = LoggingMessageNotificationParams
+    package typealias Params = LoggingMessageNotificationParams
     /// Its name.
-    public static var method: NotificationMethod { .message }
+    package static var method: NotificationMethod { .message }
 }
 
 /// The tools have changed. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum ToolListChangedNotification: Notification {
+package enum ToolListChangedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// Its name.
-    public static var method: NotificationMethod { .toolsListChanged }
+    package static var method: NotificationMethod { .toolsListChanged }
 }
 
 /// The prompts have changed. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum PromptListChangedNotification: Notification {
+package enum PromptListChangedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// Its name.
-    public static var method: NotificationMethod { .promptsListChanged }
+    package static var method: NotificationMethod { .promptsListChanged }
 }
 
 /// The resources have changed. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum ResourceListChangedNotification: Notification {
+package enum ResourceListChangedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// Its name.
-    public static var method: NotificationMethod { .resourcesListChanged }
+    package static var method: NotificationMethod { .resourcesListChanged }
 }
 
 /// A resource has changed. Sent by the server; revisions 2024-11-05 to 2026-07-28.
-public enum ResourceUpdatedNotification: Notification {
+package enum ResourceUpdatedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = ResourceUpdatedNotificationParams
+    package typealias Params = ResourceUpdatedNotificationParams
     /// Its name.
-    public static var method: NotificationMethod { .resourcesUpdated }
+    package static var method: NotificationMethod { .resourcesUpdated }
 }
 
 /// The roots have changed. Sent by the client; revisions 2024-11-05 to 2025-11-25.
-public enum RootsListChangedNotification: Notification {
+package enum RootsListChangedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = EmptyParams
+    package typealias Params = EmptyParams
     /// Its name.
-    public static var method: NotificationMethod { .rootsListChanged }
+    package static var method: NotificationMethod { .rootsListChanged }
 }
 
 /// A page that the user was sent to is done. Sent by the server; revisions 2025-11-25.
-public enum ElicitationCompleteNotification: Notification {
+package enum ElicitationCompleteNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = ElicitationCompleteNotificationParams
+    package typealias Params = ElicitationCompleteNotificationParams
     /// Its name.
-    public static var method: NotificationMethod { .elicitationComplete }
+    package static var method: NotificationMethod { .elicitationComplete }
 }
 
 /// A task's status has changed. Sent by both sides; revisions 2025-11-25.
-public enum TaskStatusNotification: Notification {
+package enum TaskStatusNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = TaskDescription
+    package typealias Params = TaskDescription
     /// Its name.
-    public static var method: NotificationMethod { .tasksStatus }
+    package static var method: NotificationMethod { .tasksStatus }
 }
 
 /// What a subscription will tell. Sent by the server; revisions 2026-07-28.
-public enum SubscriptionsAcknowledgedNotification: Notification {
+package enum SubscriptionsAcknowledgedNotification: MCPNotification {
     /// What it tells.
-    public typealias Params = SubscriptionsAcknowledgedNotificationParams
+    package typealias Params = SubscriptionsAcknowledgedNotificationParams
     /// Its name.
-    public static var method: NotificationMethod { .subscriptionsAcknowledged }
+    package static var method: NotificationMethod { .subscriptionsAcknowledged }
 }

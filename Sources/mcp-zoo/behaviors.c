@@ -73,7 +73,7 @@ static const struct animal animals[] = {
     {"--double-reply", "", "F2", "answers twice, the second time with an error", "the first counts", FLAG, H(double_reply)},
     {"--string-id", "", "F5", "answers with the number as a string", "accepted", FLAG, H(string_id)},
     {"--zero-id", "", "F5", "answers everything with id 0", "an error that is no hang", FLAG, H(zero_id)},
-    {"--reverse", "N", "F4", "collects N tool calls and answers the last one first", "everybody gets his own", NUMBER, H(reverse)},
+    {"--reverse", "N", "F4", "collects N tool calls and answers the last one first", "everybody gets their own", NUMBER, H(reverse)},
     {"--odd-names", "", "F22", "lists tools named __proto__, constructor, with an emoji, with nothing", "listed or refused, no crash", FLAG, H(odd_names)},
     {"--read-only", "", "F15", "says of the tool `once` that it is read-only", "may be asked again after a lost answer, where allowed", FLAG, H(read_only)},
     {"--state", "FILE", "F15", "where the tool `once` notes that it has run", "", TEXT, H(state)},

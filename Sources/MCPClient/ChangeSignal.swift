@@ -1,9 +1,9 @@
 import MCPTransport
 
 /// Rings, for one who waits now or looks next; rings in between count as one.
-final class Bell: Sendable {
+final class ChangeSignal: Sendable {
     private struct State {
-        var hasRung = false
+        var hasStep = false
         var waiting: OneShot<Void>?
     }
 
@@ -12,7 +12,7 @@ final class Bell: Sendable {
     func ring() {
         let waiting = self.state.withLock { state in
             defer { state.waiting = nil }
-            if state.waiting == nil { state.hasRung = true }
+            if state.waiting == nil { state.hasStep = true }
             return state.waiting
         }
         waiting?.complete(())
@@ -21,12 +21,12 @@ final class Bell: Sendable {
     /// Completed by the next ring, or at once by one that nobody has heard.
     func next() -> OneShot<Void> {
         let next = OneShot<Void>()
-        let hasRung = self.state.withLock { state in
-            defer { state.hasRung = false }
-            if !state.hasRung { state.waiting = next }
-            return state.hasRung
+        let hasStep = self.state.withLock { state in
+            defer { state.hasStep = false }
+            if !state.hasStep { state.waiting = next }
+            return state.hasStep
         }
-        if hasRung { next.complete(()) }
+        if hasStep { next.complete(()) }
         return next
     }
 

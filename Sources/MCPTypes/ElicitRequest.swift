@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// How the user is to be asked: by a form, or by a page.
 public enum ElicitRequestParams: ProtocolObject {

@@ -5,7 +5,7 @@ import Testing
 @testable import MCPTransport
 
 @Suite("The system's clock")
-struct TimekeeperTests {
+struct MonotonicClockTests {
     @Test("a heap of alarms gives the earliest, whatever was put in, moved and taken out in between", arguments: 1...5)
     func heap(seed: Int) {
         var random = Seeded(state: UInt64(seed))
@@ -32,7 +32,7 @@ struct TimekeeperTests {
 
     @Test("alarms come in the order of their deadlines, none before its time, and one that was moved comes once")
     func order() async throws {
-        let clock = SystemTimekeeper()
+        let clock = SystemMonotonicClock()
         let start = clock.now
         let came = Watched<[(Int, Duration)]>([])
         let timers = (0..<5).map { number in
@@ -52,7 +52,7 @@ struct TimekeeperTests {
 
     @Test("T14 an alarm that is set while the thread waits for a later one comes at its time, again and again")
     func earlier() async {
-        let clock = SystemTimekeeper()
+        let clock = SystemMonotonicClock()
         let late = clock.makeTimer {}
         late.set(clock.now + .seconds(1000))
         let count = Watched(0)
@@ -65,7 +65,7 @@ struct TimekeeperTests {
 
     @Test("what is cancelled, or that nobody holds, lets go of what it would have done and does not do it")
     func cancelled() async {
-        let clock = SystemTimekeeper()
+        let clock = SystemMonotonicClock()
         let done = Watched(0)
         weak var held: Held?
         do {
@@ -94,7 +94,7 @@ struct TimekeeperTests {
             var limit = rlimit(rlim_cur: 256, rlim_max: 256)
             setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
             while open("/dev/null", O_RDONLY) >= 0 {}
-            let clock = SystemTimekeeper()
+            let clock = SystemMonotonicClock()
             let fired = OneShot<Void>()
             let timer = clock.makeTimer { fired.complete(()) }
             timer.set(clock.now + .milliseconds(1))

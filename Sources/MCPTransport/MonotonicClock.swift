@@ -1,6 +1,6 @@
-/// Where time comes from. The real one is ``SystemTimekeeper``; tests bring their own and turn the hands themselves, so that no test
+/// Where time comes from. The real one is ``SystemMonotonicClock``; tests bring their own and turn the hands themselves, so that no test
 /// sleeps.
-public protocol Timekeeper: Sendable {
+public protocol MonotonicClock: Sendable {
     /// Time since some fixed moment; never goes back.
     var now: Duration { get }
 
@@ -9,11 +9,11 @@ public protocol Timekeeper: Sendable {
 
     /// Makes a timer, not yet set.
     /// - Parameter fire: called once for each time that the timer is set and not set again before its deadline. It runs on a thread
-    ///   of the timekeeper and must not block.
+    ///   of the clock and must not block.
     func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer
 }
 
-extension Timekeeper {
+extension MonotonicClock {
     /// As ``now``.
     public var elapsed: Duration { self.now }
 }
@@ -21,7 +21,7 @@ extension Timekeeper {
 /// One alarm clock; any thread may set it.
 public protocol DeadlineTimer: Sendable {
     /// Sets the alarm, replacing an earlier one.
-    /// - Parameter deadline: on the scale of ``Timekeeper/now``; nil switches it off.
+    /// - Parameter deadline: on the scale of ``MonotonicClock/now``; nil switches it off.
     func set(_ deadline: Duration?)
 
     /// Switches it off for good and lets go of what it holds.
@@ -30,9 +30,9 @@ public protocol DeadlineTimer: Sendable {
 
 /// The system's monotonic clock. All timers of a process share one thread, which starts with the first that is set, and no descriptor:
 /// they fire in a program that has none left too (T14). Where not even a thread can be had, nothing fires until a timer is set when one can.
-public struct SystemTimekeeper: Timekeeper {
+public struct SystemMonotonicClock: MonotonicClock {
     private static let start = (now: SuspendingClock.now, elapsed: ContinuousClock.now)
-    private static let thread = TimerThread { SystemTimekeeper().now }
+    private static let thread = TimerThread { SystemMonotonicClock().now }
 
     /// The system's clock; costs nothing.
     public init() {}

@@ -1,7 +1,7 @@
 import ArgumentParser
-import JSON
 import MCPClient
 import MCPHost
+import MCPJSON
 import MCPTransport
 import MCPTypes
 

@@ -9,8 +9,8 @@ import MCPTransport
     import Musl
 #endif
 
-/// The end of a process and of all that it started. On the I/O thread, like the rest of `ProcessLife`.
-extension ProcessLife {
+/// The end of a process and of all that it started. On the I/O thread, like the rest of `ServerProcess`.
+extension ServerProcess {
     // MARK: Our child is the server itself
 
     /// It has ended. It stays unreaped until nothing of it is left: so long its process group's number is its own (E18).
@@ -48,15 +48,15 @@ extension ProcessLife {
     // MARK: Our child is the guard
 
     func readControl(_ scratch: UnsafeMutableRawBufferPointer) {
-        guard let keeper = self.keeper else { return }
+        guard let guardProcess = self.guardProcess else { return }
         var event = mcp_guard_event()
         while true {
-            let count = read(keeper.control, &event, MemoryLayout.size(ofValue: event))
+            let count = read(guardProcess.control, &event, MemoryLayout.size(ofValue: event))
             // Nothing more now; or the guard has ended, which its exit watch tells: until then its closed end would call again and again.
             if count == 0 { return self.stopReadingControl() }
             guard count == MemoryLayout.size(ofValue: event) else { return }
             switch event.kind {
-            case Int32(MCP_GUARD_DESCENDANT): self.end.helpersEnded.append(event.value)
+            case Int32(MCP_GUARD_DESCENDANT): self.end.descendantsEnded.append(event.value)
             case Int32(MCP_GUARD_ENDED) where !self.hasEnded:
                 self.ended(event.value, scratch, otherwise: "ended")
                 self.perform(self.machine.leaderEnded())
@@ -67,17 +67,19 @@ extension ProcessLife {
     }
 
     /// The guard ends when nothing of its server is left; before that only if somebody kills it.
-    func keeperEnded(_ scratch: UnsafeMutableRawBufferPointer) {
+    func guardEnded(_ scratch: UnsafeMutableRawBufferPointer) {
         self.readControl(scratch)
         var status: Int32 = 0
-        guard let keeper = self.keeper, mcp_child_look(keeper.pid, &status) != MCP_CHILD_RUNS else { return }
+        guard let guardProcess = self.guardProcess, mcp_child_look(guardProcess.pid, &status) != MCP_CHILD_RUNS else {
+            return
+        }
         LiveGroups.shared.willReap(self.process)
-        while waitpid(keeper.pid, &status, 0) < 0, errno == EINTR {}
+        while waitpid(guardProcess.pid, &status, 0) < 0, errno == EINTR {}
         // Its last word counts if it has ended after it by itself: somebody else may have spoken in its name.
         if status != 0 { self.isClear = false }
         self.releaseKeeper()
         if self.hasEnded, self.isClear { return self.perform(self.machine.othersEnded()) }
-        // Nobody to ask any more. What is left is found by descent and by its mark, and ended at once; what had left its parents and its
+        // Nobody to ask any more. What is left is found by descent and by its launch token, and ended at once; what had left its parents and its
         // environment cannot be found (T18).
         if !self.isClear {
             self.end.doubt = "its mcp-guard was killed, so what it had detached from itself cannot be found"
@@ -88,16 +90,16 @@ extension ProcessLife {
     }
 
     private func releaseKeeper() {
-        guard let keeper = self.keeper else { return }
+        guard let guardProcess = self.guardProcess else { return }
         self.leaveExitWatch()
         self.stopReadingControl()
-        self.giveBackControl(keeper)
-        self.keeper = nil
+        self.giveBackControl(guardProcess)
+        self.guardProcess = nil
     }
 
     /// It is our child and not reaped, so this reaches nobody else. A guard that runs does not notice.
     func wakeKeeper() {
-        if let keeper = self.keeper { _ = kill(keeper.pid, SIGCONT) }
+        if let guardProcess = self.guardProcess { _ = kill(guardProcess.pid, SIGCONT) }
     }
 
     /// Does something a little later, once, unless all is over by then.
@@ -106,11 +108,11 @@ extension ProcessLife {
         self.laterJobs.append(job)
         guard self.laterTimer == nil else { return }
         self.accounts.add(1, \.timers)
-        self.laterTimer = self.timekeeper.makeTimer { [weak self] in
+        self.laterTimer = self.clock.makeTimer { [weak self] in
             guard let self else { return }
             self.io.execute { _ in self.cancelLater().forEach { $0() } }
         }
-        self.laterTimer?.set(self.timekeeper.now + .milliseconds(20))
+        self.laterTimer?.set(self.clock.now + .milliseconds(20))
     }
 
     @discardableResult
@@ -126,9 +128,9 @@ extension ProcessLife {
     // MARK: Signals
 
     func signalAll(_ signal: Int32) {
-        if let keeper = self.keeper {
+        if let guardProcess = self.guardProcess {
             var command = UInt8(signal == SIGKILL ? MCP_GUARD_KILL : MCP_GUARD_TERMINATE)
-            _ = mcp_send(keeper.control, &command, 1)
+            _ = mcp_send(guardProcess.control, &command, 1)
             self.wakeKeeper()
         } else if self.isUnreaped {
             ProcessGroup.signal(self.process.pid, signal)
@@ -140,16 +142,16 @@ extension ProcessLife {
     /// all of its server is below it, so from now on whatever is there gets SIGKILL from here, and the guard is told and woken, again and
     /// again. That nothing is left is for the guard alone to say: a look that finds nobody may have missed who was just forking (T19).
     func killDirectly() {
-        guard let keeper = self.keeper, !self.machine.isEnded else { return }
+        guard let guardProcess = self.guardProcess, !self.machine.isEnded else { return }
         self.signalAll(SIGKILL)
-        guard let guardian = ProcessIdentity(of: keeper.pid) else { return self.again { self.killDirectly() } }
+        guard let guardian = ProcessIdentity(of: guardProcess.pid) else { return self.again { self.killDirectly() } }
         var query = self.query()
         query.roots = [guardian]
         query.except = guardian.pid
         ProcessSearch.shared.find(query) { found in
             for process in found ?? [] { process.signal(SIGKILL) }
             self.io.execute { _ in
-                self.noteHelpers(found ?? [])
+                self.noteDescendants(found ?? [])
                 self.again { self.killDirectly() }
             }
         }
@@ -169,25 +171,25 @@ extension ProcessLife {
 
     private func query() -> ProcessSearch.Query {
         var query = ProcessSearch.Query(
-            mark: self.process.mark,
+            launchToken: self.process.launchToken,
             process: self.process.pid,
             includesGroup: self.isUnreaped,
             keepsDaemons: self.options.keepsDaemons
         )
-        if self.process.keeper != nil, let server = self.server { query.roots = [server] }
+        if self.process.guardProcess != nil, let server = self.server { query.roots = [server] }
         return query
     }
 
     func search() {
-        if self.keeper != nil {
+        if self.guardProcess != nil {
             // The guard has named them all before it told of the end.
-            return self.perform(self.machine.found(self.end.helpersEnded.isEmpty ? .keeper : .helpers))
+            return self.perform(self.machine.found(self.end.descendantsEnded.isEmpty ? .guardProcess : .descendants))
         }
         self.look { found in
-            self.perform(self.machine.found(found.isEmpty ? .nobody : .helpers))
+            self.perform(self.machine.found(found.isEmpty ? .nobody : .descendants))
             guard !self.machine.isEnded else { return }
             self.watchOthers(found)
-            if self.process.keeper != nil { self.perform(self.machine.close(.force, hasUnsent: false)) }
+            if self.process.guardProcess != nil { self.perform(self.machine.close(.immediate, hasUnsent: false)) }
         }
     }
 
@@ -202,15 +204,15 @@ extension ProcessLife {
         }
     }
 
-    private func noteHelpers(_ processes: [ProcessIdentity]) {
-        let known = Set(self.end.helpersEnded)
+    private func noteDescendants(_ processes: [ProcessIdentity]) {
+        let known = Set(self.end.descendantsEnded)
         for process in processes where process.pid != self.process.pid && !known.contains(process.pid) {
-            self.end.helpersEnded.append(process.pid)
+            self.end.descendantsEnded.append(process.pid)
         }
     }
 
     private func watchOthers(_ processes: [ProcessIdentity]) {
-        self.noteHelpers(processes)
+        self.noteDescendants(processes)
         for process in processes where self.others[process] == nil {
             do throws(SystemFailure) {
                 let watch = try self.io.watchExit(of: process.pid, isChild: false) { [weak self] _ in
@@ -229,7 +231,7 @@ extension ProcessLife {
             }
         }
         // Without its guard nothing of it is given time.
-        let signal = self.machine.isKilling || self.process.keeper != nil ? SIGKILL : SIGTERM
+        let signal = self.machine.isKilling || self.process.guardProcess != nil ? SIGKILL : SIGTERM
         for process in processes { process.signal(signal) }
         if self.others.isEmpty { return self.sweep() }
         if self.others.values.contains(where: { $0 == nil }) { self.again { self.lookAtUnwatched() } }
@@ -250,7 +252,7 @@ extension ProcessLife {
 
     /// All that were seen are gone; look once more, they may have had children.
     private func sweep() {
-        guard !self.machine.isEnded, self.keeper == nil else { return }
+        guard !self.machine.isEnded, self.guardProcess == nil else { return }
         self.look { found in
             let more = found.filter { self.others[$0] == nil }
             if more.isEmpty, self.others.isEmpty { return self.perform(self.machine.othersEnded()) }
@@ -274,17 +276,17 @@ extension ProcessLife {
             self.end.doubt =
                 "its exit status went to somebody else in this program, and there are processes in a group of its number"
         }
-        if self.keeper != nil || self.isUnreaped {
-            let (child, mark, endedLate) = (self.process.child, self.process.mark, self.endedLate)
-            let what = self.keeper == nil ? "the server's process" : "the server's mcp-guard"
+        if self.guardProcess != nil || self.isUnreaped {
+            let (child, launchToken, endedLate) = (self.process.child, self.process.launchToken, self.endedLate)
+            let what = self.guardProcess == nil ? "the server's process" : "the server's mcp-guard"
             var query = self.query()
             query.includesGroup = false
-            let isKept = self.keeper != nil
+            let isKept = self.guardProcess != nil
             Custodian.take(child) { [query] status in
                 ProcessSearch.shared.find(query) { left in
                     // A guard that was killed cannot say any more what its server had detached (T18).
                     let isClear = left?.isEmpty == true && (!isKept || status == 0)
-                    if isClear { ProcessJournal.shared.ended(mark) }
+                    if isClear { ProcessJournal.shared.ended(launchToken) }
                     endedLate("\(what) \(child) ended after it had been given up", isClear)
                 }
             }
@@ -297,10 +299,10 @@ extension ProcessLife {
 
     private func noteRest() {
         var left = self.others.keys.filter(\.isAlive).map(\.pid)
-        if let keeper = self.keeper {
-            let below = ProcessIdentity(of: keeper.pid)?.descendants
+        if let guardProcess = self.guardProcess {
+            let below = ProcessIdentity(of: guardProcess.pid)?.descendants
             if below == nil { self.isBlind = true }
-            left += [keeper.pid] + (below ?? []).map(\.pid).filter { !left.contains($0) }
+            left += [guardProcess.pid] + (below ?? []).map(\.pid).filter { !left.contains($0) }
         } else if self.isUnreaped {
             left.append(self.process.pid)
         }

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// A schema made ready for checking: nodes that refer to each other by place.
 final class SchemaProgram: Sendable {

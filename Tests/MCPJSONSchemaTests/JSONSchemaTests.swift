@@ -1,7 +1,7 @@
-import JSON
+import MCPJSON
 import Testing
 
-@testable import JSONSchema
+@testable import MCPJSONSchema
 
 @Suite("JSON Schema: messages and bounds")
 struct JSONSchemaTests {

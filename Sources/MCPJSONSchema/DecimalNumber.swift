@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// A JSON number as digits and a power of ten, so that 0.3 is a multiple of 0.1.
 struct DecimalNumber {

@@ -1,4 +1,4 @@
-public import JSON
+public import MCPJSON
 
 /// A JSON Schema, read once and then asked about any number of values, from any task.
 ///

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 import MCPTransport
 import MCPTypes
 
@@ -32,11 +32,11 @@ extension ClientSession {
     }
 
     /// What came of a request in the end.
-    struct Settled {
+    struct Resolved {
         var payload: RawJSON
         /// Whether it took questions or a task: then it is nobody else's answer (`CACHE-04`).
         var isOneOff = false
-        /// The task that the request has become, where the caller wants to follow it himself.
+        /// The task that the request has become, where the caller follows it.
         var task: TaskState?
     }
 
@@ -45,14 +45,14 @@ extension ClientSession {
     /// - Parameters:
     ///   - leavesTask: a task is not followed.
     ///   - writeParams: writes the members of `params`, the same every time.
-    func settle(
+    func resolve(
         _ method: Method,
         options: RequestOptions,
         leavesTask: Bool = false,
         writeParams: @Sendable (inout JSONWriter) -> Void
-    ) async throws(MCPError) -> Settled {
-        let revision = try await self.spoken().revision
-        if !revision.isModern { return Settled(payload: try await self.ask(method, options, writeParams)) }
+    ) async throws(MCPError) -> Resolved {
+        let revision = try await self.negotiated().revision
+        if !revision.isModern { return Resolved(payload: try await self.ask(method, options, writeParams)) }
         var payload = try await self.request(method, options: options, writeParams: writeParams)
         var isOneOff = false
         var round = 0
@@ -63,13 +63,13 @@ extension ClientSession {
                 throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
             }
             switch type {
-            case nil, .complete?: return Settled(payload: payload, isOneOff: isOneOff)
+            case nil, .complete?: return Resolved(payload: payload, isOneOff: isOneOff)
             case .task? where method == .toolsCall && self.configuration.usesTasks:
                 guard let task = Self.createdTask(payload) else {
                     throw MCPError(.badResponse, "the server made a task of the call, and does not say which")
                 }
-                if leavesTask { return Settled(payload: payload, isOneOff: true, task: task) }
-                return Settled(payload: try await self.followOrCancel(task.id, task, options), isOneOff: true)
+                if leavesTask { return Resolved(payload: payload, isOneOff: true, task: task) }
+                return Resolved(payload: try await self.followOrCancel(task.id, task, options), isOneOff: true)
             case .inputRequired?:
                 guard round <= self.configuration.inputRounds else {
                     throw MCPError(
@@ -96,7 +96,7 @@ extension ClientSession {
         }
     }
 
-    /// A legacy request; once more, if the server wants the user to visit pages first and he has (-32042, revision 2025-11-25). It was
+    /// A legacy request; once more, if the server wants the user to open URLs first, and the user did (-32042, revision 2025-11-25). It was
     /// refused, so nothing is done twice.
     private func ask(
         _ method: Method,
@@ -110,7 +110,7 @@ extension ClientSession {
             refusal = error
         }
         guard refusal.rpcError?.code == .urlElicitationRequired, let pages = refusal.rpcError?.elicitations,
-            !pages.isEmpty, self.configuration.handlers.page != nil
+            !pages.isEmpty, self.configuration.handlers.elicitationURL != nil
         else { throw refusal }
         // Whoever is quick is done before all pages have been shown.
         let events = ServerEvents(self.events, buffer: 64, isCounted: false)

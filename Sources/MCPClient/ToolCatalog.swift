@@ -1,10 +1,10 @@
-import JSON
-import JSONSchema
+import MCPJSON
+import MCPJSONSchema
 import MCPTransport
 import MCPTypes
 
 /// The tools that a server has listed, with their schemas ready for use.
-final class ToolBook: Sendable {
+final class ToolCatalog: Sendable {
     private struct State {
         var tools: [String: Tool] = [:]
         /// Compiled when first needed.

@@ -1,9 +1,9 @@
 import Foundation
-import JSON
+import MCPJSON
 import TestSupport
 import Testing
 
-@testable import JSONSchema
+@testable import MCPJSONSchema
 
 /// The official JSON Schema test suite: every required test of both dialects, the optional ones that are promised, and formats.
 @Suite("Official JSON Schema suite", .enabled(if: SharedData.isPresent, "\(SharedData.absence)"))

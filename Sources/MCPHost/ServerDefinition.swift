@@ -3,7 +3,7 @@ public import MCPStdio
 public import MCPTransport
 
 /// One server of a host: its name, how to reach it, and its bounds.
-public struct ServerConfiguration: Sendable {
+public struct ServerDefinition: Sendable {
     /// How to reach a server.
     public struct Endpoint: Sendable {
         enum Kind: Sendable {
@@ -36,7 +36,7 @@ public struct ServerConfiguration: Sendable {
     public var restart = RestartPolicy()
     /// Whether a call whose answer was lost with the connection may be made once more, if the tool calls itself read-only or idempotent.
     /// Otherwise such a call ends with `outcomeUnknown` (F15). Default false.
-    public var repeatsHarmlessCalls = false
+    public var repeatsIdempotentCalls = false
 
     /// Describes a server.
     public init(
@@ -117,8 +117,8 @@ public struct ServerConfiguration: Sendable {
 /// A host: its servers and what they have in common.
 public struct HostConfiguration: Sendable {
     /// The servers to open at the start.
-    public var servers: [ServerConfiguration]
-    /// What is done for servers when they ask, where a server's own ``ServerConfiguration/client`` does not say.
+    public var servers: [ServerDefinition]
+    /// What is done for servers when they ask, where a server's own ``ServerDefinition/client`` does not say.
     public var handlers = ServerRequestHandlers()
     /// How long calls in flight may go on when the host shuts down, before they end with `hostClosed`. Default 5 s.
     public var drainTimeout: Duration = .seconds(5)
@@ -126,11 +126,11 @@ public struct HostConfiguration: Sendable {
     public var journalCapacity = 4096
     /// Where entries of the journal are written to as well; nil, the default, for nowhere. The command line writes them.
     public var lifecycleLog: LifecycleLog?
-    /// Whether the start ends what earlier hosts of this user left when they were killed (`Leftovers`). Default true.
-    public var reapsLeftovers = true
+    /// Whether the start ends what earlier hosts of this user left when they were killed (`Orphans`). Default true.
+    public var reapsOrphans = true
     /// Where time comes from.
-    public var timekeeper: any Timekeeper = SystemTimekeeper()
+    public var clock: any MonotonicClock = SystemMonotonicClock()
 
     /// A host with these servers.
-    public init(servers: [ServerConfiguration] = []) { self.servers = servers }
+    public init(servers: [ServerDefinition] = []) { self.servers = servers }
 }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
-import JSON
 import MCPHost
+import MCPJSON
 
 struct Why: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -56,7 +56,7 @@ struct Reap: ParsableCommand {
     @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else.") var json = false
 
     func run() throws {
-        let outcome = Leftovers.look(isDryRun: self.dryRun)
+        let outcome = Orphans.look(isDryRun: self.dryRun)
         let found = outcome.processes
         for remark in outcome.remarks { Terminal.error("mcp-host: \(VisibleText.line(remark))") }
         let left = found.filter { !$0.isGone }

@@ -1,5 +1,5 @@
 import Foundation
-import JSON
+import MCPJSON
 import Testing
 
 @Suite("Raw slices, reader and writer")

@@ -2,7 +2,7 @@ public import MCPTransport
 public import Testing
 
 /// A clock whose hands the test turns.
-public final class ManualTimekeeper: Timekeeper {
+public final class ManualClock: MonotonicClock {
     private struct State: Sendable {
         var now: Duration = .zero
         var slept: Duration = .zero

@@ -1,5 +1,5 @@
 import CMCPProcess
-import JSON
+import MCPJSON
 import MCPTransport
 
 #if canImport(Darwin)
@@ -14,15 +14,15 @@ import MCPTransport
 package typealias EndedLate = @Sendable (_ what: String, _ isClear: Bool) -> Void
 
 /// One server process from its start to its end. Everything here runs on the I/O thread. Its bytes are in this file, its end in
-/// `ProcessLife+End.swift`.
+/// `ServerProcess+End.swift`.
 ///
 /// `@unchecked Sendable`: its properties are touched by no other thread; `begin` and all that follows are called through
 /// `IOThread.execute` or by its handlers, and timers and searches hop there first.
-final class ProcessLife: @unchecked Sendable {
+final class ServerProcess: @unchecked Sendable {
     let process: LaunchedProcess
     let options: StdioTransport.Options
     let accounts: ResourceAccounts
-    let timekeeper: any Timekeeper
+    let clock: any MonotonicClock
     let receiver: any TransportReceiver
     let io: IOThread
     let output: ServerOutput
@@ -42,7 +42,7 @@ final class ProcessLife: @unchecked Sendable {
     /// Who the server is, for the case that its guard is killed.
     let server: ProcessIdentity?
     /// The guard, until it has been reaped.
-    var keeper: LaunchedProcess.Keeper?
+    var guardProcess: LaunchedProcess.GuardProcess?
     /// What the server left and nobody guards; a watch for its end, or nil where the system has none.
     var others: [ProcessIdentity: IOThread.ExitWatch?] = [:]
     /// The server has ended; how is in `end.exitStatus`, if anybody knows.
@@ -64,8 +64,8 @@ final class ProcessLife: @unchecked Sendable {
     private var awaitingExit: String?
     /// The process was seen on its way out.
     private var isExitNear = false
-    private var lastRung: TeardownRung = .none
-    private var rungStart: Duration = .zero
+    private var lastStep: TeardownStep = .none
+    private var stepStart: Duration = .zero
     var end = TransportEnd()
 
     /// How long after the end of output the end of the process may take and still be told as the reason (B2, D9).
@@ -77,19 +77,19 @@ final class ProcessLife: @unchecked Sendable {
         options: StdioTransport.Options,
         outgoing: Locked<Outgoing>,
         accounts: ResourceAccounts,
-        timekeeper: any Timekeeper,
+        clock: any MonotonicClock,
         receiver: any TransportReceiver,
         endedLate: @escaping EndedLate
     ) {
         self.process = process
         self.io = io
         self.server = process.serverIdentity
-        self.keeper = process.keeper
-        self.isUnreaped = process.keeper == nil
+        self.guardProcess = process.guardProcess
+        self.isUnreaped = process.guardProcess == nil
         self.options = options
         self.outgoing = outgoing
         self.accounts = accounts
-        self.timekeeper = timekeeper
+        self.clock = clock
         self.receiver = receiver
         self.endedLate = endedLate
         self.output = ServerOutput(options, receiver: receiver)
@@ -110,7 +110,7 @@ final class ProcessLife: @unchecked Sendable {
         self.end.processID = self.process.pid
         self.end.startedAt = .now
         self.accounts.add(3, \.descriptors)
-        if self.keeper != nil { self.accounts.add(1, \.descriptors) }
+        if self.guardProcess != nil { self.accounts.add(1, \.descriptors) }
         do throws(SystemFailure) {
             try self.watchEverything()
         } catch {
@@ -118,12 +118,12 @@ final class ProcessLife: @unchecked Sendable {
             let error = MCPError(.launchFailed, "the process could not be watched: \(error.explanation)")
             self.end.launchError = error
             self.breakOff(error)
-            return self.perform(self.machine.close(.force, hasUnsent: false))
+            return self.perform(self.machine.close(.immediate, hasUnsent: false))
         }
         self.receiver.transportDidOpen()
         // It has ended already, and somebody in this program reaps all children: nothing will tell of it (T9).
         guard self.exitWatch == nil else { return }
-        self.io.execute { self.keeper == nil ? self.processEnded($0) : self.keeperEnded($0) }
+        self.io.execute { self.guardProcess == nil ? self.processEnded($0) : self.guardEnded($0) }
     }
 
     private func watchEverything() throws(SystemFailure) {
@@ -134,11 +134,11 @@ final class ProcessLife: @unchecked Sendable {
         }
         self.stderrToken = try self.io.watch(self.process.stderr) { [weak self] _, scratch in self?.readErrors(scratch)
         }
-        if let keeper = self.keeper {
-            self.controlToken = try self.io.watch(keeper.control) { [weak self] _, scratch in
+        if let guardProcess = self.guardProcess {
+            self.controlToken = try self.io.watch(guardProcess.control) { [weak self] _, scratch in
                 self?.readControl(scratch)
             }
-            self.exitWatch = try self.watchChild { [weak self] in self?.keeperEnded($0) }
+            self.exitWatch = try self.watchChild { [weak self] in self?.guardEnded($0) }
         } else {
             self.exitWatch = try self.watchChild { [weak self] in self?.processEnded($0) }
         }
@@ -222,8 +222,8 @@ final class ProcessLife: @unchecked Sendable {
     }
 
     func stopReadingControl() {
-        guard let keeper = self.keeper else { return }
-        self.stopReading(keeper.control, &self.controlToken)
+        guard let guardProcess = self.guardProcess else { return }
+        self.stopReading(guardProcess.control, &self.controlToken)
     }
 
     /// What the process wrote before it ended is still in the pipes (E9). A pipe holds at most a mebibyte; somebody else who still
@@ -248,15 +248,15 @@ final class ProcessLife: @unchecked Sendable {
 
     // MARK: The end, as far as it is about the conversation
 
-    func close(_ manner: CloseManner) {
+    func close(_ mode: TeardownMode) {
         if self.stdoutToken != nil { self.setReceiving(true) }
-        self.perform(self.machine.close(manner, hasUnsent: !self.outgoing.withLock { $0.isEmpty }))
+        self.perform(self.machine.close(mode, hasUnsent: !self.outgoing.withLock { $0.isEmpty }))
     }
 
-    /// The conversation makes no sense any more: tell the waiting calls now, end the process rung by rung.
+    /// The conversation makes no sense any more: tell the waiting calls now, end the process step by step.
     private func fail(_ error: MCPError) {
         self.breakOff(error)
-        self.close(.orderly)
+        self.close(.graceful)
     }
 
     func breakOff(_ error: MCPError) {
@@ -290,7 +290,7 @@ final class ProcessLife: @unchecked Sendable {
 
     private func timeout() {
         // A timer that was set again while its alarm was on its way here.
-        guard let deadline = self.deadline, self.timekeeper.now >= deadline else { return }
+        guard let deadline = self.deadline, self.clock.now >= deadline else { return }
         self.deadline = nil
         if let reason = self.awaitingExit {
             // On a busy machine a dying process may take longer. If it is dying, its end is worth waiting for once more.
@@ -307,12 +307,12 @@ final class ProcessLife: @unchecked Sendable {
     private func arm(_ delay: Duration) {
         if self.timer == nil {
             self.accounts.add(1, \.timers)
-            self.timer = self.timekeeper.makeTimer { [weak self] in
+            self.timer = self.clock.makeTimer { [weak self] in
                 guard let self else { return }
                 self.io.execute { _ in self.timeout() }
             }
         }
-        self.deadline = self.timekeeper.now + delay
+        self.deadline = self.clock.now + delay
         self.timer?.set(self.deadline)
     }
 
@@ -326,7 +326,7 @@ final class ProcessLife: @unchecked Sendable {
             case .search: self.search()
             case .arm(let delay):
                 self.awaitingExit = nil
-                self.noteRung()
+                self.noteStep()
                 self.arm(delay)
             case .disarm:
                 self.deadline = nil
@@ -336,19 +336,19 @@ final class ProcessLife: @unchecked Sendable {
         }
     }
 
-    private func noteRung() {
-        guard self.machine.currentRung != self.lastRung else { return }
-        let now = self.timekeeper.now
-        if self.lastRung != .none {
-            // What the server left may come to the same rung after it.
-            if let last = self.end.rungTimes.indices.last, self.end.rungTimes[last].rung == self.lastRung {
-                self.end.rungTimes[last].time += now - self.rungStart
+    private func noteStep() {
+        guard self.machine.currentStep != self.lastStep else { return }
+        let now = self.clock.now
+        if self.lastStep != .none {
+            // What the server left may come to the same step after it.
+            if let last = self.end.stepTimes.indices.last, self.end.stepTimes[last].step == self.lastStep {
+                self.end.stepTimes[last].time += now - self.stepStart
             } else {
-                self.end.rungTimes.append((self.lastRung, now - self.rungStart))
+                self.end.stepTimes.append(TeardownStepTime(self.lastStep, now - self.stepStart))
             }
         }
-        self.lastRung = self.machine.currentRung
-        self.rungStart = now
+        self.lastStep = self.machine.currentStep
+        self.stepStart = now
     }
 
     private func closeInput() {
@@ -364,12 +364,12 @@ final class ProcessLife: @unchecked Sendable {
         self.accounts.add(-1, \.descriptors)
     }
 
-    func giveBackControl(_ keeper: LaunchedProcess.Keeper) { self.giveBack(keeper.control) }
+    func giveBackControl(_ guardProcess: LaunchedProcess.GuardProcess) { self.giveBack(guardProcess.control) }
 
     private func finishAll() {
         guard let finish = self.finish else { return }
         self.finish = nil
-        self.noteRung()
+        self.noteStep()
         self.breakOff(MCPError(.hostClosed, "the connection was closed; the server's process did not end"))
         self.closeInput()
         self.stopReading(self.process.stdout, &self.stdoutToken)
@@ -383,7 +383,7 @@ final class ProcessLife: @unchecked Sendable {
             self.accounts.add(-1, \.timers)
         }
         self.timer = nil
-        self.end.rung = self.machine.rung
+        self.end.step = self.machine.step
         self.end.stderrTail = self.output.lastWords
         self.end.strayLines = self.output.strayLines
         finish.resume(returning: self.end)

@@ -1,6 +1,6 @@
 import CMCPProcess
 import Dispatch
-import JSON
+import MCPJSON
 import MCPTransport
 
 #if canImport(Darwin)
@@ -15,9 +15,9 @@ import MCPTransport
 ///
 /// A host is dead only if that is proved: the kernel has released the lock that it held on its journal (T1). A process is ended only if
 /// it is proved to be one of its servers: it has the number *and* the start time that the journal tells, in the same life of the machine
-/// and the same PID namespace, or it descends from such a process, or it carries the random mark of the launch in its environment
+/// and the same PID namespace, or it descends from such a process, or it carries the random launch token of the launch in its environment
 /// (Linux). The number alone never suffices (E18).
-public enum Leftovers {
+public enum Orphans {
     /// One process that a dead host had left.
     public struct Process: Sendable, Hashable {
         /// Its number.
@@ -43,7 +43,7 @@ public enum Leftovers {
         var isOfThisBoot: Bool
         var isOfThisNamespace: Bool
         var hasLock: Bool
-        /// Launches that have not ended, by their marks.
+        /// Launches that have not ended, by their launch tokens.
         var launches: [String: Launch] = [:]
 
         var guards: [ProcessIdentity] { self.launches.values.compactMap(\.guardian) }
@@ -176,7 +176,7 @@ public enum Leftovers {
         )
     }
 
-    private static let background = DispatchQueue(label: "mcp.leftovers")
+    private static let background = DispatchQueue(label: "mcp.orphans")
     private static let hasRun = Locked(false)
 
     /// The same, beside everything else, the first time it is asked for in this program.
@@ -191,9 +191,9 @@ public enum Leftovers {
 
     /// What lives of it; nil when the system does not tell.
     private static func survivors(of journal: Journal) -> [ProcessIdentity]? {
-        let queries = journal.launches.map { mark, launch in
+        let queries = journal.launches.map { launchToken, launch in
             ProcessSearch.Query(
-                mark: mark,
+                launchToken: launchToken,
                 keepsDaemons: launch.session != nil,
                 session: launch.session,
                 roots: [launch.guardian, launch.server].compactMap(\.self)
@@ -243,18 +243,18 @@ public enum Leftovers {
                 journal = self.header(line)
                 return journal != nil
             }
-            if let mark = line["launch"]?.string {
+            if let launchToken = line["launch"]?.string {
                 let session = line["session"]?.int64.flatMap { Int32(exactly: $0) }
-                journal?.launches[mark, default: Launch()].session = session
+                journal?.launches[launchToken, default: Launch()].session = session
             }
-            if let mark = line["ended"]?.string { journal?.launches[mark] = nil }
+            if let launchToken = line["ended"]?.string { journal?.launches[launchToken] = nil }
             // A full disk may have lost the line of the launch (L10); its processes are no less its own.
-            guard let mark = line["of"]?.string else { return true }
+            guard let launchToken = line["of"]?.string else { return true }
             if let process = self.process(line, "guard"), process.pid > 1 {
-                journal?.launches[mark, default: Launch()].guardian = process
+                journal?.launches[launchToken, default: Launch()].guardian = process
             }
             if let process = self.process(line, "server"), process.pid > 1 {
-                journal?.launches[mark, default: Launch()].server = process
+                journal?.launches[launchToken, default: Launch()].server = process
             }
             return true
         }

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// Makes a ``SchemaProgram``: finds every reference, reads every pattern, refuses what cannot be right.
 struct SchemaCompiler {

@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// All documents that references may lead to, cut into resources: whatever has an `$id` is one.
 struct SchemaLibrary {

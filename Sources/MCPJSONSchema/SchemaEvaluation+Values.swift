@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// Keywords that concern one kind of value.
 extension SchemaEvaluation {

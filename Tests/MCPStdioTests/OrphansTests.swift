@@ -6,8 +6,8 @@ import Testing
 @testable import MCPStdio
 
 /// The process journal, who is meant by a number, and the end of what killed hosts left.
-@Suite("Process journal and leftovers")
-struct LeftoversTests {
+@Suite("Process journal and orphans")
+struct OrphansTests {
     /// What a test that fails must not leave behind.
     private static let started = Locked<[Int32]>([])
 
@@ -58,7 +58,7 @@ struct LeftoversTests {
         let (reaped, living) = (try Self.start([]), try Self.start(["--ignore-term"]))
         defer { reaped.terminate() }
         let groups = LiveGroups()
-        for (mark, process) in [("reaped", reaped), ("living", living)] {
+        for (launchToken, process) in [("reaped", reaped), ("living", living)] {
             // Not all that the signal would reach is ours here: a group of its own.
             setpgid(process.processIdentifier, process.processIdentifier)
             groups.insert(
@@ -67,13 +67,20 @@ struct LeftoversTests {
                     stdin: -1,
                     stdout: -1,
                     stderr: -1,
-                    mark: mark,
+                    launchToken: launchToken,
                     keepsDaemons: false
                 )
             )
             if process === reaped {
                 groups.willReap(
-                    LaunchedProcess(pid: 0, stdin: -1, stdout: -1, stderr: -1, mark: mark, keepsDaemons: false)
+                    LaunchedProcess(
+                        pid: 0,
+                        stdin: -1,
+                        stdout: -1,
+                        stderr: -1,
+                        launchToken: launchToken,
+                        keepsDaemons: false
+                    )
                 )
             }
         }
@@ -120,7 +127,7 @@ struct LeftoversTests {
     }
 
     @Test(
-        "E14 T18 when a program ends, only a guard that ended with status 0 is believed; what others left is found by its mark"
+        "E14 T18 when a program ends, only a guard that ended with status 0 is believed; what others left is found by its launchToken"
     )
     func endOfProgramRest() throws {
         let groups = LiveGroups()
@@ -131,13 +138,20 @@ struct LeftoversTests {
             for pid in guards { waitpid(pid, nil, 0) }
         }
         for (name, script) in [("believed", "exit 0"), ("killed", "kill -9 $$"), ("reaped", "exit 0")] {
-            let mark = "\(name)-\(UInt64.random(in: 0...UInt64.max))"
-            let orphan = try Self.start(["--ignore-eof"], environment: [LaunchMark.variable: mark])
+            let launchToken = "\(name)-\(UInt64.random(in: 0...UInt64.max))"
+            let orphan = try Self.start(["--ignore-eof"], environment: [LaunchToken.variable: launchToken])
             left[name] = ProcessIdentity(of: orphan.processIdentifier)
             let pid = try Self.ended(script)
             guards.append(pid)
-            var process = LaunchedProcess(pid: 0, stdin: -1, stdout: -1, stderr: -1, mark: mark, keepsDaemons: false)
-            process.keeper = LaunchedProcess.Keeper(pid: pid, control: -1)
+            var process = LaunchedProcess(
+                pid: 0,
+                stdin: -1,
+                stdout: -1,
+                stderr: -1,
+                launchToken: launchToken,
+                keepsDaemons: false
+            )
+            process.guardProcess = LaunchedProcess.GuardProcess(pid: pid, control: -1)
             groups.insert(process)
             if name == "reaped" { groups.willReap(process) }
         }
@@ -155,8 +169,15 @@ struct LeftoversTests {
         await #expect(processExitsWith: .success) {
             let pid = try Self.spawn("exec sleep 1000")
             let groups = LiveGroups()
-            var process = LaunchedProcess(pid: 0, stdin: -1, stdout: -1, stderr: -1, mark: "m", keepsDaemons: false)
-            process.keeper = LaunchedProcess.Keeper(pid: pid, control: -1)
+            var process = LaunchedProcess(
+                pid: 0,
+                stdin: -1,
+                stdout: -1,
+                stderr: -1,
+                launchToken: "m",
+                keepsDaemons: false
+            )
+            process.guardProcess = LaunchedProcess.GuardProcess(pid: pid, control: -1)
             groups.insert(process)
             var limit = rlimit(rlim_cur: 64, rlim_max: 64)
             setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
@@ -181,7 +202,7 @@ struct LeftoversTests {
         defer { stranger.signal(SIGKILL) }
         let groups = LiveGroups()
         groups.insert(
-            LaunchedProcess(pid: pid, stdin: -1, stdout: -1, stderr: -1, mark: "stranger", keepsDaemons: false)
+            LaunchedProcess(pid: pid, stdin: -1, stdout: -1, stderr: -1, launchToken: "stranger", keepsDaemons: false)
         )
         groups.endAll()
         #expect(ProcessIdentity.waitForEnds([stranger], milliseconds: 100) == [stranger])
@@ -193,7 +214,7 @@ struct LeftoversTests {
     func custodianUnguarded() async throws {
         for _ in 0..<10 {
             let launch = ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof", "--double-fork"])
-            let process = try launch.start(ServerLaunch.Care())
+            let process = try launch.start(ServerLaunch.StartOptions())
             let ended = OneShot<Bool>()
             Custodian.end(process) { ended.complete($0) }
             #expect(await wait(for: "the end of what was started") { await ended.wait() } == true)
@@ -205,9 +226,9 @@ struct LeftoversTests {
         "T4 T25 a guard that takes longer than its start waits for it: whoever started it hears of its end all the same"
     )
     func custodianLate() async throws {
-        var care = ServerLaunch.Care()
-        care.guardProgram = GuardProgram.path
-        let process = try ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof"]).start(care)
+        var options = ServerLaunch.StartOptions()
+        options.guardProgram = GuardProgram.path
+        let process = try ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof"]).start(options)
         let ended = OneShot<Bool>()
         #expect(Custodian.endAndWait(process, atMost: .nanoseconds(0)) { ended.complete($0) } == nil)
         #expect(await wait(for: "the end of what was started") { await ended.wait() } == true)
@@ -221,18 +242,18 @@ struct LeftoversTests {
             let folder = FileManager.default.temporaryDirectory.appendingPathComponent("guard-\(UUID().uuidString)")
             try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
             defer { try? FileManager.default.removeItem(at: folder) }
-            var care = ServerLaunch.Care()
+            var options = ServerLaunch.StartOptions()
             let ended = OneShot<Bool>()
-            care.guardProgram = GuardProgram.path
+            options.guardProgram = GuardProgram.path
             if isDeaf {
                 let script = folder.appendingPathComponent("mcp-guard")
                 try "#!/bin/sh\nexec sleep 1000\n".write(to: script, atomically: true, encoding: .utf8)
                 chmod(script.path, 0o755)
-                (care.guardProgram, care.guardGrace) = (script.path, .milliseconds(100))
-                care.endedLate = { _, isClear in ended.complete(isClear) }
+                (options.guardProgram, options.guardGrace) = (script.path, .milliseconds(100))
+                options.endedLate = { _, isClear in ended.complete(isClear) }
             }
             let launch = ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof", "--helper", "session"])
-            let result = Result { () throws(MCPError) in try launch.start(care) }
+            let result = Result { () throws(MCPError) in try launch.start(options) }
             if isDeaf {
                 #expect(throws: MCPError.self) { try result.get() }
             } else {
@@ -282,21 +303,24 @@ struct LeftoversTests {
             try journal("reused", host: dead, ProcessIdentity(pid: servers[1].pid, start: servers[1].start + 1))
             try journal("rebooted", host: dead, boot: "another", servers[2])
             try journal("running", host: own, servers[3])
-            // Known by its mark only: its number was never written down.
-            let marked = try Self.start(["--double-fork"], environment: [LaunchMark.variable: "m-left"])
-            Self.require(3, ProcessSearch.find([ProcessSearch.Query(mark: "m-left")])?.first?.isEmpty == false)
-            let seen = Leftovers.reap(isDryRun: true).map(\.processID)
+            // Known by its launch token only: its number was never written down.
+            let marked = try Self.start(["--double-fork"], environment: [LaunchToken.variable: "m-left"])
+            Self.require(3, ProcessSearch.find([ProcessSearch.Query(launchToken: "m-left")])?.first?.isEmpty == false)
+            let seen = Orphans.reap(isDryRun: true).map(\.processID)
             Self.require(4, seen.contains(servers[0].pid) && servers[0].isAlive)
-            let found = Leftovers.reap()
+            let found = Orphans.reap()
             Self.require(5, found.allSatisfy(\.isGone))
-            Self.require(6, !servers[0].isAlive && ProcessSearch.find([ProcessSearch.Query(mark: "m-left")]) == [[]])
+            Self.require(
+                6,
+                !servers[0].isAlive && ProcessSearch.find([ProcessSearch.Query(launchToken: "m-left")]) == [[]]
+            )
             Self.require(7, servers[1].isAlive && servers[2].isAlive && servers[3].isAlive && servers[4].isAlive)
-            Self.require(8, Leftovers.reap().isEmpty)
+            Self.require(8, Orphans.reap().isEmpty)
             Self.require(9, StateDirectory.files(in: folder) == ["rebooted.jsonl", "running.jsonl"])
             // Another machine may have left it in a shared home directory; after a month nobody waits for it.
             var old = utimbuf(actime: 0, modtime: time(nil) - 31 * 86400)
             utime("\(folder)/rebooted.jsonl", &old)
-            Self.require(16, Leftovers.reap().isEmpty && StateDirectory.files(in: folder) == ["running.jsonl"])
+            Self.require(16, Orphans.reap().isEmpty && StateDirectory.files(in: folder) == ["running.jsonl"])
             for server in servers { server.signal(SIGKILL) }
             marked.terminate()
             try FileManager.default.removeItem(atPath: state)

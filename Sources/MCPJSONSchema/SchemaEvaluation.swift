@@ -1,4 +1,4 @@
-import JSON
+import MCPJSON
 
 /// One check of one value. Stops at its bounds, whatever schema and value are.
 struct SchemaEvaluation {
