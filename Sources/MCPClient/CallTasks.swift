@@ -167,7 +167,7 @@ extension ClientSession {
         let isModern = try await self.negotiated().revision.isModern
         let hard = options.hardTimeout ?? self.configuration.taskTimeout
         let deadline = self.clock.now + hard
-        var answered: Set<String> = []
+        var answered: Set<WireString> = []
         var state = first
         // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`). One reader for the whole time: a
         // sequence that one wait has given up is over for the next.
@@ -193,7 +193,7 @@ extension ClientSession {
 
     private static func ring(_ bell: ChangeSignal, for id: String, _ changes: ServerEvents<ServerEvent>) async {
         for await event in changes {
-            if case .task(let state) = event, state.id == id { bell.ring() }
+            if case .task(let state) = event, WireString(state.id) == WireString(id) { bell.ring() }
         }
     }
 
@@ -212,13 +212,13 @@ extension ClientSession {
     /// Answers what a task asks for, each thing once (`XTASK-15`, `XTASK-17`, `XTASK-19`).
     private func answer(
         _ state: TaskState,
-        _ answered: inout Set<String>,
+        _ answered: inout Set<WireString>,
         _ options: RequestOptions
     ) async throws(MCPError) {
-        let open = (state.inputRequests ?? InputRequests()).members.filter { !answered.contains($0.name) }
+        let open = (state.inputRequests ?? InputRequests()).members.filter { !answered.contains(WireString($0.name)) }
         guard !open.isEmpty else { return }
         let responses = try await self.fulfil(InputRequests(open), taskID: state.id)
-        answered.formUnion(open.map(\.name))
+        answered.formUnion(open.map { WireString($0.name) })
         _ = try await self.request(.tasksUpdate, options: options) { writer in
             writer.member("taskId", state.id)
             writer.key("inputResponses")

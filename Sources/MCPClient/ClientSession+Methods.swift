@@ -102,7 +102,7 @@ extension ClientSession {
         _ uri: String,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ReadResourceResult {
-        let kind = ResultCache.Kind.resource(uri)
+        let kind = ResultCache.Kind.resource(WireString(uri))
         if let known: ReadResourceResult = self.known(kind, .resourcesRead, options) { return known }
         let epoch = self.cache.epoch(kind)
         let resolved = try await self.resolve(.resourcesRead, options: options) { $0.member("uri", uri) }
@@ -248,7 +248,7 @@ extension ClientSession {
         let deadline = self.clock.now + limits.time
         var all: [Item] = []
         var cursor: String?
-        var seen: Set<String> = []
+        var seen: Set<WireString> = []
         for _ in 0..<limits.pages {
             var bounded = options
             bounded.hardTimeout = min(
@@ -279,7 +279,7 @@ extension ClientSession {
                 self.keep(kind, method, all, expires: expires, epoch: epoch)
                 return all
             }
-            guard seen.insert(following).inserted else {
+            guard seen.insert(WireString(following)).inserted else {
                 throw MCPError(.badResponse, "\(method.rawValue) goes in circles: cursor \"\(following)\" came twice")
             }
             cursor = following

@@ -14,8 +14,8 @@ struct ElicitationForm {
         for field in self.schema.properties.members {
             if case .unknown = field.value { return "field \"\(field.name)\" is of a kind that forms do not have" }
         }
-        let names = Set(self.schema.properties.members.map(\.name))
-        if let missing = (self.schema.required ?? []).first(where: { !names.contains($0) }) {
+        let names = Set(self.schema.properties.members.map { WireString($0.name) })
+        if let missing = (self.schema.required ?? []).first(where: { !names.contains(WireString($0)) }) {
             return "\"\(missing)\" is required, and is no field"
         }
         return nil

@@ -117,7 +117,7 @@ extension ClientSession {
         for page in pages {
             guard try await self.visit(page) else { throw refusal }
         }
-        let open = Set(pages.compactMap(\.elicitationId))
+        let open = Set(pages.compactMap(\.elicitationId).map { WireString($0) })
         guard await self.waitForPages(open, events, options.hardTimeout ?? self.configuration.hardTimeout) else {
             throw Task.isCancelled ? MCPError(.cancelled, "the call was cancelled while the user was away") : refusal
         }
@@ -132,14 +132,14 @@ extension ClientSession {
 
     /// - Returns: whether the server has told that all of them are done.
     private func waitForPages(
-        _ pages: Set<String>,
+        _ pages: Set<WireString>,
         _ events: ServerEvents<ServerEvent>,
         _ limit: Duration
     ) async -> Bool {
         let open = Locked(pages)
         return await self.wait(limit, for: events) { event in
             open.withLock { open in
-                if case .elicitationCompleted(let id) = event { open.remove(id) }
+                if case .elicitationCompleted(let id) = event { open.remove(WireString(id)) }
                 return open.isEmpty
             }
         }

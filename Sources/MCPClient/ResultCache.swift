@@ -6,7 +6,7 @@ import MCPTypes
 final class ResultCache: Sendable {
     /// What a change makes stale.
     enum Kind: Hashable {
-        case tools, prompts, resources, resource(String)
+        case tools, prompts, resources, resource(WireString)
 
         /// All contents count their changes together: a server may name any number of addresses, and must not fill our books.
         fileprivate var counted: Kind { if case .resource = self { .resource("") } else { self } }
@@ -68,7 +68,7 @@ final class ResultCache: Sendable {
         case .toolsChanged: self.invalidate(.tools)
         case .promptsChanged: self.invalidate(.prompts)
         case .resourcesChanged: self.invalidate(.resources)
-        case .resourceUpdated(let uri): self.invalidate(.resource(uri))
+        case .resourceUpdated(let uri): self.invalidate(.resource(WireString(uri)))
         case .log, .elicitationCompleted, .task, .other: break
         }
     }

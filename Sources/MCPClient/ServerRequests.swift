@@ -318,13 +318,13 @@ extension ClientSession {
 enum SamplingMessages {
     /// Tool results stand alone, and answer exactly the uses before them (`SAMP-10`, `SAMP-11`).
     static func problem(_ messages: [SamplingMessage]) -> String? {
-        var unanswered: Set<String>?
+        var unanswered: Set<WireString>?
         for (i, message) in messages.enumerated() {
-            var (uses, results, others): (Set<String>, Set<String>, Int) = ([], [], 0)
+            var (uses, results, others): (Set<WireString>, Set<WireString>, Int) = ([], [], 0)
             for block in message.content.blocks {
                 switch block {
-                case .toolUse(let use): uses.insert(use.id)
-                case .toolResult(let result): results.insert(result.toolUseId)
+                case .toolUse(let use): uses.insert(WireString(use.id))
+                case .toolResult(let result): results.insert(WireString(result.toolUseId))
                 default: others += 1
                 }
             }

@@ -6,13 +6,13 @@ import MCPTypes
 package final class DesiredSubscriptions: Sendable {
     struct Wanted: Sendable, Hashable {
         var lists = false
-        var resources: Set<String> = []
+        var resources: Set<WireString> = []
     }
 
     private struct State {
         var listeners = 0
         var others = 0
-        var resources: [String: Int] = [:]
+        var resources: [WireString: Int] = [:]
         var version = 0
         var changed: (@Sendable () -> Void)?
 
@@ -41,11 +41,11 @@ package final class DesiredSubscriptions: Sendable {
     }
 
     /// - Returns: the version in which it is contained.
-    func add(_ uri: String) -> Int {
+    func add(_ uri: WireString) -> Int {
         self.change { $0.resources[uri, default: 0] += 1 }
     }
 
-    func remove(_ uri: String) -> Int {
+    func remove(_ uri: WireString) -> Int {
         self.change { state in
             guard let count = state.resources[uri] else { return }
             state.resources[uri] = count > 1 ? count - 1 : nil
@@ -82,7 +82,7 @@ final class AppliedSubscriptions: Sendable {
 
     private struct State {
         var applied = -1
-        var failures: [String: MCPError] = [:]
+        var failures: [WireString: MCPError] = [:]
         var waiters: [(version: Int, done: OneShot<Void>)] = []
         var listening: [Int64: Listening] = [:]
         var isOver = false
@@ -92,7 +92,7 @@ final class AppliedSubscriptions: Sendable {
 
     /// Waits until the server knows of a version.
     /// - Returns: why it does not tell of `uri`.
-    func waitFor(_ version: Int, _ uri: String) async throws(MCPError) -> MCPError? {
+    func waitFor(_ version: Int, _ uri: WireString) async throws(MCPError) -> MCPError? {
         let done = OneShot<Void>()
         let isThere = self.state.withLock { state in
             if state.applied >= version || state.isOver { return true }
@@ -105,7 +105,7 @@ final class AppliedSubscriptions: Sendable {
         return self.state.withLock { $0.failures[uri] }
     }
 
-    func reached(_ version: Int, failures: [String: MCPError]) {
+    func reached(_ version: Int, failures: [WireString: MCPError]) {
         let done = self.state.withLock { state in
             state.applied = version
             state.failures = failures
@@ -153,6 +153,7 @@ extension ClientSession {
         guard server.capabilities.resources?.subscribe == true else {
             throw MCPError(.notSupported, "the server does not offer to watch resources")
         }
+        let uri = WireString(uri)
         let version = self.desiredSubscriptions.add(uri)
         do throws(MCPError) {
             if let failure = try await self.appliedSubscriptions.waitFor(version, uri) { throw failure }
@@ -164,7 +165,7 @@ extension ClientSession {
     }
 
     /// One caller no longer wants to be told of a resource.
-    public func unsubscribe(from uri: String) { _ = self.desiredSubscriptions.remove(uri) }
+    public func unsubscribe(from uri: String) { _ = self.desiredSubscriptions.remove(WireString(uri)) }
 
     /// Brings the desired subscriptions to the server whenever they change. One for each session, for its whole life.
     func keepSubscriptions() async {
@@ -190,20 +191,20 @@ extension ClientSession {
     }
 
     private func keepSubscribed(_ signals: AsyncStream<Void>) async {
-        var subscribed: Set<String> = []
+        var subscribed: Set<WireString> = []
         for await _ in signals {
             let (version, wanted) = self.desiredSubscriptions.snapshot
-            var failures: [String: MCPError] = [:]
+            var failures: [WireString: MCPError] = [:]
             for uri in wanted.resources.subtracting(subscribed).sorted() {
                 do throws(MCPError) {
-                    _ = try await self.request(.resourcesSubscribe) { $0.member("uri", uri) }
+                    _ = try await self.request(.resourcesSubscribe) { $0.member("uri", uri.text) }
                     subscribed.insert(uri)
                 } catch {
                     failures[uri] = error
                 }
             }
             for uri in subscribed.subtracting(wanted.resources).sorted() {
-                _ = try? await self.request(.resourcesUnsubscribe) { $0.member("uri", uri) }
+                _ = try? await self.request(.resourcesUnsubscribe) { $0.member("uri", uri.text) }
                 subscribed.remove(uri)
             }
             self.appliedSubscriptions.reached(version, failures: failures)
@@ -224,7 +225,7 @@ extension ClientSession {
                 if let current, current.wanted == wanted, !current.isStopped.withLock({ $0 }) { continue }
                 let old = current
                 current = nil
-                var failures: [String: MCPError] = [:]
+                var failures: [WireString: MCPError] = [:]
                 let filter = Self.filter(wanted, server.capabilities)
                 if filter != SubscriptionFilter() {
                     let listening = AppliedSubscriptions.Listening(self.state.withLock { $0.takeID() }, wanted)
@@ -250,7 +251,7 @@ extension ClientSession {
             if capabilities.prompts?.listChanged == true { filter.promptsListChanged = true }
             if capabilities.resources?.listChanged == true { filter.resourcesListChanged = true }
         }
-        if !wanted.resources.isEmpty { filter.resourceSubscriptions = wanted.resources.sorted() }
+        if !wanted.resources.isEmpty { filter.resourceSubscriptions = wanted.resources.sorted().map(\.text) }
         return filter
     }
 
@@ -258,12 +259,12 @@ extension ClientSession {
     private static func missing(
         _ wanted: DesiredSubscriptions.Wanted,
         _ acknowledged: Result<SubscriptionFilter, MCPError>
-    ) -> [String: MCPError] {
-        let accepted: Set<String>
+    ) -> [WireString: MCPError] {
+        let accepted: Set<WireString>
         let error: MCPError
         switch acknowledged {
         case .success(let filter):
-            accepted = Set(filter.resourceSubscriptions ?? [])
+            accepted = Set((filter.resourceSubscriptions ?? []).map { WireString($0) })
             error = MCPError(.notSupported, "the server does not watch this resource")
         case .failure(let failure): (accepted, error) = ([], failure)
         }

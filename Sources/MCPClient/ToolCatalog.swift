@@ -6,16 +6,16 @@ import MCPTypes
 /// The tools that a server has listed, with their schemas ready for use.
 final class ToolCatalog: Sendable {
     private struct State {
-        var tools: [String: Tool] = [:]
+        var tools: [WireString: Tool] = [:]
         /// Compiled when first needed.
-        var schemas: [String: (input: JSONSchema?, output: JSONSchema?)] = [:]
-        var problems: [String: String] = [:]
+        var schemas: [WireString: (input: JSONSchema?, output: JSONSchema?)] = [:]
+        var problems: [WireString: String] = [:]
     }
 
     private let state = Locked(State())
 
     func update(_ tools: [Tool]) {
-        let byName = Dictionary(tools.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let byName = Dictionary(tools.map { (WireString($0.name), $0) }, uniquingKeysWith: { first, _ in first })
         self.state.withLock { state in
             let unchanged = state.schemas.keys.filter { state.tools[$0] == byName[$0] }
             state.schemas = state.schemas.filter { unchanged.contains($0.key) }
@@ -24,12 +24,16 @@ final class ToolCatalog: Sendable {
         }
     }
 
-    func tool(_ name: String) -> Tool? { self.state.withLock { $0.tools[name] } }
+    func tool(_ name: String) -> Tool? { self.state.withLock { $0.tools[WireString(name)] } }
 
     /// Schemas that cannot be used, and why: those tools are called unchecked.
-    var problems: [String: String] { self.state.withLock { $0.problems } }
+    var problems: [String: String] {
+        let problems = self.state.withLock { $0.problems }
+        return Dictionary(problems.map { ($0.key.text, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
 
     func schemas(_ name: String) -> (input: JSONSchema?, output: JSONSchema?) {
+        let name = WireString(name)
         let (known, tool) = self.state.withLock { state in
             state.schemas[name].map { ($0, nil) } ?? (nil, state.tools[name])
         }

@@ -8,7 +8,7 @@ public struct JSONObject: Sendable {
 
     private var members: [Element] = []
     /// Places of the names, once there are too many to look at each. Small objects, nearly all, never pay for it.
-    private var index: [ExactName: Int] = [:]
+    private var index: [WireString: Int] = [:]
     private static let indexedFrom = 24
 
     /// An object without members.
@@ -45,7 +45,7 @@ public struct JSONObject: Sendable {
     public mutating func append(_ key: String, _ value: JSONValue) { self[key] = value }
 
     private func place(of key: String) -> Int? {
-        if self.members.count >= Self.indexedFrom { return self.index[ExactName(key)] }
+        if self.members.count >= Self.indexedFrom { return self.index[WireString(key)] }
         return self.members.firstIndex { $0.key.isSame(as: key) }
     }
 
@@ -54,31 +54,14 @@ public struct JSONObject: Sendable {
         if self.members.count == Self.indexedFrom {
             self.rebuildIndex()
         } else if self.members.count > Self.indexedFrom {
-            self.index[ExactName(key)] = self.members.count - 1
+            self.index[WireString(key)] = self.members.count - 1
         }
     }
 
     private mutating func rebuildIndex() {
         self.index.removeAll(keepingCapacity: true)
         guard self.members.count >= Self.indexedFrom else { return }
-        for (place, member) in self.members.enumerated() { self.index[ExactName(member.key)] = place }
-    }
-}
-
-/// A name that is equal to another only if its characters are: Swift's strings are equal already when they look the same.
-private struct ExactName: Hashable {
-    let name: String
-
-    init(_ name: String) { self.name = name }
-
-    static func == (a: Self, b: Self) -> Bool { a.name.isSame(as: b.name) }
-    func hash(into hasher: inout Hasher) { hasher.combine(self.name) }
-}
-
-extension String {
-    /// Equal in JSON: the same code points (RFC 8259 section 8.3).
-    func isSame(as other: String) -> Bool {
-        self.utf8.count == other.utf8.count && self == other && self.utf8.elementsEqual(other.utf8)
+        for (place, member) in self.members.enumerated() { self.index[WireString(member.key)] = place }
     }
 }
 

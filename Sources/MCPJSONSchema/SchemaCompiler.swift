@@ -11,7 +11,7 @@ struct SchemaCompiler {
     private var known: [Place: Int] = [:]
     /// Places that are known as nodes and not yet compiled: a list, so that depth of a schema is no depth of ours.
     private var open: [(node: Int, place: Place, value: JSONValue)] = []
-    private var patterns: [String: Pattern] = [:]
+    private var patterns: [WireString: Pattern] = [:]
     private var hasDynamicReference = false
 
     static func compile(
@@ -22,12 +22,12 @@ struct SchemaCompiler {
         let resource = try compiler.library.add(schema, uri: "")
         let root = try compiler.node(Place(resource: resource, pointer: ""), schema)
         try compiler.compileOpen()
-        var dynamicAnchors: [[String: Int]] = []
+        var dynamicAnchors: [[WireString: Int]] = []
         if compiler.hasDynamicReference {
             // Compiling an anchor may lead to further resources.
             while dynamicAnchors.count < compiler.library.resources.count {
                 let place = dynamicAnchors.count
-                var anchors: [String: Int] = [:]
+                var anchors: [WireString: Int] = [:]
                 for (name, pointer) in compiler.library.resources[place].dynamicAnchors {
                     let target = Place(resource: place, pointer: pointer)
                     guard let value = compiler.library.value(at: target) else { continue }
@@ -52,7 +52,7 @@ struct SchemaCompiler {
     private mutating func node(_ place: Place, _ value: JSONValue) throws(JSONSchema.SchemaError) -> Int {
         // What has an `$id` lies in a resource of its own.
         var place = place
-        if let inner = self.library.resources[place.resource].embedded[place.pointer] {
+        if let inner = self.library.resources[place.resource].embedded[WireString(place.pointer)] {
             place = Place(resource: inner, pointer: "")
         }
         if let node = self.known[place] { return node }
@@ -193,10 +193,10 @@ struct SchemaCompiler {
         _ name: String,
         _ keywords: Keywords
     ) throws(JSONSchema.SchemaError) -> Pattern {
-        if let known = self.patterns[source] { return known }
+        if let known = self.patterns[WireString(source)] { return known }
         do throws(Pattern.Malformed) {
             let pattern = try Pattern(source)
-            self.patterns[source] = pattern
+            self.patterns[WireString(source)] = pattern
             return pattern
         } catch {
             throw keywords.wrong(name, "pattern \"\(source.prefix(100))\": \(error.message)")
@@ -299,7 +299,7 @@ struct SchemaCompiler {
         if named == nil, patterns == nil, additional == nil { return }
         keywords.checks.append(
             .properties(
-                named: Dictionary(named ?? [], uniquingKeysWith: { $1 }),
+                named: Dictionary((named ?? []).map { (WireString($0.0), $0.1) }, uniquingKeysWith: { $1 }),
                 patterns: patterns ?? [],
                 additional: additional
             )
@@ -337,7 +337,7 @@ struct SchemaCompiler {
         if let (target, place) = try self.reference("$dynamicRef", keywords) {
             // Only where it leads to a dynamic anchor by name does it depend on who asks.
             let name = String(URIReference(keywords.object["$dynamicRef"]?.string ?? "").fragment ?? "")
-            if self.library.resources[place.resource].dynamicAnchors[name] == place.pointer {
+            if self.library.resources[place.resource].dynamicAnchors[WireString(name)] == place.pointer {
                 self.hasDynamicReference = true
                 keywords.checks.append(.dynamicReference(target, anchor: name))
             } else {

@@ -151,7 +151,7 @@ extension SchemaEvaluation {
     private mutating func performProperties(
         _ object: JSONObject,
         _ place: Int,
-        _ named: [String: Int],
+        _ named: [WireString: Int],
         _ patterns: [(Pattern, Int)],
         _ additional: Int?,
         _ collects: Bool,
@@ -160,7 +160,7 @@ extension SchemaEvaluation {
         var isValid = true
         for (name, value) in object {
             var isKnown = false
-            if let node = named[name] {
+            if let node = named[WireString(name)] {
                 isKnown = true
                 if !self.child(.name(name), node, value) { isValid = false }
             }
@@ -176,7 +176,7 @@ extension SchemaEvaluation {
                     isValid = false
                 }
             }
-            if collects, isKnown { seen.properties.insert(name) }
+            if collects, isKnown { seen.properties.insert(WireString(name)) }
             if self.isGivenUp || (!isValid && self.quiet > 0) { return false }
         }
         return isValid

@@ -5,7 +5,7 @@ struct SchemaEvaluation {
     /// Properties and elements that some keyword has looked at, for `unevaluatedProperties` and `unevaluatedItems`.
     struct Seen {
         var allProperties = false
-        var properties: Set<String> = []
+        var properties: Set<WireString> = []
         var allItems = false
         var firstItems = 0
         var items: Set<Int> = []
@@ -136,7 +136,7 @@ struct SchemaEvaluation {
     private mutating func unevaluatedProperties(_ object: JSONObject, _ rest: Int, _ place: Int, _ seen: Seen) -> Bool {
         if seen.allProperties { return true }
         var isValid = true
-        for (name, value) in object where !seen.properties.contains(name) {
+        for (name, value) in object where !seen.properties.contains(WireString(name)) {
             if self.program.nodes[rest].verdict == false {
                 isValid = self.fail(place, "unevaluatedProperties", "unexpected property \"\(name)\"")
             } else if !self.child(.name(name), rest, value) {
@@ -218,7 +218,9 @@ struct SchemaEvaluation {
         case .reference(let node): return self.evaluate(node, value, wantsSeen: collects, &seen)
         case .dynamicReference(let initial, let anchor):
             // The outermost resource on the way here that has the anchor decides.
-            let node = self.scope.lazy.compactMap { [program] in program.dynamicAnchors[$0][anchor] }.first ?? initial
+            let node =
+                self.scope.lazy.compactMap { [program] in program.dynamicAnchors[$0][WireString(anchor)] }.first
+                ?? initial
             return self.evaluate(node, value, wantsSeen: collects, &seen)
         case .allOf(let nodes):
             var isValid = true

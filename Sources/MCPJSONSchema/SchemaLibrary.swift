@@ -10,20 +10,28 @@ struct SchemaLibrary {
         var hasAssertions = true
         var assertsFormat: Bool?
         /// Pointers by name.
-        var anchors: [String: String] = [:]
-        var dynamicAnchors: [String: String] = [:]
+        var anchors: [WireString: String] = [:]
+        var dynamicAnchors: [WireString: String] = [:]
         /// Other resources inside this one, by pointer.
-        var embedded: [String: Int] = [:]
+        var embedded: [WireString: Int] = [:]
     }
 
     /// A place in a resource.
     struct Place: Hashable {
         var resource: Int
         var pointer: String
+
+        static func == (a: Self, b: Self) -> Bool {
+            a.resource == b.resource && WireString(a.pointer) == WireString(b.pointer)
+        }
+        func hash(into hasher: inout Hasher) {
+            hasher.combine(self.resource)
+            hasher.combine(WireString(self.pointer))
+        }
     }
 
     private(set) var resources: [Resource] = []
-    private var byURI: [String: Int] = [:]
+    private var byURI: [WireString: Int] = [:]
     private let options: JSONSchema.Options
     /// Documents that nothing has led to yet.
     private var unread: [String: JSONValue]
@@ -38,7 +46,7 @@ struct SchemaLibrary {
     mutating func add(_ document: JSONValue, uri: String) throws(JSONSchema.SchemaError) -> Int {
         let target = URIReference.resolve(uri, against: "")
         let place = try self.addResource(document, uri: target.resource, inherited: nil)
-        if self.byURI[target.resource] == nil { self.byURI[target.resource] = place }
+        if self.byURI[WireString(target.resource)] == nil { self.byURI[WireString(target.resource)] = place }
         return place
     }
 
@@ -54,7 +62,9 @@ struct SchemaLibrary {
         if let id = Self.id(root, resource.dialect) { resource.uri = URIReference.resolve(id, against: uri).resource }
         let place = self.resources.count
         self.resources.append(resource)
-        if self.byURI[resource.uri] == nil || inherited != nil { self.byURI[resource.uri] = place }
+        if self.byURI[WireString(resource.uri)] == nil || inherited != nil {
+            self.byURI[WireString(resource.uri)] = place
+        }
         try self.index(root, in: place, pointer: "", isRoot: true)
         return place
     }
@@ -128,18 +138,18 @@ struct SchemaLibrary {
         if !isRoot, Self.id(value, dialect) != nil {
             let resource = self.resources[place]
             let inner = try self.addResource(value, uri: resource.uri, inherited: resource)
-            self.resources[place].embedded[pointer] = inner
+            self.resources[place].embedded[WireString(pointer)] = inner
             return
         }
         if dialect == .draft07 {
             if let id = object["$id"]?.string, id.hasPrefix("#"), object["$ref"] == nil {
-                self.resources[place].anchors[String(id.dropFirst())] = pointer
+                self.resources[place].anchors[WireString(String(id.dropFirst()))] = pointer
             }
         } else {
-            if let anchor = object["$anchor"]?.string { self.resources[place].anchors[anchor] = pointer }
+            if let anchor = object["$anchor"]?.string { self.resources[place].anchors[WireString(anchor)] = pointer }
             if let anchor = object["$dynamicAnchor"]?.string {
-                self.resources[place].anchors[anchor] = pointer
-                self.resources[place].dynamicAnchors[anchor] = pointer
+                self.resources[place].anchors[WireString(anchor)] = pointer
+                self.resources[place].dynamicAnchors[WireString(anchor)] = pointer
             }
         }
         for (key, member) in object {
@@ -181,7 +191,7 @@ struct SchemaLibrary {
         let resource: Int
         if reference.hasPrefix("#") {
             resource = place
-        } else if let known = self.byURI[target.resource] {
+        } else if let known = self.byURI[WireString(target.resource)] {
             resource = known
         } else if let document = self.unread.removeValue(forKey: target.resource) {
             resource = try self.add(document, uri: target.resource)
@@ -191,7 +201,7 @@ struct SchemaLibrary {
             return nil
         }
         if fragment.isEmpty || fragment.hasPrefix("/") { return self.walk(resource, fragment) }
-        return self.resources[resource].anchors[fragment].map { Place(resource: resource, pointer: $0) }
+        return self.resources[resource].anchors[WireString(fragment)].map { Place(resource: resource, pointer: $0) }
     }
 
     /// A pointer may cross into an embedded resource, where other rules may hold.
@@ -203,7 +213,7 @@ struct SchemaLibrary {
             guard let next = Self.member(name, of: value) else { return nil }
             value = next
             place.pointer += "/\(Self.escaped(name))"
-            if let inner = self.resources[place.resource].embedded[place.pointer] {
+            if let inner = self.resources[place.resource].embedded[WireString(place.pointer)] {
                 place = Place(resource: inner, pointer: "")
             }
         }

@@ -45,7 +45,7 @@ final class SchemaProgram: Sendable {
         case not(Int)
         case conditional(if: Int, then: Int?, else: Int?)
         case dependentSchemas([(String, Int)])
-        case properties(named: [String: Int], patterns: [(Pattern, Int)], additional: Int?)
+        case properties(named: [WireString: Int], patterns: [(Pattern, Int)], additional: Int?)
         case propertyNames(Int)
         case items(prefix: [Int], rest: Int?)
         case contains(Int, minimum: Int, maximum: Int?, isSeen: Bool)
@@ -54,10 +54,10 @@ final class SchemaProgram: Sendable {
     let nodes: [Node]
     let root: Int
     /// For each resource, its dynamic anchors.
-    let dynamicAnchors: [[String: Int]]
+    let dynamicAnchors: [[WireString: Int]]
     let options: JSONSchema.Options
 
-    init(nodes: [Node], root: Int, dynamicAnchors: [[String: Int]], options: JSONSchema.Options) {
+    init(nodes: [Node], root: Int, dynamicAnchors: [[WireString: Int]], options: JSONSchema.Options) {
         self.nodes = nodes
         self.root = root
         self.dynamicAnchors = dynamicAnchors

@@ -16,6 +16,25 @@ public enum JSONRPCRequestID: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
+extension JSONRPCRequestID {
+    /// The same number, or text of the same bytes (V3).
+    public static func == (a: Self, b: Self) -> Bool {
+        switch (a, b) {
+        case (.integer(let a), .integer(let b)): a == b
+        case (.string(let a), .string(let b)): WireString(a) == WireString(b)
+        case (.integer, .string), (.string, .integer): false
+        }
+    }
+
+    /// As the id is compared.
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .integer(let value): hasher.combine(value)
+        case .string(let value): hasher.combine(WireString(value))
+        }
+    }
+}
+
 extension JSONRPCRequestID: JSONDecodable, JSONEncodable {
     /// Reads a string or a whole number in plain digits; anything else is an error. `2.0` and `2e0` are no ids: an id is compared as it
     /// is written (T20).

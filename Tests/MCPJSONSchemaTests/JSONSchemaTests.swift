@@ -116,4 +116,17 @@ struct JSONSchemaTests {
 
 extension JSONObject {
     fileprivate var asValue: JSONValue { .object(self) }
+
+    @Test("V3 a property is the one of its schema only if the bytes of its name are the same")
+    func names() throws {
+        let schema = try JSONSchema([
+            "properties": ["caf\u{E9}": ["type": "string"]], "additionalProperties": false,
+        ])
+        #expect(schema.violations(in: ["caf\u{E9}": "x"]).isEmpty)
+        #expect(!schema.violations(in: ["cafe\u{301}": "x"]).isEmpty)
+        let open = try JSONSchema([
+            "properties": ["caf\u{E9}": true], "unevaluatedProperties": false,
+        ])
+        #expect(!open.violations(in: ["caf\u{E9}": 1, "cafe\u{301}": 1]).isEmpty)
+    }
 }

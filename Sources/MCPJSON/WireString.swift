@@ -1,0 +1,33 @@
+/// Text that came over the wire, or goes over it, as something to compare by: a URI, the name of a tool, a cursor, an id, a token.
+///
+/// Bytes decide (V3, `CACHE-03`). Swift's strings are equal already when they look the same: an "é" of one code point and one of two
+/// would share a cache entry, a schema, a subscription. So no dictionary or set of this package has a string from the wire as its key;
+/// it has one of these.
+package struct WireString: Sendable, Hashable, Comparable, CustomStringConvertible, ExpressibleByStringLiteral {
+    /// As it came.
+    package let text: String
+
+    /// Takes any text; changes nothing about it.
+    package init(_ text: String) { self.text = text }
+    /// Takes a literal.
+    package init(stringLiteral value: String) { self.text = value }
+
+    /// The text.
+    package var description: String { self.text }
+
+    /// Whether the bytes are the same.
+    package static func == (a: Self, b: Self) -> Bool { a.text.isSame(as: b.text) }
+
+    /// In the order of the bytes.
+    package static func < (a: Self, b: Self) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
+
+    /// What is equal by bytes is equal by appearance, so the string's own hash does.
+    package func hash(into hasher: inout Hasher) { hasher.combine(self.text) }
+}
+
+extension String {
+    /// Equal on the wire: the same code points (RFC 8259 section 8.3), which in UTF-8 are the same bytes.
+    package func isSame(as other: String) -> Bool {
+        self.utf8.count == other.utf8.count && self == other && self.utf8.elementsEqual(other.utf8)
+    }
+}
