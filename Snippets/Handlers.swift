@@ -10,4 +10,4 @@ configuration.handlers.sampling = { request, server in  // ask your model here
     throw ServerRequestHandlers.Rejection("no model in this program")
 }
 
-try await MCPHost.withHost(configuration) { host in print(host.connections.map(\.status)) }
+try await MCPHost.withHost(configuration) { host in print(host.servers.map(\.status)) }

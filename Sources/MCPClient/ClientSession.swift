@@ -218,7 +218,12 @@ public final class ClientSession: Sendable {
 
     /// Asks for the end. From any task, any number of times; ``run()`` returns when it is done.
     public func close(_ mode: TeardownMode = .graceful) {
-        self.fail(MCPError(.hostClosed, "the connection is closing"))
+        self.close(mode, because: MCPError(.hostClosed, "the connection is closing"))
+    }
+
+    /// The same, with the reason that waiting calls are told.
+    package func close(_ mode: TeardownMode, because error: MCPError) {
+        self.fail(error)
         self.transport.close(mode)
     }
 
@@ -449,6 +454,7 @@ public final class ClientSession: Sendable {
                 continue
             }
             var error = error
+            error.wasSent = ending.wasSent
             if error.code == .connectionLost, ending.waiter.isCall, ending.wasSent {
                 error.code = .outcomeUnknown
                 error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"

@@ -79,12 +79,12 @@ public final class HostManager: Sendable {
         if let outcome = opening.outcome.value, case .success = outcome { return }
         // The first attempts decide, and whoever comes first says so for all: a server that has come up and is being restarted has not
         // failed to open (T2).
-        let failed = opening.host.connections.compactMap { connection -> (String, MCPError)? in
-            guard case .failure(let error)? = connection.ready.value else { return nil }
-            return (connection.name, error)
+        let failed = opening.host.servers.compactMap { server -> (String, MCPError)? in
+            guard case .failure(let error)? = server.ready.value else { return nil }
+            return (server.name, error)
         }
         let outcome: Result<Void, MCPError> =
-            failed.isEmpty ? .success(()) : .failure(Self.error(failed, of: opening.host.connections.count))
+            failed.isEmpty ? .success(()) : .failure(Self.error(failed, of: opening.host.servers.count))
         opening.outcome.complete(outcome)
         guard case .failure(let error)? = opening.outcome.value else { return }
         if self.state.withLock({ $0.abandon(opening) }) {
@@ -149,7 +149,7 @@ public final class HostManager: Sendable {
 
     /// Opens one more server and waits until it is ready.
     @discardableResult
-    public func register(_ server: ServerDefinition) async throws(MCPError) -> Connection {
+    public func register(_ server: ServerDefinition) async throws(MCPError) -> ManagedServer {
         try await self.host.addServer(server)
     }
 

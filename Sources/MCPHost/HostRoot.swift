@@ -13,18 +13,27 @@ final class HostRoot: Sendable {
         var phase: Phase = .open
         var isRunning = false
         /// By name; removed when it is gone.
-        var connections: [String: Connection] = [:]
+        var servers: [String: ManagedServer] = [:]
         /// In the order in which they were added.
         var order: [String] = []
-        /// Ends of connections that are gone.
-        var ended: [TeardownReport.Server] = []
+        /// Ends of servers that are gone, by their serial numbers.
+        var ended: [(serial: Int, report: TeardownReport.Server)] = []
+        var nextSerial = 1
         var callsInFlight = 0
         var closingSince: Duration?
         var drainTimer: (any DeadlineTimer)?
         /// Added and not yet entered by the root.
-        var waiting: [ObjectIdentifier: Connection] = [:]
+        var waiting: [Int: ManagedServer] = [:]
         /// Of which something may be left, also those that were taken out of the host by name: closing reaches them all (T10).
-        var present: [ObjectIdentifier: Connection] = [:]
+        var present: [Int: ManagedServer] = [:]
+        /// Asked to be restarted when they had failed, before the root had seen that they are gone.
+        var reentering: Set<Int> = []
+
+        /// It is for the root to run from now on.
+        mutating func enter(_ server: ManagedServer) {
+            self.waiting[server.serial] = server
+            self.present[server.serial] = server
+        }
     }
 
     /// A host that opens and closes servers for months keeps the newest ends only, and those after which something may be left.
@@ -37,8 +46,8 @@ final class HostRoot: Sendable {
     private let state = Locked(State())
     private let report = OneShot<TeardownReport>()
     private let closingAsked = OneShot<Void>()
-    private let arrivals: AsyncStream<Connection>
-    private let arrival: AsyncStream<Connection>.Continuation
+    private let arrivals: AsyncStream<ManagedServer>
+    private let arrival: AsyncStream<ManagedServer>.Continuation
 
     init(_ configuration: HostConfiguration) {
         self.configuration = configuration
@@ -93,13 +102,13 @@ final class HostRoot: Sendable {
         }
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in
-                for await connection in self.arrivals {
-                    self.state.withLock { _ = $0.waiting.removeValue(forKey: ObjectIdentifier(connection)) }
+                for await server in self.arrivals {
+                    self.state.withLock { _ = $0.waiting.removeValue(forKey: server.serial) }
                     self.context.accounts.add(1, \.tasks)
-                    group.addTask(name: "MCP connection \(connection.name)") {
-                        await connection.run()
+                    group.addTask(name: "MCP server \(server.name)") {
+                        let report = await server.run()
                         self.context.accounts.add(-1, \.tasks)
-                        self.left(connection)
+                        self.left(server, report)
                     }
                 }
             }
@@ -109,25 +118,33 @@ final class HostRoot: Sendable {
         self.finish()
     }
 
-    private func left(_ connection: Connection) {
-        guard let report = connection.gone.value else { return }
-        self.listenerCount.remove(connection.desiredSubscriptions)
-        let hasSuccessor = self.state.withLock { state in
-            state.present[ObjectIdentifier(connection)] = nil
-            state.ended.append(report)
+    private func left(_ server: ManagedServer, _ report: TeardownReport.Server) {
+        let (isRevived, isUnknown) = self.state.withLock { state in
+            state.present[server.serial] = nil
+            let isRevived = state.reentering.remove(server.serial) != nil
+            if isRevived {
+                state.enter(server)
+            } else {
+                state.ended.append((server.serial, report))
+            }
             if state.ended.count > Self.reportsKept {
                 // What is not proved to be gone is not forgotten for what is, so that "nothing is left" stays true.
-                state.ended.remove(at: state.ended.firstIndex(where: \.isProved) ?? 0)
+                state.ended.remove(at: state.ended.firstIndex(where: \.report.isProved) ?? 0)
             }
             // A failed one stays visible, with its reason, until it is removed.
-            if state.connections[connection.name] === connection, connection.status != .failed {
-                state.connections[connection.name] = nil
-                state.order.removeAll { $0 == connection.name }
+            if state.servers[server.name] === server, !isRevived, server.status != .failed {
+                state.servers[server.name] = nil
+                state.order.removeAll { $0 == server.name }
             }
-            return state.connections[connection.name].map { $0 !== connection } ?? false
+            return (isRevived, state.servers[server.name] == nil || state.servers[server.name] === server)
         }
-        // What is known by the name now belongs to somebody else (T3).
-        if !hasSuccessor { self.registry.forget(connection.name) }
+        if isRevived {
+            self.arrival.yield(server)
+            return
+        }
+        self.listenerCount.remove(server.desiredSubscriptions)
+        // What is known by the name may belong to somebody else by now (T3).
+        if isUnknown { self.registry.forget(server.name) }
     }
 
     private func finish() {
@@ -140,15 +157,17 @@ final class HostRoot: Sendable {
             state.phase = .closing
             return (Array(state.waiting.values), state.drainTimer)
         }
-        for connection in forgotten {
-            connection.neverRan()
-            self.left(connection)
-        }
+        for server in forgotten { self.left(server, server.neverRan()) }
         if let timer {
             timer.cancel()
             self.context.accounts.add(-1, \.timers)
         }
-        self.state.withLock { $0.phase = .closed }
+        let failed = self.state.withLock { state in
+            state.phase = .closed
+            return Array(state.servers.values)
+        }
+        // Nobody can revive them any more.
+        for server in failed { server.close(.graceful, cause: "the host is closed") }
         self.context.events.finish()
         let report = self.snapshotReport(isComplete: true)
         self.context.journal.note("closed", cause: report.description)
@@ -157,57 +176,81 @@ final class HostRoot: Sendable {
 
     // MARK: For any task
 
-    /// All connections, in the order in which they were added.
-    var connections: [Connection] {
-        self.state.withLock { state in state.order.compactMap { state.connections[$0] } }
+    /// All servers, in the order in which they were added.
+    var servers: [ManagedServer] {
+        self.state.withLock { state in state.order.compactMap { state.servers[$0] } }
     }
 
-    func connection(_ name: String) -> Connection? { self.state.withLock { $0.connections[name] } }
+    func server(_ name: String) -> ManagedServer? { self.state.withLock { $0.servers[name] } }
 
-    /// Opens a connection; returns at once.
-    func add(_ configuration: ServerDefinition) throws(MCPError) -> Connection {
-        let connection = Connection(configuration, context: self.context)
-        try self.state.withLock { state throws(MCPError) in
+    /// Opens a server; returns at once.
+    func add(_ definition: ServerDefinition) throws(MCPError) -> ManagedServer {
+        let (server, replaced) = try self.state.withLock { state throws(MCPError) in
             guard state.phase == .open else {
-                throw MCPError(.hostClosed, "the host is closing", server: configuration.name)
+                throw MCPError(.hostClosed, "the host is closing", server: definition.name)
             }
-            if let existing = state.connections[configuration.name], existing.status != .failed {
+            let existing = state.servers[definition.name]
+            if let existing, existing.status != .failed {
                 throw MCPError(
                     .invalidConfiguration,
                     "a server of this name is there already; remove it first, or choose another name",
-                    server: configuration.name
+                    server: definition.name
                 )
             }
-            state.order.removeAll { $0 == configuration.name }
-            state.order.append(configuration.name)
-            state.connections[configuration.name] = connection
-            state.waiting[ObjectIdentifier(connection)] = connection
-            state.present[ObjectIdentifier(connection)] = connection
-            self.listenerCount.add(connection.desiredSubscriptions)
+            let server = ManagedServer(definition, context: self.context, serial: state.nextSerial)
+            state.nextSerial += 1
+            state.order.removeAll { $0 == definition.name }
+            state.order.append(definition.name)
+            state.servers[definition.name] = server
+            state.enter(server)
+            self.listenerCount.add(server.desiredSubscriptions)
+            return (server, existing)
         }
-        self.context.journal.note("added", server: configuration.name, cause: configuration.endpointDescription)
-        self.arrival.yield(connection)
-        return connection
+        replaced?.close(.graceful, cause: "another server has its name")
+        self.context.journal.note("added", server: definition.name, cause: definition.endpoint.description)
+        self.arrival.yield(server)
+        return server
     }
 
-    /// Takes the connection of that name out of the host and asks for its end.
-    func remove(_ name: String, cause: String) -> Connection? {
-        let connection = self.state.withLock { state in
+    /// Asks for a restart of a server; returns at once with what will come of it.
+    func restart(_ server: ManagedServer) throws(MCPError) -> OneShot<Result<ServerDescription, MCPError>> {
+        let restart = try server.restart(cause: "restartServer()")
+        guard restart.hasToBeEntered else { return restart.outcome }
+        let (isEntered, isLost) = self.state.withLock { state in
+            // It goes on where it was: its report replaces the one that told of its failure.
+            if state.present[server.serial] != nil {
+                state.reentering.insert(server.serial)
+                return (false, false)
+            }
+            guard state.phase == .open, state.servers[server.name] === server else { return (false, true) }
+            state.ended.removeAll { $0.serial == server.serial }
+            state.enter(server)
+            self.listenerCount.add(server.desiredSubscriptions)
+            return (true, false)
+        }
+        if isEntered { self.arrival.yield(server) }
+        if isLost { _ = server.neverRan() }
+        return restart.outcome
+    }
+
+    /// Takes the server of that name out of the host and asks for its end.
+    func remove(_ name: String, cause: String) -> ManagedServer? {
+        let server = self.state.withLock { state in
             state.order.removeAll { $0 == name }
-            return state.connections.removeValue(forKey: name)
+            return state.servers.removeValue(forKey: name)
         }
-        connection?.close(.graceful, cause: cause)
-        return connection
+        server?.close(.graceful, cause: cause)
+        return server
     }
 
-    /// Takes this very connection out of the host and asks for its end. Whoever has its name meanwhile stays (T3).
-    func remove(_ connection: Connection, cause: String) {
+    /// Takes this very server out of the host and asks for its end. Whoever has its name meanwhile stays (T3).
+    func remove(_ server: ManagedServer, cause: String) {
         self.state.withLock { state in
-            guard state.connections[connection.name] === connection else { return }
-            state.order.removeAll { $0 == connection.name }
-            state.connections[connection.name] = nil
+            guard state.servers[server.name] === server else { return }
+            state.order.removeAll { $0 == server.name }
+            state.servers[server.name] = nil
         }
-        connection.close(.graceful, cause: cause)
+        server.close(.graceful, cause: cause)
     }
 
     // MARK: Calls, which draining waits for
@@ -272,13 +315,13 @@ final class HostRoot: Sendable {
     }
 
     private func closeAll(_ mode: TeardownMode, cause: String) {
-        let connections: [Connection] = self.state.withLock { state in
+        let servers: [ManagedServer] = self.state.withLock { state in
             guard state.phase != .closed else { return [] }
             state.phase = .closing
             return Array(state.present.values)
         }
         self.arrival.finish()
-        for connection in connections { connection.close(mode, cause: cause) }
+        for server in servers { server.close(mode, cause: cause) }
         // A host that was never run has nobody to wait for.
         let isFirst = self.state.withLock { state in
             defer { state.isRunning = true }
@@ -292,7 +335,7 @@ final class HostRoot: Sendable {
         let now = self.context.clock.now
         let (ended, since) = self.state.withLock { ($0.ended, $0.closingSince) }
         return TeardownReport(
-            servers: ended,
+            servers: ended.map(\.report),
             open: self.context.accounts.snapshot,
             duration: since.map { now - $0 } ?? .zero,
             isComplete: isComplete

@@ -133,29 +133,40 @@ extension MCPHost {
         try self.root.beginCall()
         defer { self.root.endCall() }
         do throws(MCPError) {
-            return try await Self.ask(try self.connection(server), mayRepeat: mayRepeat, body)
+            return try await Self.ask(try self.server(server), mayRepeat: mayRepeat, body)
         } catch {
             throw error.naming(server)
         }
     }
 
-    /// Asks, and once more when the connection was lost and nothing can have been done twice.
+    /// Asks, and again when the connection was lost and nothing can have been done twice: as often as that happens to a request that had
+    /// not been sent, and once for one that had.
     private static func ask<R: Sendable>(
-        _ connection: Connection,
+        _ server: ManagedServer,
         mayRepeat: Bool = false,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
-        let session = try await connection.session()
-        let loss: MCPError
-        do throws(MCPError) {
-            return try await body(session)
-        } catch {
-            let mayRepeat = mayRepeat && connection.configuration.repeatsIdempotentCalls
-            guard error.code == .connectionLost || (error.code == .outcomeUnknown && mayRepeat) else { throw error }
-            loss = error
+        var loss: MCPError?
+        var maySendAgain = true
+        while true {
+            let session: ClientSession
+            do throws(MCPError) { session = try await server.session() } catch {
+                // What happened to the call says more than why there will be no other.
+                throw error.code == .cancelled ? error : loss ?? error
+            }
+            do throws(MCPError) {
+                return try await body(session)
+            } catch {
+                let mayRepeat = mayRepeat && server.definition.repeatsIdempotentCalls
+                guard error.code == .connectionLost || (error.code == .outcomeUnknown && mayRepeat) else { throw error }
+                if error.wasSent {
+                    guard maySendAgain else { throw error }
+                    maySendAgain = false
+                }
+                guard await server.waitForLoss(of: session) else { throw error }
+                loss = error
+            }
         }
-        guard await connection.waitForLoss(of: session), let next = try? await connection.session() else { throw loss }
-        return try await body(next)
     }
 
     /// Asks all servers that offer something, in parallel.
@@ -165,18 +176,18 @@ extension MCPHost {
     ) async throws(MCPError) -> HostListing<Item> {
         try self.root.beginCall()
         defer { self.root.endCall() }
-        let connections = self.connections
+        let servers = self.servers
         let results = await withTaskGroup(of: (Int, Result<[Item], MCPError>).self) { group in
-            for (place, connection) in connections.enumerated() {
+            for (place, server) in servers.enumerated() {
                 group.addTask {
                     do throws(MCPError) {
-                        let items = try await Self.ask(connection) { session throws(MCPError) -> [Item] in
-                            guard let server = session.server, offers(server.capabilities) else { return [] }
+                        let items = try await Self.ask(server) { session throws(MCPError) -> [Item] in
+                            guard let description = session.server, offers(description.capabilities) else { return [] }
                             return try await list(session)
                         }
                         return (place, .success(items))
                     } catch {
-                        return (place, .failure(error.naming(connection.name)))
+                        return (place, .failure(error.naming(server.name)))
                     }
                 }
             }
@@ -185,10 +196,10 @@ extension MCPHost {
             return results
         }
         var listing = HostListing<Item>()
-        for (place, connection) in connections.enumerated() {
+        for (place, server) in servers.enumerated() {
             switch results[place] {
-            case .success(let items)?: listing.items += items.map { ServerItem(server: connection.name, item: $0) }
-            case .failure(let error)?: listing.failures.append(ServerFailure(server: connection.name, error: error))
+            case .success(let items)?: listing.items += items.map { ServerItem(server: server.name, item: $0) }
+            case .failure(let error)?: listing.failures.append(ServerFailure(server: server.name, error: error))
             case nil: break
             }
         }

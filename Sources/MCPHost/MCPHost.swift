@@ -51,7 +51,7 @@ public final class MCPHost: Sendable {
 
     deinit {
         guard !self.shutdownAsked.withLock({ $0 }) else { return }
-        let names = self.root.connections.map(\.name).joined(separator: ", ")
+        let names = self.root.servers.map(\.name).joined(separator: ", ")
         if !names.isEmpty {
             self.logger.error("fault: an MCPHost was dropped without shutdown(); closing its servers now: \(names)")
         }
@@ -62,7 +62,7 @@ public final class MCPHost: Sendable {
 
     /// Starts a host and waits until each of its servers is ready or has failed.
     ///
-    /// A server that fails does not disturb the others: see ``connections``. If the calling task is cancelled meanwhile, the host is
+    /// A server that fails does not disturb the others: see ``servers``. If the calling task is cancelled meanwhile, the host is
     /// closed again.
     /// - Throws: `cancelled`; `invalidConfiguration` when two servers have the same name.
     public static func start(
@@ -106,8 +106,8 @@ public final class MCPHost: Sendable {
     /// Waits until every server is ready or has failed; ``start(_:logger:)`` does so by itself.
     /// - Returns: false if the calling task was cancelled first.
     public func ready() async -> Bool {
-        for connection in self.root.connections {
-            if await connection.ready.waitUnlessCancelled() == nil { return false }
+        for server in self.root.servers {
+            if await server.ready.waitUnlessCancelled() == nil { return false }
         }
         return true
     }
@@ -148,51 +148,57 @@ public final class MCPHost: Sendable {
 
     // MARK: Servers
 
-    /// All connections in the order in which they were added, failed ones too.
-    public var connections: [Connection] { self.root.connections }
+    /// All servers in the order in which they were added, failed ones too.
+    public var servers: [ManagedServer] { self.root.servers }
 
-    /// The connection of that name.
-    public func connection(_ name: String) throws(MCPError) -> Connection {
-        if let connection = self.root.connection(name) { return connection }
-        let known = self.root.connections.map(\.name).joined(separator: ", ")
+    /// The server of that name.
+    /// - Throws: `notFound`, with the names that there are.
+    public func server(_ name: String) throws(MCPError) -> ManagedServer {
+        if let server = self.root.server(name) { return server }
+        let known = self.root.servers.map(\.name).joined(separator: ", ")
         throw MCPError(.notFound, "no server \"\(name)\" in this host; there are: \(known.isEmpty ? "none" : known)")
     }
 
     /// Opens one more server, at any time, and waits until it is ready.
     /// - Throws: why it cannot be opened; it is removed again then. `cancelled` if the calling task is: the server is closed again.
     @discardableResult
-    public func addServer(_ server: ServerDefinition) async throws(MCPError) -> Connection {
-        let connection = try self.root.add(server)
+    public func addServer(_ definition: ServerDefinition) async throws(MCPError) -> ManagedServer {
+        let server = try self.root.add(definition)
         do throws(MCPError) {
-            _ = try await connection.session()
+            _ = try await server.session()
         } catch {
             self.root.remove(
-                connection,
+                server,
                 cause: error.code == .cancelled ? "the adding task was cancelled" : "it could not be opened"
             )
-            if error.code != .cancelled { _ = await connection.gone.waitUnlessCancelled() }
+            if error.code != .cancelled { _ = await server.waitUntilGoneUnlessCancelled() }
             throw error
         }
-        return connection
+        return server
     }
 
     /// Closes one server, at any time, and waits until nothing is left of it.
     /// - Returns: how it ended; nil if there is no such server, or if the calling task was cancelled while it waited.
     @discardableResult
     public func removeServer(_ name: String) async -> TeardownReport.Server? {
-        guard let connection = self.root.remove(name, cause: "removeServer()") else { return nil }
-        return await connection.gone.waitUnlessCancelled()
+        guard let server = self.root.remove(name, cause: "removeServer()") else { return nil }
+        return await server.waitUntilGoneUnlessCancelled()
     }
 
-    /// Closes one server and opens it anew, with a clean past: also after a crash loop.
-    /// - Throws: why it cannot be opened; it keeps being supervised then.
+    /// Closes one server's connection and opens it anew, with a clean past: also after a crash loop.
+    ///
+    /// The restart belongs to the server and not to the caller (T11): it keeps its place, its events and the calls that wait for it; it goes
+    /// on when the calling task is cancelled; and whoever asks while one is under way joins it. Calls that were on their way to the old
+    /// process end with `outcomeUnknown`; those that were not are made when the new one is ready.
+    /// - Throws: why it cannot be opened; it keeps being supervised then. `cancelled` if the calling task is. `hostClosed` if it is closing.
     @discardableResult
-    public func restartServer(_ name: String) async throws(MCPError) -> Connection {
-        let configuration = try self.connection(name).configuration
-        if let old = self.root.remove(name, cause: "restartServer()") { _ = await old.gone.waitUnlessCancelled() }
-        let connection = try self.root.add(configuration)
-        _ = try await connection.session()
-        return connection
+    public func restartServer(_ name: String) async throws(MCPError) -> ManagedServer {
+        let server = try self.server(name)
+        guard let outcome = await (try self.root.restart(server)).waitUnlessCancelled() else {
+            throw MCPError(.cancelled, "waiting for the restart was cancelled; it goes on", server: name)
+        }
+        _ = try outcome.get()
+        return server
     }
 
     /// Every change of state, with its cause and the task that asked.

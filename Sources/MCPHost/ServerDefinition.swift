@@ -4,34 +4,18 @@ public import MCPTransport
 
 /// One server of a host: its name, how to reach it, and its bounds.
 public struct ServerDefinition: Sendable {
-    /// How to reach a server.
-    public struct Endpoint: Sendable {
-        enum Kind: Sendable {
-            case stdio(ServerLaunch)
-            case custom(String, @Sendable () -> any Transport)
-        }
-        let kind: Kind
-
-        /// A subprocess that speaks over its standard input and output.
-        public static func stdio(_ launch: ServerLaunch) -> Self { Self(kind: .stdio(launch)) }
-
-        /// Anything else that can carry messages.
-        /// - Parameters:
-        ///   - description: what to call it in messages for people.
-        ///   - make: makes a fresh transport for each attempt to connect.
-        public static func transport(_ description: String, _ make: @escaping @Sendable () -> any Transport) -> Self {
-            Self(kind: .custom(description, make))
-        }
-    }
-
     /// Unique within the host; part of the names of its tools.
     public var name: String
     /// How to reach it.
     public var endpoint: Endpoint
     /// How the conversation is held: eras, time limits, bounds.
     public var client: ClientConfiguration
-    /// Bounds of the subprocess and of its end.
-    public var stdio: StdioTransport.Options
+    /// Bounds of the subprocess and of its end, where the endpoint is `Endpoint.stdio(_:options:)`; the defaults, and without effect, where it
+    /// is another.
+    public var stdio: StdioTransport.Options {
+        get { self.endpoint.stdio?.options ?? StdioTransport.Options() }
+        set { if let stdio = self.endpoint.stdio { self.endpoint = .stdio(stdio.launch, options: newValue) } }
+    }
     /// When it is started again after it died.
     public var restart = RestartPolicy()
     /// Whether a call whose answer was lost with the connection may be made once more, if the tool calls itself read-only or idempotent.
@@ -42,13 +26,11 @@ public struct ServerDefinition: Sendable {
     public init(
         name: String,
         endpoint: Endpoint,
-        client: ClientConfiguration = ClientConfiguration(),
-        stdio: StdioTransport.Options = StdioTransport.Options()
+        client: ClientConfiguration = ClientConfiguration()
     ) {
         self.name = name
         self.endpoint = endpoint
         self.client = client
-        self.stdio = stdio
     }
 
     /// Describes a server that is a subprocess.
@@ -74,44 +56,7 @@ public struct ServerDefinition: Sendable {
         self.init(name: name, endpoint: .stdio(launch))
     }
 
-    var isSubprocess: Bool { if case .stdio = self.endpoint.kind { true } else { false } }
-
-    /// What to call the way to it in messages for people. Arguments behind words like `--token` are not shown (S23).
-    public var endpointDescription: String {
-        switch self.endpoint.kind {
-        case .custom(let description, _): description
-        case .stdio(let launch): ([launch.command] + Self.masked(launch.arguments)).joined(separator: " ")
-        }
-    }
-
-    /// How it was started, for errors at the start (B3).
-    var surroundings: String? {
-        guard case .stdio(let launch) = self.endpoint.kind else { return nil }
-        let directory = launch.workingDirectory ?? "the host's directory"
-        return
-            "started as: \(self.endpointDescription)\nin: \(directory), with PATH=\(launch.environment["PATH"] ?? "")"
-    }
-
-    private static func masked(_ arguments: [String]) -> [String] {
-        let secretive = ["token", "key", "secret", "password", "auth"]
-        func isSecretive(_ word: Substring) -> Bool { secretive.contains { word.lowercased().contains($0) } }
-        var result: [String] = []
-        var hidesNext = false
-        for argument in arguments {
-            if hidesNext {
-                result.append("***")
-                hidesNext = false
-                continue
-            }
-            if argument.hasPrefix("-"), let equals = argument.firstIndex(of: "="), isSecretive(argument[..<equals]) {
-                result.append(argument[...equals] + "***")
-                continue
-            }
-            hidesNext = argument.hasPrefix("-") && isSecretive(argument[...])
-            result.append(argument)
-        }
-        return result
-    }
+    var isSubprocess: Bool { self.endpoint.stdio != nil }
 }
 
 /// A host: its servers and what they have in common.

@@ -58,6 +58,8 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     public var server: String?
     /// What the server said, for ``Code/serverError``.
     public var rpcError: JSONRPCErrorObject?
+    /// The request concerned had left when its connection was lost.
+    package var wasSent = false
 
     /// Makes an error.
     public init(_ code: Code, _ message: String, server: String? = nil, rpcError: JSONRPCErrorObject? = nil) {

@@ -22,7 +22,7 @@ struct Call: AsyncParsableCommand {
         let pairs = try KeyValue.parse(self.pairs)
         let (server, tool, json) = (self.server, self.tool, self.options.json)
         try await HostCommand(options: self.options, only: server).run { host in
-            let tools = try await host.connection(server).session().listTools()
+            let tools = try await host.server(server).session().listTools()
             guard let found = tools.first(where: { $0.name == tool }) else {
                 let names = tools.map(\.name).joined(separator: ", ")
                 throw MCPError(.notFound, "no tool \"\(tool)\"; there are: \(names)", server: server)
@@ -94,12 +94,12 @@ struct Run: AsyncParsableCommand {
     func run() async throws {
         let json = self.options.json
         try await HostCommand(options: self.options, endsBySignal: true).run { host in
-            let failed = host.connections.filter { $0.failure != nil }
+            let failed = host.servers.filter { $0.failure != nil }
             for connection in failed {
                 Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")
             }
-            let ready = host.connections.count - failed.count
-            let line = "\(ready) of \(host.connections.count) servers ready"
+            let ready = host.servers.count - failed.count
+            let line = "\(ready) of \(host.servers.count) servers ready"
             if json { Terminal.error(line) } else { Terminal.out(line) }
             await host.closing()
             return (["ready": .number(JSONNumber(Int64(ready)))], failed.isEmpty ? nil : ExitCodes.serverUnreachable)

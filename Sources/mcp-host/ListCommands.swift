@@ -14,7 +14,7 @@ struct Servers: AsyncParsableCommand {
         try await HostCommand(options: self.options).run { host in
             var rows: [[String]] = []
             var documents: [JSONValue] = []
-            for connection in host.connections {
+            for connection in host.servers {
                 let server = connection.server
                 let info = server?.serverInfo.map { "\($0.name) \($0.version)" } ?? ""
                 let note = connection.failure?.message ?? server?.instructions ?? ""
@@ -33,7 +33,7 @@ struct Servers: AsyncParsableCommand {
                 ])
             }
             if !json { Terminal.table(["server", "status", "revision", "is", "note"], rows) }
-            let failures = host.connections.compactMap { connection in
+            let failures = host.servers.compactMap { connection in
                 connection.failure.map { ServerFailure(server: connection.name, error: $0) }
             }
             return (["servers": .array(documents)], HostCommand.tell(failures).1)

@@ -37,7 +37,7 @@ struct BytesFaultTests {
             var server = zoo.server("junk", "--junk", "4000000")
             server.stdio.endOfInputGrace = .milliseconds(150)  // it never reads
             let host = try await zoo.host(server)
-            #expect(try #require(host.connections.first?.failure).message.contains("standard output is not MCP"))
+            #expect(try #require(host.servers.first?.failure).message.contains("standard output is not MCP"))
         }
     }
 
@@ -86,7 +86,7 @@ struct BytesFaultTests {
             let host = try await zoo.host(zoo.server("deep", "--deep", "100000"))
             let error = await failure { try await host.callTool(server: "deep", name: "echo") }
             #expect(error?.code == .badResponse)
-            #expect(try await host.connection("deep").session().listTools().count == 1)
+            #expect(try await host.server("deep").session().listTools().count == 1)
         }
     }
 
@@ -124,7 +124,7 @@ struct BytesFaultTests {
                 #expect(error?.code != .timeout, "kind \(kind)")
             }
             #expect(try await text(host, "odd", "echo", ["text": "x"]) == "x")
-            #expect(try host.connection("odd").status == .ready)
+            #expect(try host.server("odd").status == .ready)
         }
     }
 
@@ -141,7 +141,7 @@ struct BytesFaultTests {
     func lsp() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("lsp", "--lsp"))
-            #expect(try #require(host.connections.first?.failure).message.contains("LSP framing"))
+            #expect(try #require(host.servers.first?.failure).message.contains("LSP framing"))
         }
     }
 }

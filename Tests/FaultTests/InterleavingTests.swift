@@ -67,7 +67,7 @@ private struct World {
     var problem: String?
 
     var now: Duration = .zero
-    var connection = ConnectionStateMachine()
+    var connection = ServerStateMachine()
     var restarts = RestartStateMachine(RestartPolicy())
     var session: SessionStateMachine<Key>?
     var teardown: TeardownStateMachine?
@@ -108,6 +108,7 @@ private struct World {
 
     mutating func step() {
         if self.connection.state == .closed { return self.reload() }
+        if self.connection.state == .failed { return Bool.random(using: &self.random) ? self.reload() : self.restart() }
         if self.session == nil, Bool.random(using: &self.random) {
             self.pass(.seconds(1))
             return self.start()
@@ -128,7 +129,7 @@ private struct World {
         case 92..<97: self.start()
         case 97..<98: self.close(.graceful)
         case 98..<99: self.close(.immediate)
-        default: self.reload()
+        default: Bool.random(using: &self.random) ? self.restart() : self.reload()
         }
     }
 
@@ -140,7 +141,7 @@ private struct World {
         self.apply(self.connection.start())
     }
 
-    private mutating func apply(_ action: ConnectionStateMachine.StartAction) {
+    private mutating func apply(_ action: ServerStateMachine.StartAction) {
         switch action {
         case .connect(let generation, _):
             self.say("start #\(generation)")
@@ -360,6 +361,29 @@ private struct World {
         }
     }
 
+    /// Somebody asks for a restart (T11).
+    private mutating func restart() {
+        let (state, isUnderWay) = (self.connection.state, self.connection.isRestarting)
+        let action = self.connection.restart()
+        self.say("restart asked for while \(state): \(action)")
+        if isUnderWay, action != .join, action != .refuse { self.fail("a second restart beside the first: \(action)") }
+        switch action {
+        case .join: return
+        case .refuse:
+            if !(state == .closing || state == .closed) { self.fail("refused while \(state)") }
+            return
+        case .follow: break
+        case .closeSession:
+            self.restarts = RestartStateMachine(RestartPolicy())
+            self.breakSession(.connectionLost)
+            self.closeTransport(.graceful)
+            return
+        case .wake: self.apply(self.connection.next())
+        case .enter: self.closings = 0
+        }
+        self.restarts = RestartStateMachine(RestartPolicy())
+    }
+
     private mutating func perform(_ actions: [TeardownStateMachine.Action], at time: Duration) {
         for action in actions {
             switch action {
@@ -414,16 +438,30 @@ private struct World {
             ) {
             case .restart(let delay):
                 self.say("restart in \(delay)")
+                if self.isOvertaken() { return self.apply(self.connection.next()) }
                 if !(delay >= .zero && delay <= .seconds(45)) { self.fail("a restart after \(delay)") }
                 self.restartAt = self.now + delay
                 if !(self.connection.wait()) { self.fail("it cannot wait for its restart") }
             case .giveUp, .stayDown:
                 self.say("gives up")
-                self.connection.giveUp()
+                if self.isOvertaken() { return self.apply(self.connection.next()) }
+                if !(self.connection.giveUp()) { self.fail("it cannot give up") }
                 self.closings += 1
                 if !(self.closings == 1) { self.fail("closed \(self.closings) times") }
             }
         }
+    }
+
+    /// Somebody asks for a restart, or for the end, just before it is decided what becomes of the server.
+    private mutating func isOvertaken() -> Bool {
+        switch Int.random(in: 0..<20, using: &self.random) {
+        case 0: if !(self.connection.restart() == .follow) { self.fail("nobody follows a server that is ending") }
+        case 1: _ = self.connection.close(.graceful)
+        default: return false
+        }
+        let mayGoOn = Bool.random(using: &self.random) ? self.connection.wait() : self.connection.giveUp()
+        if mayGoOn { self.fail("what was asked for in the last moment is forgotten") }
+        return true
     }
 
     /// The configuration was read again: this connection goes, another one comes.
@@ -431,7 +469,7 @@ private struct World {
         self.say("reload")
         self.close(.graceful)
         self.drive()
-        self.connection = ConnectionStateMachine()
+        self.connection = ServerStateMachine()
         self.restarts = RestartStateMachine(RestartPolicy())
         self.closings = 0
         self.wire = []
@@ -440,7 +478,7 @@ private struct World {
     /// Time passes until the connection is closed: with nobody's help, within the bound.
     private mutating func drive() {
         var rounds = 0
-        while self.connection.state != .closed, self.problem == nil {
+        while self.connection.state != .closed, self.connection.state != .failed, self.problem == nil {
             self.pass(.seconds(2))
             rounds += 1
             if !(rounds < 12) { self.fail("not closed after \(rounds * 2) s, still \(self.connection.state)") }

@@ -22,7 +22,7 @@ struct LawGuardTests {
                 server.stdio.guardGrace = .milliseconds(100)
                 server.restart.isEnabled = false
                 let host = try await MCPHost.start(HostConfiguration(servers: [server]))
-                precondition(host.connections.first?.failure?.code == .launchFailed)
+                precondition(host.servers.first?.failure?.code == .launchFailed)
                 let report = await host.shutdown()
                 precondition(!report.isClean && report.isComplete && report.processesLeft.isEmpty, "\(report)")
                 let doubt = report.servers.first?.doubt
@@ -51,7 +51,7 @@ struct LawGuardTests {
             let host = try await MCPHost.start(
                 HostConfiguration(servers: [ServerDefinition(name: "foreign", command: path)])
             )
-            let failure = host.connections.first?.failure
+            let failure = host.servers.first?.failure
             precondition(failure?.code == .launchFailed, "\(String(describing: failure))")
             let report = await host.shutdown()
             precondition(report.isClean, "\(report)")
@@ -69,7 +69,7 @@ struct LawGuardTests {
         var server = ScriptedServer.configuration(name, ["--alive", zoo + "/alive"] + switches)
         server.stdio.isGuarded = isGuarded
         let host = try await MCPHost.start(HostConfiguration(servers: [server]))
-        precondition(host.connections.first?.status == .ready)
+        precondition(host.servers.first?.status == .ready)
         try await before(host)
         // Not before: a host that nobody holds closes by itself.
         withExtendedLifetime(host) { Foundation.exit(0) }

@@ -37,7 +37,7 @@ struct LawHostTests {
     func shutDownWhileAbandoning() async throws {
         let slow = StickyTransport()
         let manager = HostManager(
-            HostConfiguration(servers: [ServerDefinition(name: "slow", endpoint: .transport("sticky") { slow })])
+            HostConfiguration(servers: [ServerDefinition(name: "slow", endpoint: Endpoint("sticky") { _ in slow })])
         )
         let opening = Task { await failure { try await manager.initialize() } }
         await slow.entered.wait()
@@ -114,7 +114,7 @@ struct LawHostTests {
         try await withZoo { zoo in
             let host = try await zoo.host()
             let slow = StickyTransport()
-            let entry = ServerDefinition(name: "x", endpoint: .transport("sticky") { slow })
+            let entry = ServerDefinition(name: "x", endpoint: Endpoint("sticky") { _ in slow })
             let first = Task { await failure { try await host.addServer(entry) } }
             await slow.entered.wait()
             let removed = Task { await host.removeServer("x") }
@@ -126,7 +126,7 @@ struct LawHostTests {
             let adding = await first.value
             #expect(adding != nil)
             _ = await removed.value
-            #expect(try host.connection("x").status == .ready)
+            #expect(try host.server("x").status == .ready)
             #expect(try await text(host, "x", "echo", ["text": "here"]) == "here")
         }
     }
@@ -237,7 +237,7 @@ struct LawHostTests {
                 server.stdio.startGrace = .milliseconds(50)
                 server.stdio.guardGrace = .milliseconds(400)
                 let host = try await MCPHost.start(HostConfiguration(servers: [server]))
-                let error = host.connections.first?.failure
+                let error = host.servers.first?.failure
                 precondition(error?.message.contains("has not come back") == true, "\(String(describing: error))")
                 let report = await host.shutdown()
                 precondition(!report.isClean && report.isComplete, "\(report)")

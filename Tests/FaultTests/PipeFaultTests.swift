@@ -104,7 +104,7 @@ struct PipeFaultTests {
             let host = try await zoo.host(server)
             let error = await failure { try await host.callTool(server: "half", name: "close-output") }
             #expect(error?.message.contains("closed its output") == true)
-            _ = try await host.connection("half").waitUntilGone()
+            _ = try await host.server("half").waitUntilGone()
         }
     }
 
@@ -113,7 +113,7 @@ struct PipeFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("storm", "--storm", "50000", "--era", "legacy"))
             #expect(try await text(host, "storm", "echo", ["text": "x"]) == "x")
-            let session = try await host.connection("storm").session()
+            let session = try await host.server("storm").session()
             #expect(session.droppedNotifications == 50000 - 1024)
         }
     }

@@ -86,7 +86,7 @@ struct ProcessEndFaultTests {
             server.restart = .never
             server.client.era = .legacyOnly
             let host = try await zoo.host(server)
-            _ = try await host.connection("gone").waitUntilGone()
+            _ = try await host.server("gone").waitUntilGone()
             let end = try #require(await host.shutdown().servers.first)
             #expect(end.exitStatus == .exited(0) && end.descendantsEnded.count == 1)
         }
@@ -148,7 +148,7 @@ struct ProcessEndFaultTests {
             server.restart = .never
             server.stdio.terminateGrace = .milliseconds(200)
             let host = try await zoo.host(server)
-            let error = try #require(host.connections.first?.failure)
+            let error = try #require(host.servers.first?.failure)
             #expect(error.message.contains("exit status 7"))
         }
     }

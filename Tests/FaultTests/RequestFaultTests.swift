@@ -40,7 +40,7 @@ struct RequestFaultTests {
             server.client.connectTimeout = .milliseconds(300)
             server.client.probeTimeout = .milliseconds(100)
             let host = try await zoo.host(server)
-            #expect(host.connections.first?.failure?.code == .timeout)
+            #expect(host.servers.first?.failure?.code == .timeout)
         }
     }
 

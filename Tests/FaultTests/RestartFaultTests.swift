@@ -72,14 +72,14 @@ struct RestartFaultTests {
             let name = try #require(try await host.tools().items.first).qualifiedName
             let error = await failure { try await text(host, "one", "kill") }
             #expect(error?.code == .outcomeUnknown && error?.message.contains("SIGKILL") == true)
-            let status = try host.connection("one").status
+            let status = try host.server("one").status
             #expect(status == .restarting || zoo.count("start", "one") == 2)
             let result = try await host.callTool(name, arguments: ["text": "x"])
             #expect(result.content.first?.text == "x")
             #expect(zoo.events("one").count { $0.detail.contains("tools/list") } == 1, "what is known stays known")
             let events = host.journal.entries(for: "one").map(\.event)
             #expect(events.count { $0 == "ready" } == 2 && events.contains("lost") && events.contains("restarting"))
-            #expect(try host.connection("one").failure == nil && host.connection("one").status == .ready)
+            #expect(try host.server("one").failure == nil && host.server("one").status == .ready)
             #expect(await host.shutdown().servers.first?.generation == 2)
         }
     }
@@ -88,7 +88,7 @@ struct RestartFaultTests {
     func crashLoop() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.quick(zoo.server("bad", "--exit", "3", "--era", "legacy")))
-            let connection = try host.connection("bad")
+            let connection = try host.server("bad")
             _ = await connection.waitUntilGone()
             #expect(connection.status == .failed && connection.failure?.code == .crashLoop)
             let message = try #require(connection.failure).message
@@ -108,7 +108,7 @@ struct RestartFaultTests {
             await host.wait(forRequests: 20)
             _ = await failure { try await text(host, "one", "kill") }
             for call in calls { #expect(await call.value?.code == .outcomeUnknown) }
-            let lists = (0..<20).map { _ in Task { await failure { try await host.connection("one").session() } } }
+            let lists = (0..<20).map { _ in Task { await failure { try await host.server("one").session() } } }
             for list in lists { #expect(await list.value == nil) }
             #expect(zoo.count("start", "one") == 2)
         }
@@ -127,7 +127,7 @@ struct RestartFaultTests {
                 let report = await host.removeServer("one")
                 #expect(report?.processesLeft.isEmpty == true)
             }
-            #expect(host.connections.isEmpty)
+            #expect(host.servers.isEmpty)
         }
     }
 
@@ -164,7 +164,7 @@ struct RestartFaultTests {
             #expect(error?.code == .serverError)
         }
         #expect(server.connections == 1 && server.received("tools/call").count == 4)
-        #expect(try host.connection("one").status == .ready)
+        #expect(try host.server("one").status == .ready)
         expectClean(await host.shutdown(), servers: 1)
     }
 
@@ -201,7 +201,7 @@ struct RestartFaultTests {
             server.restart.initialDelay = .seconds(600)
             server.restart.maximumDelay = .seconds(600)
             let host = try await zoo.host(server)
-            let connection = try host.connection("bad")
+            let connection = try host.server("bad")
             await host.wait(for: "restarting", of: "bad")
             let error = await failure { try await connection.session() }
             #expect(error?.message.contains("exit status 1") == true, "who asks is told at once")

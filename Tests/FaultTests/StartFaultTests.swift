@@ -25,7 +25,7 @@ struct StartFaultTests {
             await zoo.wait(forFrame: "initialize", of: "mute")
             await clock.pass(.seconds(25))
             let host = try await starting
-            let error = try #require(host.connections.first?.failure)
+            let error = try #require(host.servers.first?.failure)
             #expect(
                 error.code == .timeout && error.message.contains("30.0 seconds")
                     && error.message.contains("still waiting for the answer to")
@@ -45,7 +45,7 @@ struct StartFaultTests {
             )
             server.restart = .never
             let host = try await zoo.host(server)
-            let message = try #require(host.connections.first?.failure).message
+            let message = try #require(host.servers.first?.failure).message
             for part in [
                 "exit status 7", "first line", "third line", "started as: ", "--token ***", "in: /tmp", "PATH=",
             ] {
@@ -63,8 +63,8 @@ struct StartFaultTests {
             hasty.client.connectTimeout = .milliseconds(200)
             hasty.client.probeTimeout = .milliseconds(100)
             let host = try await zoo.host(patient, hasty)
-            #expect(try host.connection("patient").status == .ready)
-            #expect(try #require(host.connection("hasty").failure).message.contains("0.2 seconds"))
+            #expect(try host.server("patient").status == .ready)
+            #expect(try #require(host.server("hasty").failure).message.contains("0.2 seconds"))
         }
     }
 
@@ -84,7 +84,7 @@ struct StartFaultTests {
             )
             server.client.probeTimeout = .milliseconds(200)
             let host = try await zoo.host(server)
-            let old = try host.connection("old")
+            let old = try host.server("old")
             #expect(old.server?.revision == .v2025_11_25, "\(host.journal.entries)")
             #expect(try await text(host, "old", "echo", ["text": "x"]) == "x")
         }
@@ -97,7 +97,7 @@ struct StartFaultTests {
             server.client.era = .modernOnly
             server.restart.isEnabled = false
             let host = try await zoo.host(server)
-            let one = try host.connection("one")
+            let one = try host.server("one")
             #expect(one.failure?.code == .connectionLost && one.server == nil, "\(String(describing: one.failure))")
             #expect(zoo.count("start", "one") == 1 && !zoo.events("one").contains { $0.detail.contains("initialize") })
         }
@@ -109,7 +109,7 @@ struct StartFaultTests {
             var server = zoo.server("late", "--late-probe")
             server.client.probeTimeout = .milliseconds(100)
             let host = try await zoo.host(server)
-            #expect(try host.connection("late").server?.revision == .v2025_11_25)
+            #expect(try host.server("late").server?.revision == .v2025_11_25)
             #expect(try await text(host, "late", "echo", ["text": "x"]) == "x")
         }
     }
@@ -118,7 +118,7 @@ struct StartFaultTests {
     func early() async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(zoo.server("early", "--early", "--era", "legacy"))
-            #expect(try host.connection("early").status == .ready)
+            #expect(try host.server("early").status == .ready)
             #expect(
                 zoo.events("early").contains { $0.event == "frame" && $0.detail.contains("\"id\":\"early\"") },
                 "the ping was answered"
@@ -132,7 +132,7 @@ struct StartFaultTests {
             var server = zoo.server("odd", "--era", "legacy", "--bad-result", "\(kind)")
             server.client.connectTimeout = .seconds(60)
             let host = try await zoo.host(server)
-            let error = try #require(host.connections.first?.failure)
+            let error = try #require(host.servers.first?.failure)
             #expect([.handshakeFailed, .unsupportedRevision].contains(error.code), "\(error.code): \(error)")
         }
     }
@@ -143,7 +143,7 @@ struct StartFaultTests {
             var server = zoo.server("brief", "--era", "legacy", "--exit-after-init")
             server.restart = .never
             let host = try await zoo.host(server)
-            let connection = try host.connection("brief")
+            let connection = try host.server("brief")
             _ = await connection.waitUntilGone()
             #expect(connection.status == .failed && connection.failure?.message.contains("exit status 0") == true)
             let error = await failure { try await connection.session() }
@@ -179,7 +179,7 @@ struct StartFaultTests {
             server.restart.initialDelay = .milliseconds(20)
             server.restart.intensity = 1000
             let host = try await zoo.host(server)
-            let connection = try host.connection("late")
+            let connection = try host.server("late")
             #expect(connection.failure?.message.contains("exit status 1") == true)
             try "".write(toFile: permit, atomically: true, encoding: .utf8)
             await host.wait(for: "ready", of: "late")
@@ -202,9 +202,9 @@ struct StartFaultTests {
                 }
                 try await group.waitForAll()
             }
-            #expect(host.connections.count { $0.status == .ready } == 9)
+            #expect(host.servers.count { $0.status == .ready } == 9)
             await host.wait(for: "added", of: "hanging")
-            #expect(try host.connection("hanging").status == .starting)
+            #expect(try host.server("hanging").status == .starting)
             await host.removeServer("hanging")
             let error = await hangs
             #expect(error != nil)
@@ -225,7 +225,7 @@ struct StartFaultTests {
             await zoo.wait(forFrame: "initialize", of: "buffered")
             await clock.pass(.seconds(25))
             let host = try await starting
-            #expect(try #require(host.connection("buffered").failure).message.contains("flush"))
+            #expect(try #require(host.server("buffered").failure).message.contains("flush"))
             #expect(try await text(host, "other", "environment").contains("PYTHONUNBUFFERED"))
         }
     }

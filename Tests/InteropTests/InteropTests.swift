@@ -20,7 +20,7 @@ struct InteropTests {
                 PythonServers.server("fast", try PythonServers.script(PythonServers.fastMCP)),
             ])
         )
-        #expect(host.connections.allSatisfy { $0.failure == nil }, "\(host.connections.compactMap(\.failure))")
+        #expect(host.servers.allSatisfy { $0.failure == nil }, "\(host.servers.compactMap(\.failure))")
         let tools = try await host.tools().items.map(\.qualifiedName)
         #expect(
             tools.contains("time__get_current_time") && tools.contains("git__git_log") && tools.contains("fast__add")
@@ -49,10 +49,10 @@ struct InteropTests {
         let modern = PythonServers.server("modern", script)
         let host = try await MCPHost.start(HostConfiguration(servers: [legacy, modern]))
         #expect(
-            try host.connection("legacy").server?.revision == .v2025_11_25,
-            "\(host.connections.compactMap(\.failure))"
+            try host.server("legacy").server?.revision == .v2025_11_25,
+            "\(host.servers.compactMap(\.failure))"
         )
-        #expect(try host.connection("modern").server?.revision == .v2026_07_28)
+        #expect(try host.server("modern").server?.revision == .v2026_07_28)
         for server in ["legacy", "modern"] {
             let result = try await host.callTool(server: server, name: "shout", arguments: ["text": "hello"])
             #expect(result.content.first?.text == "HELLO")

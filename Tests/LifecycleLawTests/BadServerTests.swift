@@ -18,7 +18,7 @@ struct LifecycleLawBadServerTests {
             ])
         )
         try await Task.detached { _ = try await host.callTool(server: "good", name: "echo") }.value
-        let reasons = Dictionary(uniqueKeysWithValues: host.connections.map { ($0.name, $0.failure?.message) })
+        let reasons = Dictionary(uniqueKeysWithValues: host.servers.map { ($0.name, $0.failure?.message) })
         #expect(reasons["good"] == .some(nil))
         #expect(reasons["bad"]??.contains("exit status 7") == true)
         #expect(reasons["bad"]??.contains("third line") == true, "with the last lines of standard error (B2)")
@@ -124,7 +124,7 @@ struct LifecycleLawBadServerTests {
     func handleKept() async throws {
         let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
         let name = try #require(try await host.tools().items.first).qualifiedName
-        let connection = try host.connection("one")
+        let connection = try host.server("one")
         let session = try await connection.session()
         await host.removeServer("one")
         for isReopened in [false, true] {
@@ -169,7 +169,7 @@ struct LifecycleLawBadServerTests {
     @Test("A15 a notification's reader calls the same server")
     func reentrant() async throws {
         let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
-        let session = try await host.connection("one").session()
+        let session = try await host.server("one").session()
         let result = try await session.callTool(
             "progress",
             options: .init(onProgress: { _ in #expect(session.server != nil) })

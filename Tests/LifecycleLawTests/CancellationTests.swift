@@ -111,7 +111,7 @@ struct LifecycleLawCancellationTests {
     func dropped(way: Way) async throws {
         var host: MCPHost? = try await MCPHost.start(HostConfiguration(servers: [way.server("one")]))
         let journal = try #require(host?.journal)
-        let connection = try #require(host?.connections.first)
+        let connection = try #require(host?.servers.first)
         host = nil
         let end = await connection.waitUntilGone()
         #expect(end.processesLeft.isEmpty)

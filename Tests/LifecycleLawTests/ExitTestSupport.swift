@@ -8,7 +8,7 @@ let first = Locked<ProcessCounts?>(nil)
 
 /// Calls every server that could be opened.
 func useAllReady(_ host: MCPHost) async throws {
-    for connection in host.connections where connection.failure == nil {
+    for connection in host.servers where connection.failure == nil {
         _ = try await host.callTool(server: connection.name, name: "echo", arguments: ["text": "x"])
     }
 }

@@ -34,7 +34,7 @@ final class LifecycleLawXCTests: XCTestCase {
             for i in 0..<3 { try await host.addServer(ScriptedServer.configuration("extra\(i)")) }
         }.value
         await Task.detached { for i in 0..<3 { await host.removeServer("extra\(i)") } }.value
-        XCTAssertEqual(host.connections.count, 3)
+        XCTAssertEqual(host.servers.count, 3)
         // The three are in the report as well.
         let report = await host.shutdown()
         XCTAssertEqual(report.servers.count, 6)

@@ -17,7 +17,7 @@ func threeServers() throws -> HostManager {
 
 /// Calls every server of a host once.
 func useAll(_ host: MCPHost) async throws {
-    for connection in host.connections {
+    for connection in host.servers {
         let result = try await host.callTool(server: connection.name, name: "echo", arguments: ["text": "hello"])
         #expect(result.content.first?.text == "hello")
     }

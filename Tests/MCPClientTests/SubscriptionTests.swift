@@ -187,11 +187,11 @@ struct SubscriptionTests {
         if !revision.isModern { configuration.client.era = .legacyOnly }
         configuration.restart.initialDelay = .milliseconds(1)
         let host = try await MCPHost.start(HostConfiguration(servers: [configuration]))
-        let (all, own) = (host.serverEvents(), try host.connection("one").serverEvents())
+        let (all, own) = (host.serverEvents(), try host.server("one").serverEvents())
         try await host.subscribe(server: "one", to: "x:1")
         server.crash()
         await server.wait(for: "a second connection") { $0.connections == 2 }
-        _ = try await host.connection("one").session()
+        _ = try await host.server("one").session()
         if revision.isModern {
             await server.wait(for: "a subscription to x:1") {
                 $0.listening.contains { $0["resourceSubscriptions"] == ["x:1"] }

@@ -25,7 +25,7 @@ struct ConfigurationFileTests {
             """#
         let configuration = try self.parse(text, ["BIN": "/opt", "D": "d", "PATH": "/bin", "SECRET": "s"])
         #expect(configuration.servers.map(\.name) == ["b", "a"])
-        #expect(configuration.servers[0].endpointDescription == "/opt/x --p=80 7 true $HOME ${")
+        #expect(configuration.servers[0].endpoint.description == "/opt/x --p=80 7 true $HOME ${")
     }
 
     @Test("S23 secrets on the command line are not shown")
@@ -33,7 +33,7 @@ struct ConfigurationFileTests {
         let configuration = try self.parse(
             #"{"mcpServers":{"a":{"command":"x","args":["--token","canary","--api-key=canary","-v"]}}}"#
         )
-        #expect(configuration.servers[0].endpointDescription == "x --token *** --api-key=*** -v")
+        #expect(configuration.servers[0].endpoint.description == "x --token *** --api-key=*** -v")
     }
 
     @Test("K4 K7 each mistake says where it is and what to do")

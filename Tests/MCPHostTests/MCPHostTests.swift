@@ -40,7 +40,7 @@ struct MCPHostTests {
         let host = try await MCPHost.start(
             HostConfiguration(servers: [ScriptedServer.configuration("rude", ["--exit-on-probe", "--era", "legacy"])])
         )
-        let connection = try host.connection("rude")
+        let connection = try host.server("rude")
         #expect(connection.server?.revision == .v2025_11_25 && connection.failure == nil && connection.status == .ready)
         #expect(host.journal.entries(for: "rude").contains { $0.event == "restarting" })
         expectClean(await host.shutdown(), servers: 1)
@@ -51,7 +51,7 @@ struct MCPHostTests {
         var server = ScriptedServer.configuration("silent", ["--silent-probe", "--era", "legacy"])
         server.client.probeTimeout = .milliseconds(100)
         let host = try await MCPHost.start(HostConfiguration(servers: [server]))
-        #expect(try host.connection("silent").server?.revision == .v2025_11_25)
+        #expect(try host.server("silent").server?.revision == .v2025_11_25)
         #expect(!host.journal.entries(for: "silent").contains { $0.event == "restarting" })
         expectClean(await host.shutdown(), servers: 1)
     }
@@ -63,7 +63,7 @@ struct MCPHostTests {
                 ScriptedServer.configuration("old", ["--era", "legacy", "--revision", "\"\(revision)\""])
             ])
         )
-        #expect(try host.connection("old").server?.revision.rawValue == revision)
+        #expect(try host.server("old").server?.revision.rawValue == revision)
         #expect(
             try await host.callTool(server: "old", name: "echo", arguments: ["text": "x"]).content.first?.text == "x"
         )
@@ -94,7 +94,7 @@ struct MCPHostTests {
         await #expect(throws: MCPError.self) {
             try await host.addServer(ScriptedServer.configuration("bad", ["--exit", "1"]))
         }
-        #expect(host.connections.map(\.name) == ["a"])
+        #expect(host.servers.map(\.name) == ["a"])
         expectClean(await host.shutdown(), servers: 3)
         let two = HostConfiguration(servers: [ScriptedServer.configuration("a"), ScriptedServer.configuration("a")])
         await #expect { try await MCPHost.start(two) } throws: { ($0 as? MCPError)?.code == .invalidConfiguration }

@@ -86,7 +86,7 @@ public final class ProtocolServer: Sendable {
     /// An entry for a host; each start of it connects anew.
     public func configuration(_ name: String) -> ServerDefinition {
         ScriptedServer.patient(
-            ServerDefinition(name: name, endpoint: .transport("in memory") { self.transport() }),
+            ServerDefinition(name: name, endpoint: Endpoint("in memory") { _ in self.transport() }),
             []
         )
     }
@@ -371,7 +371,7 @@ extension ProtocolServer {
         // whoever waited for a call to it waited for ever.
         let configuration = ServerDefinition(
             name: name,
-            endpoint: .transport("in memory") {
+            endpoint: Endpoint("in memory") { _ in
                 let server = ProtocolServer(
                     isModern ? .v2026_07_28 : .v2025_11_25,
                     [

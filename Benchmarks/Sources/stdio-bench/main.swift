@@ -107,7 +107,7 @@ func sequential(_ session: ClientSession, _ count: Int) async throws -> [Double]
 
 func calls(_ path: String) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
-        let session = try await host.connection("echo").session()
+        let session = try await host.server("echo").session()
         _ = try await sequential(session, 2000)
         var (raw, ours): ([Double], [Double]) = ([], [])
         var spent = 0.0
@@ -152,7 +152,7 @@ func calls(_ path: String) async throws {
 
 func big(_ path: String, _ bytes: Int) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path, ["--payload", "\(bytes)"])])) { host in
-        let session = try await host.connection("echo").session()
+        let session = try await host.server("echo").session()
         var times: [Double] = []
         for _ in 0..<11 {
             let start = now()
@@ -187,7 +187,7 @@ func fleet(_ path: String, _ count: Int) async throws {
 /// Nothing but calls one after the other, for a profiler.
 func profile(_ path: String, _ count: Int) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
-        let session = try await host.connection("echo").session()
+        let session = try await host.server("echo").session()
         report("profile", [("p50_us", percentile(try await sequential(session, count), 0.5))])
     }
 }

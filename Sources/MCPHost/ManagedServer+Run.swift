@@ -1,0 +1,263 @@
+import MCPClient
+import MCPTransport
+import MCPTypes
+
+/// What the host's root runs.
+extension ManagedServer {
+    /// Opens, serves, starts again, closes. Entered by the root, once at a time.
+    /// - Returns: how it ended, all its connections together.
+    func run() async -> TeardownReport.Server {
+        var action = self.state.withLock { $0.machine.start() }
+        // All attempts together have one budget (B9).
+        var start = self.context.clock.now
+        while true {
+            while case .connect(let generation, let legacyOnly) = action {
+                self.state.withLock { $0.restarts.started(now: self.context.clock.now) }
+                let end = await self.converse(generation, legacyOnly: legacyOnly, since: start)
+                let (next, isAsked) = self.state.withLock { state in
+                    state.connection = nil
+                    let next = state.machine.ended(generation, duringProbe: end.endedDuringProbe)
+                    return (next, state.machine.isRestarting)
+                }
+                switch next {
+                case .connect(let generation, let legacyOnly):
+                    if isAsked, !legacyOnly {
+                        start = self.context.clock.now
+                    } else {
+                        self.note("restarting", generation, "the server ended when asked which revision it speaks")
+                    }
+                    action = .connect(generation: generation, legacyOnly: legacyOnly)
+                case .decide:
+                    action = await self.comeBack(after: self.explain(end), generation)
+                    start = self.context.clock.now
+                case .finish: action = .finish
+                }
+            }
+            if let report = self.finish() { return report }
+            // Somebody has asked for a restart in the last moment.
+            action = self.state.withLock { $0.machine.next() }
+            start = self.context.clock.now
+        }
+    }
+
+    /// The server ended by itself: waits for the time of its restart, if there is to be one.
+    private func comeBack(after error: MCPError, _ generation: Int) async -> ServerStateMachine.StartAction {
+        let now = self.context.clock.now
+        let decision: RestartStateMachine.Action = self.state.withLock { state in
+            // What was wrong from the start will be wrong again; what has worked before, or was only unlucky, may work again.
+            guard state.readySince != nil || error.code == .connectionLost else { return .stayDown }
+            let readyFor = state.readySince.map { now - $0 }
+            return state.restarts.died(now: now, readyFor: readyFor, random: .random(in: 0..<1))
+        }
+        switch decision {
+        case .stayDown: return self.stayDown(error)
+        case .giveUp(let starts):
+            let period = self.definition.restart.period
+            var error = error
+            error.code = .crashLoop
+            error.message =
+                "crash loop: \(starts) starts within \(period), no more will follow; restart it by hand when the cause is mended."
+                + " The last end: \(error.message)"
+            return self.stayDown(error)
+        case .restart(let delay): return await self.wait(delay, after: error, generation)
+        }
+    }
+
+    private func stayDown(_ error: MCPError) -> ServerStateMachine.StartAction {
+        self.state.withLock { if $0.machine.state != .closing { $0.failure = error } }
+        return .finish
+    }
+
+    private func wait(
+        _ delay: Duration,
+        after error: MCPError,
+        _ generation: Int
+    ) async -> ServerStateMachine.StartAction {
+        let alarm = OneShot<Void>()
+        let (waits, failed) = self.state.withLock { state in
+            let waits = state.machine.wait()
+            // Somebody wants it started, or closed: whoever waits, waits for that.
+            guard waits else { return (false, nil as Attempt?) }
+            state.failure = error
+            // Who asks after the loss of a session waits for this very restart; who waited for a start is told that it failed.
+            let failed = state.readySince == nil ? state.attempt : nil
+            if failed != nil { state.attempt = Attempt() }
+            state.readySince = nil
+            state.alarm = alarm
+            return (true, failed)
+        }
+        failed?.complete(.failure(error))
+        self.ready.complete(.failure(error))
+        guard waits else { return self.state.withLock { $0.machine.next() } }
+        self.note("restarting", generation, "in \(delay), because \(error.message)")
+        let timer = self.context.clock.makeTimer { alarm.complete(()) }
+        self.context.accounts.add(1, \.timers)
+        timer.set(self.context.clock.now + delay)
+        await alarm.wait()
+        timer.cancel()
+        self.context.accounts.add(-1, \.timers)
+        return self.state.withLock { state in
+            state.alarm = nil
+            return state.machine.next()
+        }
+    }
+
+    private func converse(_ generation: Int, legacyOnly: Bool, since start: Duration) async -> ClientSession.End {
+        self.note("opening", generation, self.definition.endpoint.description)
+        let connection = self.makeConnection(generation, legacyOnly: legacyOnly, since: start)
+        let mode = self.state.withLock { state in
+            state.connection = connection
+            return state.machine.requestedClose  // between the machine's yes and now
+        }
+        if let mode { connection.session.close(mode) }
+        let end = await connection.run { await self.follow(connection) }
+        self.state.withLock { $0.enter(end, generation) }
+        self.note("ended", generation, self.explain(end).message)
+        return end
+    }
+
+    private func explain(_ end: ClientSession.End) -> MCPError {
+        if let error = end.transport.launchError { return error.naming(self.name) }
+        if var error = end.handshakeError {
+            if error.code == .connectionLost, let status = end.transport.exitStatus,
+                !error.message.contains("\(status)")
+            {
+                error.message += "; then its process ended with \(status)"
+            }
+            if let details = self.definition.endpoint.details { error.message += "\n" + details }
+            return error.naming(self.name)
+        }
+        if let status = end.transport.exitStatus {
+            return MCPError(.connectionLost, "the server's process ended with \(status)", server: self.name)
+        }
+        return MCPError(.connectionLost, "the server went away", server: self.name)
+    }
+
+    private func makeConnection(_ generation: Int, legacyOnly: Bool, since start: Duration) -> Connection {
+        var client = self.definition.client
+        if legacyOnly { client.era = .legacyOnly }
+        client.serverName = self.name
+        client.handlers = client.handlers.filled(from: self.context.handlers)
+        client.launch = self.context.launch
+        client.desiredSubscriptions = self.desiredSubscriptions
+        client.events = self.events
+        client.onEvent = { [name = self.name, events = self.context.events] event in
+            events.send(HostEvent(server: name, event: event))
+        }
+        client.connectTimeSpent = self.context.clock.now - start
+        return Connection(self.definition, client, context: self.context, generation: generation) {
+            [weak self, name = self.name, journal = self.context.journal] what, isClear in
+            if isClear { self?.state.withLock { $0.clear(generation) } }
+            journal.note("ended late", server: name, cause: what)
+        }
+    }
+
+    /// Follows a session from its handshake to its loss.
+    private func follow(_ connection: Connection) async {
+        let session = connection.session
+        guard case .success(let description) = await session.ready.wait() else { return }
+        let now = self.context.clock.now
+        let attempt = self.state.withLock { state -> Attempt? in
+            guard state.machine.becameReady(connection.generation) else { return nil }
+            state.wasReady = true
+            state.readySince = now
+            state.failure = nil
+            return state.attempt
+        }
+        guard let attempt else { return }
+        self.note("ready", connection.generation, "revision \(description.revision.rawValue)")
+        attempt.complete(.success(description))
+        self.ready.complete(.success(description))
+        _ = await session.broken.wait()
+        self.lose(session)
+    }
+
+    /// The root left before it came to run this server.
+    func neverRan() -> TeardownReport.Server {
+        self.close(.graceful, cause: "the host is closed")
+        self.state.withLock { if $0.machine.state == .closing { _ = $0.machine.start() } }
+        return self.finish() ?? self.state.withLock { $0.report }
+    }
+
+    /// - Returns: nil if it is to be started once more, because somebody has asked for that in the last moment.
+    private func finish() -> TeardownReport.Server? {
+        let isClosed = MCPError(.hostClosed, "the connection was closed", server: self.name)
+        let before = self.state.withLock { state -> State? in
+            guard state.machine.state == .closed || state.machine.giveUp() else { return nil }
+            state.report.finish(state.rests)
+            state.report.failure = state.failure?.message
+            // All that is completed below is taken here: from now on somebody may revive a failed server. Whoever comes before that sees
+            // where it stands, and does not wait.
+            defer { state.attempt = Attempt() }
+            return state
+        }
+        guard let before else { return nil }
+        let (report, last) = (before.report, before.failure ?? isClosed)
+        self.ready.complete(.failure(last))
+        before.attempt.complete(.failure(last))
+        if before.closeCause.isEmpty {
+            self.note("closed", report.generation, report.failure ?? "ended by itself")
+        } else {
+            self.note("closed", report.generation, before.closeCause, task: before.closeTask)
+        }
+        if before.machine.state == .closed { self.events.finish() }
+        before.gone.complete(report)
+        return report
+    }
+}
+
+extension ManagedServer.State {
+    /// The end of a connection goes into the report.
+    fileprivate mutating func enter(_ end: ClientSession.End, _ generation: Int) {
+        let transport = end.transport
+        self.report.generation = generation
+        self.report.step = transport.step
+        self.report.stepTimes = transport.stepTimes
+        self.report.processID = transport.processID
+        self.report.startedAt = transport.startedAt
+        for descendant in transport.descendantsEnded {
+            self.report.descendantsSeenAt[descendant] = transport.endedAt
+        }
+        self.report.exitStatus = transport.exitStatus
+        self.report.descendantsEnded += transport.descendantsEnded
+        if !transport.processesLeft.isEmpty || transport.doubt != nil, !self.cleared.contains(generation) {
+            self.rests[generation] = .init(processes: transport.processesLeft, doubt: transport.doubt)
+        }
+        self.report.callsFailed += end.requestsFailed
+        self.report.stderrTail = transport.stderrTail
+    }
+
+    /// What was given up of a generation is gone.
+    fileprivate mutating func clear(_ generation: Int) {
+        if self.rests.removeValue(forKey: generation) == nil { self.cleared.insert(generation) }
+    }
+}
+
+extension TeardownReport.Server {
+    /// Nothing has happened yet.
+    init(name: String) {
+        self.init(
+            name: name,
+            generation: 0,
+            step: .none,
+            stepTimes: [],
+            processID: nil,
+            exitStatus: nil,
+            descendantsEnded: [],
+            processesLeft: [],
+            doubt: nil,
+            callsFailed: 0,
+            failure: nil,
+            stderrTail: ""
+        )
+    }
+
+    fileprivate mutating func finish(_ rests: [Int: ManagedServer.Rest]) {
+        let rests = rests.sorted { $0.key < $1.key }.map(\.value)
+        self.processesLeft = rests.flatMap(\.processes)
+        // The same doubt after each of many restarts is one doubt.
+        var doubts: [String] = []
+        for doubt in rests.compactMap(\.doubt) where !doubts.contains(doubt) { doubts.append(doubt) }
+        self.doubt = doubts.isEmpty ? nil : doubts.joined(separator: "; ")
+    }
+}

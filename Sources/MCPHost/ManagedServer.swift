@@ -1,0 +1,266 @@
+public import MCPClient
+public import MCPTransport
+import MCPTypes
+
+/// One server of a host, from the moment it is added until nothing of it is left: its name, its place among the others, its events and
+/// the calls that wait for it, over all its connections.
+///
+/// The host's root runs it; everybody else asks it for its session, waits for it, or asks for its restart or its end. Those belong to the
+/// server and not to the task that asks: they go on when that task ends, and who asks meanwhile joins (T11).
+public final class ManagedServer: Sendable {
+    /// Where a server stands.
+    public struct Status: Sendable, Hashable, CustomStringConvertible {
+        private enum Kind: String, Sendable, Hashable { case starting, ready, restarting, closing, closed, failed }
+        private let kind: Kind
+        /// Being opened.
+        public static let starting = Self(kind: .starting)
+        /// Can be used.
+        public static let ready = Self(kind: .ready)
+        /// Lost, and about to be started again; ``ManagedServer/failure`` says why it was lost.
+        public static let restarting = Self(kind: .restarting)
+        /// Being closed.
+        public static let closing = Self(kind: .closing)
+        /// Closed because somebody asked.
+        public static let closed = Self(kind: .closed)
+        /// Could not be opened, or ended by itself too often; ``ManagedServer/failure`` says why.
+        public static let failed = Self(kind: .failed)
+        /// One word.
+        public var description: String { self.kind.rawValue }
+    }
+
+    /// Its name in the host.
+    public var name: String { self.definition.name }
+    /// How it is reached.
+    public let definition: ServerDefinition
+
+    typealias Attempt = OneShot<Result<ServerDescription, MCPError>>
+
+    struct State {
+        var machine = ServerStateMachine()
+        var restarts: RestartStateMachine
+        var connection: Connection?
+        /// What a caller has to wait for who needs a session now. A new one for each start that is expected.
+        var attempt = Attempt()
+        var wasReady = false
+        var readySince: Duration?
+        var failure: MCPError?
+        var closeCause = ""
+        var closeTask = ""
+        /// Ends the waiting for a restart.
+        var alarm: OneShot<Void>?
+        var report: TeardownReport.Server
+        /// What each generation has left, as far as it is not gone by now.
+        var rests: [Int: Rest] = [:]
+        /// Generations of which nothing is left any more, that had been given up.
+        var cleared: Set<Int> = []
+        /// Completed when it is not run any more. A new one where it is entered again.
+        var gone = OneShot<TeardownReport.Server>()
+    }
+
+    /// What a connection has left, or may have.
+    struct Rest {
+        var processes: [Int32]
+        var doubt: String?
+    }
+
+    let state: Locked<State>
+    let context: HostContext
+    let desiredSubscriptions: DesiredSubscriptions
+    let events: Broadcast<ServerEvent>
+    /// The outcome of the first attempt.
+    let ready = OneShot<Result<ServerDescription, MCPError>>()
+    /// Counts the servers of the host.
+    let serial: Int
+
+    init(_ definition: ServerDefinition, context: HostContext, serial: Int) {
+        self.definition = definition
+        self.context = context
+        self.serial = serial
+        let desired = DesiredSubscriptions()
+        self.desiredSubscriptions = desired
+        self.events = Broadcast { desired.setListeners($0) }
+        self.state = Locked(
+            State(
+                restarts: RestartStateMachine(definition.restart),
+                report: TeardownReport.Server(name: definition.name)
+            )
+        )
+    }
+
+    // MARK: For everybody
+
+    /// What the server tells by itself, across its restarts. The sequence ends when the server is closed for good.
+    /// - Parameter buffer: so many events are kept for a reader that is slow; then the oldest are lost and counted.
+    public func serverEvents(buffer: Int = 1024) -> ServerEvents<ServerEvent> {
+        ServerEvents(self.events, buffer: buffer)
+    }
+
+    /// Where it stands now.
+    public var status: Status {
+        self.state.withLock { state in
+            switch state.machine.state {
+            case .idle: state.machine.isRestarting ? .restarting : .starting
+            case .starting:
+                state.wasReady || state.machine.isRestarting || state.machine.generation > 2 ? .restarting : .starting
+            // Lost, and nobody has come to say so yet (G9).
+            case .ready: state.connection?.session.broken.value == nil ? .ready : .restarting
+            case .ending, .waiting: .restarting
+            case .closing: .closing
+            case .closed: state.failure == nil ? .closed : .failed
+            case .failed: .failed
+            }
+        }
+    }
+
+    /// Why it could not be opened, or ended by itself.
+    public var failure: MCPError? { self.state.withLock { $0.failure } }
+
+    /// What the server said about itself, once it is ready.
+    public var server: ServerDescription? { try? self.state.withLock { $0.attempt }.value?.get() }
+
+    /// Waits until the server can be used, and gives its conversation.
+    ///
+    /// When the server had been in use and is being restarted, or somebody has asked for a restart, this waits for the outcome of the next
+    /// start. One that has never been of use is not waited for again after its first failure.
+    /// - Throws: why it cannot be used; `cancelled` if the calling task is, while the opening goes on.
+    public func session() async throws(MCPError) -> ClientSession {
+        while true {
+            let (attempt, failure) = self.state.withLock { state in
+                switch state.machine.state {
+                case .waiting where !state.wasReady, .failed: (state.attempt, state.failure)
+                case .closed: (state.attempt, state.failure ?? self.isClosed)
+                default: (state.attempt, nil)
+                }
+            }
+            if let failure { throw failure }
+            guard let result = await attempt.waitUnlessCancelled() else {
+                throw MCPError(.cancelled, "waiting for the server was cancelled", server: self.name)
+            }
+            _ = try result.get()
+            let (session, isCurrent, later) = self.state.withLock { state -> (ClientSession?, Bool, MCPError?) in
+                // Between the outcome and now there may have been a loss or a restart: another start is the one to wait for.
+                guard state.attempt === attempt else { return (nil, false, nil) }
+                let isUsable = state.machine.state == .ready || state.machine.state == .closing
+                return (isUsable ? state.connection?.session : nil, true, state.failure)
+            }
+            guard isCurrent else { continue }
+            guard let session else { throw later ?? self.isClosed }
+            if session.broken.value != nil, self.lose(session) { continue }
+            return session
+        }
+    }
+
+    private var isClosed: MCPError { MCPError(.hostClosed, "the connection is closed", server: self.name) }
+
+    /// Waits until nothing is left of the server; does not ask for its end.
+    public func waitUntilGone() async -> TeardownReport.Server { await self.state.withLock { $0.gone }.wait() }
+
+    /// The same, unless the calling task is cancelled.
+    func waitUntilGoneUnlessCancelled() async -> TeardownReport.Server? {
+        await self.state.withLock { $0.gone }.waitUnlessCancelled()
+    }
+
+    /// Waits until the loss of a session is known here too.
+    /// - Returns: whether another one will follow.
+    func waitForLoss(of session: ClientSession) async -> Bool {
+        guard await session.broken.waitUnlessCancelled() != nil else { return false }
+        self.lose(session)
+        return self.state.withLock { state in
+            switch state.machine.state {
+            case .closing, .closed, .failed: false
+            case .ending: state.machine.isRestarting || self.definition.restart.isEnabled
+            case .idle, .starting, .ready, .waiting: true
+            }
+        }
+    }
+
+    /// Whoever sees first that a session is lost says so, and all that come later wait for the next one.
+    /// - Returns: whether this was the first to see it.
+    @discardableResult
+    func lose(_ session: ClientSession) -> Bool {
+        guard let error = session.broken.value else { return false }
+        let generation: Int? = self.state.withLock { state in
+            guard state.connection?.session === session, state.machine.broke(state.machine.generation) else {
+                return nil
+            }
+            state.failure = error.naming(self.name)
+            state.attempt = Attempt()
+            return state.machine.generation
+        }
+        if let generation { self.note("lost", generation, error.message) }
+        return generation != nil
+    }
+
+    // MARK: Restart and end, for the host
+
+    /// What comes of a restart that was asked for.
+    struct Restart: Sendable {
+        /// The outcome of the start.
+        var outcome: OneShot<Result<ServerDescription, MCPError>>
+        /// It is not being run: the root has to enter it again.
+        var hasToBeEntered: Bool
+    }
+
+    /// Asks for a restart with a clean past, also after a crash loop. From any task, at any moment; whoever asks while one is under way
+    /// joins it.
+    /// - Throws: `hostClosed` if the server is closing or closed.
+    func restart(cause: String) throws(MCPError) -> Restart {
+        let task = TaskIdentity.current
+        let (action, session, generation, alarm, outcome) = self.state.withLock { state in
+            let action = state.machine.restart()
+            switch action {
+            case .join, .refuse: break
+            case .follow, .closeSession, .wake, .enter:
+                state.restarts = RestartStateMachine(self.definition.restart)
+                state.wasReady = false
+                state.readySince = nil
+                if state.attempt.value != nil { state.attempt = Attempt() }
+                if action == .enter {
+                    state.failure = nil
+                    state.gone = OneShot()
+                }
+            }
+            return (action, state.connection?.session, state.machine.generation, state.alarm, state.attempt)
+        }
+        switch action {
+        case .refuse: throw self.isClosed
+        case .join: break
+        case .follow, .enter: self.note("restart asked for", generation, cause, task: task)
+        case .wake:
+            self.note("restart asked for", generation, cause, task: task)
+            alarm?.complete(())
+        case .closeSession:
+            self.note("restart asked for", generation, cause, task: task)
+            session?.close(.graceful, because: MCPError(.connectionLost, "the server is being restarted"))
+        }
+        return Restart(outcome: outcome, hasToBeEntered: action == .enter)
+    }
+
+    /// Asks for the end. From any task, at any moment, any number of times.
+    func close(_ mode: TeardownMode, cause: String) {
+        let task = TaskIdentity.current
+        let (action, session, generation, alarm, isOver) = self.state.withLock { state in
+            let action = state.machine.close(mode)
+            if action != .nothing, state.closeCause.isEmpty { (state.closeCause, state.closeTask) = (cause, task) }
+            return (
+                action, state.connection?.session, state.machine.generation, state.alarm, state.machine.state == .failed
+            )
+        }
+        switch action {
+        case .nothing:
+            // It has failed, and nobody can revive it any more.
+            if isOver { self.events.finish() }
+        case .wake:
+            self.note("closing", generation, cause, task: task)
+            alarm?.complete(())
+        case .wait: self.note("closing", generation, cause, task: task)
+        case .closeSession(let mode):
+            self.note("closing", generation, cause, task: task)
+            session?.close(mode)
+        }
+    }
+
+    func note(_ event: String, _ generation: Int, _ cause: String, task: String = TaskIdentity.current) {
+        self.context.journal.note(event, server: self.name, generation: generation, cause: cause, task: task)
+    }
+}

@@ -1,0 +1,60 @@
+public import MCPTransport
+
+extension Endpoint {
+    /// A subprocess that speaks over its standard input and output.
+    /// - Parameters:
+    ///   - launch: what to start.
+    ///   - options: bounds and times of the process and of its end.
+    public static func stdio(
+        _ launch: ServerLaunch,
+        options: StdioTransport.Options = StdioTransport.Options()
+    ) -> Endpoint {
+        let words = ([launch.command] + StdioEndpoint.masked(launch.arguments)).joined(separator: " ")
+        let directory = launch.workingDirectory ?? "the host's directory"
+        var endpoint = Endpoint(
+            words,
+            details: "started as: \(words)\nin: \(directory), with PATH=\(launch.environment["PATH"] ?? "")"
+        ) { context in
+            StdioTransport(
+                launch,
+                options: options,
+                accounts: context.accounts,
+                clock: context.clock,
+                endedLate: context.endedLate
+            )
+        }
+        endpoint.payload = StdioEndpoint(launch: launch, options: options)
+        return endpoint
+    }
+
+    /// What is started, and how; nil if the server is reached in another way.
+    package var stdio: StdioEndpoint? { self.payload as? StdioEndpoint }
+}
+
+/// What ``Endpoint/stdio(_:options:)`` was made of.
+package struct StdioEndpoint: Sendable {
+    package var launch: ServerLaunch
+    package var options: StdioTransport.Options
+
+    /// Arguments behind words like `--token` are not shown (S23).
+    fileprivate static func masked(_ arguments: [String]) -> [String] {
+        let secretive = ["token", "key", "secret", "password", "auth"]
+        func isSecretive(_ word: Substring) -> Bool { secretive.contains { word.lowercased().contains($0) } }
+        var result: [String] = []
+        var hidesNext = false
+        for argument in arguments {
+            if hidesNext {
+                result.append("***")
+                hidesNext = false
+                continue
+            }
+            if argument.hasPrefix("-"), let equals = argument.firstIndex(of: "="), isSecretive(argument[..<equals]) {
+                result.append(argument[...equals] + "***")
+                continue
+            }
+            hidesNext = argument.hasPrefix("-") && isSecretive(argument[...])
+            result.append(argument)
+        }
+        return result
+    }
+}

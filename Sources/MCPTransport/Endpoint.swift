@@ -1,0 +1,66 @@
+/// What a host tells a transport that it makes.
+public struct TransportContext: Sendable {
+    /// The server's name in the host.
+    public var server: String
+    /// Which connection to that server it is for, counted from 1.
+    public var attempt: Int
+    /// Where it enters what it opens, and takes it out again when it is closed.
+    public var accounts: ResourceAccounts
+    /// Where its time limits come from.
+    public var clock: any MonotonicClock
+    /// To be told when something that ``TransportEnd`` had to give up has ended after all: in words for the journal, and whether nothing
+    /// of it is left now. From any thread.
+    public var endedLate: @Sendable (_ what: String, _ isClear: Bool) -> Void
+
+    /// A context without a host, for tests of a transport.
+    /// - Parameters:
+    ///   - server: the server's name.
+    ///   - attempt: which connection it is for.
+    ///   - accounts: what is open.
+    ///   - clock: where time limits come from.
+    ///   - endedLate: told of what ended after it had been given up.
+    public init(
+        server: String,
+        attempt: Int = 1,
+        accounts: ResourceAccounts = ResourceAccounts(),
+        clock: any MonotonicClock = SystemMonotonicClock(),
+        endedLate: @escaping @Sendable (_ what: String, _ isClear: Bool) -> Void = { _, _ in }
+    ) {
+        self.server = server
+        self.attempt = attempt
+        self.accounts = accounts
+        self.clock = clock
+        self.endedLate = endedLate
+    }
+}
+
+/// How to reach a server: what to call the way to it, and what makes a transport for each attempt to connect.
+///
+/// `Endpoint.stdio(_:options:)` of `MCPStdio` is one; one of your own can do all that it can.
+public struct Endpoint: Sendable, CustomStringConvertible {
+    /// What to call it in messages for people. No secrets: it stands in errors and journals (S23).
+    public let description: String
+    /// More of that, for the error of a failed start; nil for nothing.
+    public let details: String?
+    /// What the module that made it wants to find in it again.
+    package var payload: (any Sendable)?
+    private let make: @Sendable (TransportContext) -> any Transport
+
+    /// An endpoint of your own.
+    /// - Parameters:
+    ///   - description: what to call it in messages for people, without secrets.
+    ///   - details: more of that, for the error of a failed start.
+    ///   - make: makes a fresh transport for each attempt to connect; called on any thread, must not block.
+    public init(
+        _ description: String,
+        details: String? = nil,
+        make: @escaping @Sendable (TransportContext) -> any Transport
+    ) {
+        self.description = description
+        self.details = details
+        self.make = make
+    }
+
+    /// A fresh transport, which has not opened anything yet.
+    public func makeTransport(_ context: TransportContext) -> any Transport { self.make(context) }
+}
