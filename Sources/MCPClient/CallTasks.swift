@@ -52,7 +52,7 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> StartedCall {
         let server = try await self.waitUntilReady()
-        if self.configuration.checksToolCalls { try self.catalog.check(arguments: arguments, of: name) }
+        let tool = try await self.tool(name, taking: arguments, options)
         if server.revision.isModern {
             guard self.configuration.usesTasks else {
                 throw MCPError(
@@ -66,7 +66,7 @@ extension ClientSession {
             if let state = resolved.task { return .task(CallTask(id: state.id, session: self, first: state)) }
             return .result(try Self.decode(resolved.payload, .toolsCall))
         }
-        let support = self.catalog.tool(name)?.execution?.taskSupport
+        let support = tool?.tool.execution?.taskSupport
         guard Self.takesTasks(server), support == .optional || support == .required else {
             throw MCPError(.notSupported, "\(name) cannot be called as a task")
         }

@@ -51,8 +51,11 @@ public struct ClientConfiguration: Sendable {
     public var hardTimeout: Duration = .seconds(600)
     /// Requests on their way to one server at once. Default 64.
     public var maximumInFlight = 64
-    /// Requests waiting for their turn; beyond that `busy`. Default 256.
-    public var maximumWaiting = 256
+    /// Requests of one caller that wait for their turn; beyond that `busy` to that caller. Callers take turns
+    /// (``RequestOptions/caller``). Default 1 024.
+    public var maximumWaitingPerCaller = 1024
+    /// Requests that wait for their turn in all; beyond that `busy`. Default 8 192.
+    public var maximumWaiting = 8192
     /// How many times a server may ask for more input before it answers one request. Default 10.
     public var inputRounds = 10
     /// The pause before a request is made again for a server that asks for nothing but patience; grows by itself with each. Default
@@ -90,6 +93,10 @@ public struct ClientConfiguration: Sendable {
     /// Where events go besides; and the subscriptions that callers want, which outlive a session.
     package var events: Broadcast<ServerEvent>?
     package var onEvent: (@Sendable (ServerEvent) -> Void)?
+    /// Told of the tools whenever the server has listed them all.
+    package var onTools: (@Sendable ([Tool]) -> Void)?
+    /// The tools are listed before the first call, and again after a change (V4).
+    package var listsTools = false
     package var desiredSubscriptions: DesiredSubscriptions?
 
     /// What servers are told that we offer.
@@ -123,6 +130,9 @@ public struct RequestOptions: Sendable {
     public var hardTimeout: Duration?
     /// Told of progress, one report at a time and before the call returns its result; it may block.
     public var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
+    /// On whose behalf it is made, where this program serves several: callers wait for a busy server in lines of their own, and take turns.
+    /// Any text that tells them apart; nil is the program itself.
+    public var caller: String?
     /// Ask the server even if an earlier answer is still good.
     public var ignoresCache = false
     /// From which level on the server is to log what it does for this request, since 2026-07-28; nil means what the configuration says.

@@ -9,14 +9,18 @@ public import MCPTypes
 extension ClientSession {
     /// All tools, page by page.
     public func listTools(options: RequestOptions = RequestOptions()) async throws(MCPError) -> [Tool] {
-        try await self.walk(
+        let changes = self.catalog.changes
+        return try await self.walk(
             .toolsList,
             .tools,
             options,
             ListToolsResult.self,
             items: { $0.tools },
             page: { ($0.nextCursor, $0.ttlMs) },
-            whenRead: { self.catalog.update($0) }
+            whenRead: { tools, expires in
+                self.catalog.update(tools, changes: changes, expires: expires)
+                self.configuration.onTools?(tools)
+            }
         )
     }
 
@@ -72,11 +76,14 @@ extension ClientSession {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        let result: CallToolResult = try Self.decode(
-            try await self.callToolRaw(name, arguments: arguments, options: options),
-            .toolsCall
-        )
-        if self.configuration.checksToolCalls { try self.catalog.check(result: result, of: name) }
+        let (payload, tool) = try await self.call(name, arguments, options)
+        let result: CallToolResult = try Self.decode(payload, .toolsCall)
+        guard self.configuration.checksToolCalls, let tool else { return result }
+        do throws(MCPError) { try tool.check(result: result) } catch {
+            var error = error
+            error.answer = payload
+            throw error
+        }
         return result
     }
 
@@ -86,12 +93,21 @@ extension ClientSession {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RawJSON {
+        try await self.call(name, arguments, options).payload
+    }
+
+    private func call(
+        _ name: String,
+        _ arguments: RawJSON?,
+        _ options: RequestOptions
+    ) async throws(MCPError) -> (payload: RawJSON, tool: ToolCatalog.Entry?) {
         let negotiated = try await self.negotiated()
-        if self.configuration.checksToolCalls { try self.catalog.check(arguments: arguments, of: name) }
-        if negotiated.takesTasks, self.catalog.tool(name)?.execution?.taskSupport == .required {
-            return try await self.callAsTask(name, arguments, options)
+        let tool = try await self.tool(name, taking: arguments, options)
+        if negotiated.takesTasks, tool?.needsTask == true {
+            return (try await self.callAsTask(name, arguments, options), tool)
         }
-        return try await self.resolve(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }.payload
+        let resolved = try await self.resolve(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }
+        return (resolved.payload, tool)
     }
 
     /// Schemas of listed tools that cannot be used, by tool, and why: those tools are called unchecked.
@@ -237,7 +253,7 @@ extension ClientSession {
         _ type: Page.Type,
         items: (Page) -> [Item],
         page: (Page) -> (next: String?, ttl: Int64?),
-        whenRead: ([Item]) -> Void = { _ in }
+        whenRead: ([Item], _ expires: Duration?) -> Void = { _, _ in }
     ) async throws(MCPError) -> [Item] {
         let server = try await self.waitUntilReady()
         if let known: [Item] = self.known(kind, method, options) { return known }
@@ -275,7 +291,7 @@ extension ClientSession {
                 expires = cursor == nil ? end : min(expires ?? end, end)
             }
             guard let following = next else {
-                whenRead(all)
+                whenRead(all, expires)
                 self.keep(kind, method, all, expires: expires, epoch: epoch)
                 return all
             }

@@ -81,6 +81,7 @@ extension ClientSession {
     /// Tells everybody who listens, after what is known has been forgotten.
     func tell(_ event: ServerEvent) {
         self.cache.invalidate(event)
+        if case .toolsChanged = event { self.catalog.noteChange() }
         self.events.send(event)
         self.configuration.onEvent?(event)
     }

@@ -60,17 +60,17 @@ public final class ClientSession: Sendable {
     /// From which level on the server is to log.
     let logLevel: Locked<LoggingLevel?>
     /// What every modern request carries, encoded once.
-    private let encodedInfo: RawJSON
-    private let encodedCapabilities: RawJSON
-    private let failedCount = Locked(0)
+    let encodedInfo: RawJSON
+    let encodedCapabilities: RawJSON
+    let failedCount = Locked(0)
     /// Whether the transport was told last to deliver, and whether somebody is telling it now.
-    private let receiving = Locked((told: true, isBeingTold: false))
+    let receiving = Locked((told: true, isBeingTold: false))
     private let probing = Locked(false)
-    private let alarm = Locked(Alarm())
+    let alarm = Locked(Alarm())
     let notificationSink: AsyncStream<ServerNotification>.Continuation
     let dropped = Locked(0)
 
-    private struct Alarm {
+    struct Alarm {
         var timer: (any DeadlineTimer)?
         var deadline: Duration?
         /// The session has ended, and whoever is late wakes nobody.
@@ -102,7 +102,11 @@ public final class ClientSession: Sendable {
         self.encodedInfo = RawJSON(encoding: configuration.clientInfo)
         self.state = Locked(
             SessionStateMachine(
-                limits: .init(inFlight: configuration.maximumInFlight, waiting: configuration.maximumWaiting)
+                limits: .init(
+                    inFlight: configuration.maximumInFlight,
+                    waitingPerCaller: configuration.maximumWaitingPerCaller,
+                    waiting: configuration.maximumWaiting
+                )
             )
         )
         let desiredSubscriptions = configuration.desiredSubscriptions ?? DesiredSubscriptions()
@@ -270,221 +274,4 @@ public final class ClientSession: Sendable {
 
     /// Whether the era question is open: an end in this time is an answer to it.
     func setProbing(_ isProbing: Bool) { self.probing.withLock { $0 = isProbing } }
-
-    // MARK: Requests
-
-    /// Sends a request as soon as the conversation is ready and waits for its outcome.
-    ///
-    /// Cancelling the calling task ends the waiting at once and tells the server (F8, F9).
-    /// - Parameter writeParams: writes the members of `params`; `_meta` is added.
-    func request(
-        _ method: Method,
-        options: RequestOptions = RequestOptions(),
-        writeParams: (inout JSONWriter) -> Void = { _ in }
-    ) async throws(MCPError) -> RawJSON {
-        let revision = try await self.negotiated().revision
-        return try await self.exchange(method, revision: revision, options: options, writeParams: writeParams)
-    }
-
-    /// Sends a request now, ready or not: the handshake's own way.
-    func exchange(
-        _ method: Method,
-        revision: ProtocolRevision?,
-        options: RequestOptions = RequestOptions(),
-        isProbe: Bool = false,
-        id given: Int64? = nil,
-        writeParams: (inout JSONWriter) -> Void
-    ) async throws(MCPError) -> RawJSON {
-        let id = given ?? self.state.withLock { $0.takeID() }
-        let isInitialize = method == .initialize
-        let frame = Wire.request(
-            id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
-            method: method,
-            meta: isInitialize
-                ? .none : revision?.isModern == true ? .modern(self.modernMeta(revision, options)) : .legacy,
-            token: id,
-            writeParams: writeParams
-        )
-        let timeouts = SessionStateMachine<Waiter>.Timeouts(
-            idle: options.idleTimeout ?? self.configuration.idleTimeout,
-            hard: options.hardTimeout ?? self.configuration.hardTimeout
-        )
-        self.accounts.add(1, \.requests)
-        let reply = await withTaskCancellationHandler {
-            await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
-                let waiter = Waiter(
-                    continuation: continuation,
-                    progress: options.onProgress.map(ProgressHandler.init),
-                    isInitialize: isInitialize,
-                    isCall: method == .toolsCall
-                )
-                self.start(id, waiter, frame, timeouts, isProbe)
-            }
-        } onCancel: {
-            self.cancel(id)
-        }
-        self.state.withLock { $0.forget(id) }
-        switch reply {
-        case .result(let result?): return result
-        case .result(nil): throw MCPError(.badResponse, "\(method.rawValue) was answered with nothing")
-        case .error(let payload): throw Self.serverError(method, payload)
-        case .failure(let error): throw error
-        }
-    }
-
-    /// The one way to end a request. It is off the books before its caller knows.
-    func resume(_ waiter: Waiter, _ reply: Reply) {
-        self.accounts.add(-1, \.requests)
-        waiter.continuation.resume(returning: reply)
-    }
-
-    private static func serverError(_ method: Method, _ payload: RawJSON?) -> MCPError {
-        guard let error = try? payload?.decode(JSONRPCErrorObject.self) else {
-            return MCPError(
-                .badResponse,
-                "\(method.rawValue) was refused with an error that is not one: \(payload?.description ?? "nothing")"
-            )
-        }
-        return MCPError(
-            .serverError,
-            "\(method.rawValue) failed: \(error.message) (\(error.code.rawValue))",
-            rpcError: error
-        )
-    }
-
-    private func modernMeta(_ revision: ProtocolRevision?, _ options: RequestOptions) -> ModernMeta {
-        ModernMeta(
-            protocolVersion: (revision ?? .latest).rawValue,
-            clientInfo: self.encodedInfo,
-            clientCapabilities: self.encodedCapabilities,
-            logLevel: options.logLevel ?? self.logLevel.withLock { $0 },
-            trace: TraceContext.current
-        )
-    }
-
-    private func start(
-        _ id: Int64,
-        _ waiter: Waiter,
-        _ frame: RawJSON,
-        _ timeouts: SessionStateMachine<Waiter>.Timeouts,
-        _ isProbe: Bool
-    ) {
-        let now = self.clock.now
-        let action = self.state.withLock {
-            $0.start(id, waiter, frame, timeouts: timeouts, isProbe: isProbe, now: now)
-        }
-        switch action {
-        case .send(let frame, let drains):
-            self.wake(at: now + min(timeouts.idle, timeouts.hard))
-            if self.send(id, frame, drains) { self.sendNext() }
-        case .wait: self.wake(at: now + min(timeouts.idle, timeouts.hard))
-        case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
-        }
-    }
-
-    /// - Returns: whether somebody else may be sent now.
-    private func send(_ id: Int64, _ frame: RawJSON, _ drains: Int) -> Bool {
-        do throws(MCPError) {
-            try self.transport.send(frame)
-            return false
-        } catch {
-            // Between the refusal and this lock the transport may have drained and said so: the machine knows by the number (T6).
-            if error.code == .busy { return self.state.withLock { $0.sendRefused(id, frame, drains: drains) } }
-            let ending = self.state.withLock { $0.failed(id) }
-            if let ending { self.resume(ending.waiter, .failure(error)) }
-            return true
-        }
-    }
-
-    /// Sends what waited for room: first what nobody waits for, then requests.
-    func sendNext() {
-        while let (message, drains) = self.state.withLock({ $0.nextPost() }) {
-            do throws(MCPError) {
-                try self.transport.send(message)
-            } catch  where error.code == .busy {
-                if !self.state.withLock({ $0.postRefused(message, drains: drains) }) { break }
-            } catch {}
-        }
-        while let (id, frame, drains) = self.state.withLock({ $0.nextToSend() }) { _ = self.send(id, frame, drains) }
-    }
-
-    /// Sends a message that nobody waits for: now, or when there is room for it. It is lost only with the connection.
-    func post(_ message: RawJSON) {
-        self.state.withLock { $0.post(message) }
-        self.sendNext()
-        self.applyReceiving()
-    }
-
-    /// Listens to the server, or not, as the machine wants it. One thread at a time tells the transport, and looks again afterwards;
-    /// whoever comes meanwhile leaves it to that one. So the last word is about the newest state.
-    func applyReceiving() {
-        while true {
-            let wanted: Bool? = self.receiving.withLock { receiving in
-                let wanted = self.state.withLock { $0.isReceiving }
-                guard !receiving.isBeingTold, receiving.told != wanted else { return nil }
-                receiving = (wanted, true)
-                return wanted
-            }
-            guard let wanted else { return }
-            self.transport.setReceiving(wanted)
-            self.receiving.withLock { $0.isBeingTold = false }
-        }
-    }
-
-    func cancel(_ id: Int64) {
-        guard let ending = self.state.withLock({ $0.cancelled(id) }) else { return }
-        self.end(ending, MCPError(.cancelled, "the call was cancelled"), reason: "the caller cancelled")
-        self.sendNext()
-    }
-
-    /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
-    private func end(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, reason: String) {
-        if ending.wasSent, !ending.waiter.isInitialize { self.post(Wire.cancelled(ending.id, reason: reason)) }
-        self.resume(ending.waiter, .failure(error))
-    }
-
-    func fail(_ error: MCPError) {
-        let endings = self.state.withLock { $0.broke(error) }
-        self.failedCount.withLock { $0 += endings.count { !$0.isAnswered } }
-        self.broken.complete(error)
-        for ending in endings {
-            // Its answer had come before, and only the caller's progress handler was in the way.
-            if ending.isAnswered, let reply = ending.waiter.reply {
-                self.resume(ending.waiter, reply)
-                continue
-            }
-            var error = error
-            error.wasSent = ending.wasSent
-            if error.code == .connectionLost, ending.waiter.isCall, ending.wasSent {
-                error.code = .outcomeUnknown
-                error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
-            }
-            self.resume(ending.waiter, .failure(error))
-        }
-    }
-
-    // MARK: Time
-
-    /// One timer for all requests: set to the earliest deadline, and set again when it rings.
-    func wake(at deadline: Duration) {
-        self.alarm.withLock { alarm in
-            if alarm.isOver { return }
-            if let current = alarm.deadline, current <= deadline { return }
-            if alarm.timer == nil {
-                self.accounts.add(1, \.timers)
-                alarm.timer = self.clock.makeTimer { [weak self] in self?.expire() }
-            }
-            alarm.deadline = deadline
-            alarm.timer?.set(deadline)
-        }
-    }
-
-    private func expire() {
-        self.alarm.withLock { $0.deadline = nil }
-        let now = self.clock.now
-        let (endings, next) = self.state.withLock { ($0.expire(now: now), $0.nextDeadline) }
-        for (ending, error) in endings { self.end(ending, error, reason: "timeout") }
-        if let next { self.wake(at: next) }
-        self.sendNext()
-    }
 }

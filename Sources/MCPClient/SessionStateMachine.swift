@@ -11,8 +11,10 @@ struct SessionStateMachine<Waiter> {
     struct Limits: Sendable, Hashable {
         /// On their way at once. Default 64.
         var inFlight = 64
-        /// Waiting for their turn. Default 256; beyond that `busy`.
-        var waiting = 256
+        /// Waiting for their turn, of one caller. Default 1 024; beyond that `busy` to that caller.
+        var waitingPerCaller = 1024
+        /// Waiting for their turn in all. Default 8 192.
+        var waiting = 8192
     }
 
     /// What a request may take.
@@ -31,6 +33,8 @@ struct SessionStateMachine<Waiter> {
         var progress: Double?
         /// The message, while it waits for its turn.
         var frame: RawJSON?
+        /// In whose line it waits.
+        var caller: String?
         var isProbe: Bool
         /// The answer is here, and its caller is not told yet: a progress handler is still busy. The server has done its part, so it is
         /// told of nothing any more; the caller may still go, and the hard limit still holds (T15).
@@ -46,7 +50,7 @@ struct SessionStateMachine<Waiter> {
     private let limits: Limits
     private var nextID: Int64 = 1
     private var pending: [Int64: Pending] = [:]
-    private var line: [Int64] = []
+    private var line = FairLine()
     private var inFlight = 0
     private(set) var brokenBy: MCPError?
     /// Cancelled between taking a number and starting.
@@ -92,6 +96,7 @@ struct SessionStateMachine<Waiter> {
         _ frame: RawJSON,
         timeouts: Timeouts,
         isProbe: Bool = false,
+        caller: String? = nil,
         now: Duration
     ) -> StartAction {
         if let error = self.brokenBy { return .refuse(waiter, error) }
@@ -104,6 +109,7 @@ struct SessionStateMachine<Waiter> {
             started: now,
             lastSign: now,
             frame: nil,
+            caller: caller,
             isProbe: isProbe
         )
         if !self.isBlocked, self.line.isEmpty, self.inFlight < self.limits.inFlight {
@@ -111,13 +117,16 @@ struct SessionStateMachine<Waiter> {
             self.pending[id] = entry
             return .send(frame, drains: self.drains)
         }
-        guard self.line.count < self.limits.waiting else {
-            let message = "busy: \(self.inFlight) requests in flight and \(self.line.count) waiting, which is the limit"
+        let waiting = self.line.count(of: caller)
+        guard waiting < self.limits.waitingPerCaller, self.line.count < self.limits.waiting else {
+            let message =
+                "busy: \(self.inFlight) requests in flight, \(waiting) of this caller waiting (limit "
+                + "\(self.limits.waitingPerCaller)), \(self.line.count) in all (limit \(self.limits.waiting))"
             return .refuse(waiter, MCPError(.busy, message))
         }
         entry.frame = frame
         self.pending[id] = entry
-        self.line.append(id)
+        self.line.append(id, of: caller)
         return .wait
     }
 
@@ -130,7 +139,7 @@ struct SessionStateMachine<Waiter> {
         guard let entry = self.pending[id], !entry.isAnswered else { return isOutdated }
         self.pending[id]?.frame = frame
         self.inFlight -= 1
-        self.line.insert(id, at: 0)
+        self.line.prepend(id, of: entry.caller)
         return isOutdated
     }
 
@@ -148,8 +157,7 @@ struct SessionStateMachine<Waiter> {
     /// The next message whose turn it is, if there is a free place. Ask until nil.
     mutating func nextToSend() -> (id: Int64, frame: RawJSON, drains: Int)? {
         guard !self.isBlocked, self.inFlight < self.limits.inFlight else { return nil }
-        while let id = self.line.first {
-            self.line.removeFirst()
+        while let id = self.line.popFirst() {
             guard let frame = self.pending[id]?.frame else { continue }  // ended while it waited
             self.pending[id]?.frame = nil
             self.inFlight += 1
@@ -199,6 +207,7 @@ struct SessionStateMachine<Waiter> {
         guard let entry = self.pending.removeValue(forKey: id) else { return nil }
         let wasSent = entry.frame == nil && !entry.isAnswered
         if wasSent { self.inFlight -= 1 }
+        if entry.frame != nil { self.line.remove(id, of: entry.caller) }
         return Ending(id: id, waiter: entry.waiter, wasSent: wasSent, isAnswered: entry.isAnswered)
     }
 
@@ -270,7 +279,7 @@ struct SessionStateMachine<Waiter> {
     mutating func broke(_ error: MCPError) -> [Ending] {
         guard self.brokenBy == nil else { return [] }
         self.brokenBy = error
-        self.line = []
+        self.line.removeAll()
         self.outbox = []
         self.isReceiving = true
         self.cancelledEarly = []

@@ -3,51 +3,122 @@ import MCPJSONSchema
 import MCPTransport
 import MCPTypes
 
-/// The tools that a server has listed, with their schemas ready for use.
+/// The tools that a server has listed to this session, with their schemas ready for use.
 final class ToolCatalog: Sendable {
+    /// One of them.
+    struct Entry: Sendable {
+        var tool: Tool
+        /// Compiled when first needed; nil where there is none, or none that can be used.
+        fileprivate(set) var input: JSONSchema?
+        fileprivate(set) var output: JSONSchema?
+        fileprivate var isCompiled = false
+
+        fileprivate init(_ tool: Tool) { self.tool = tool }
+
+        /// Runs only as a task (`TASKL-07`).
+        var needsTask: Bool { self.tool.execution?.taskSupport == .required }
+    }
+
     private struct State {
-        var tools: [WireString: Tool] = [:]
-        /// Compiled when first needed.
-        var schemas: [WireString: (input: JSONSchema?, output: JSONSchema?)] = [:]
+        var entries: [WireString: Entry] = [:]
         var problems: [WireString: String] = [:]
+        /// Whether a list has been read since the last change that the server told of.
+        var isCurrent = false
+        /// Until when the list is good; nil: until the server tells of a change.
+        var expires: Duration?
+        /// Counts those changes, so that a list that was read before one is not taken for current after it.
+        var changes = 0
+        /// The reading that is under way for calls that wait for it.
+        var reading: OneShot<Void>?
     }
 
     private let state = Locked(State())
 
-    func update(_ tools: [Tool]) {
-        let byName = Dictionary(tools.map { (WireString($0.name), $0) }, uniquingKeysWith: { first, _ in first })
+    /// Whether a list has been read since the last change that the server told of.
+    var isCurrent: Bool { self.state.withLock { $0.isCurrent } }
+
+    /// Counts the changes that the server has told of: taken before a list is read, given back with it.
+    var changes: Int { self.state.withLock { $0.changes } }
+
+    /// A list has been read.
+    /// - Parameters:
+    ///   - tools: all of them; of equal names the first counts.
+    ///   - changes: ``changes`` from before.
+    ///   - expires: until when it is good; nil: until the server tells of a change.
+    func update(_ tools: [Tool], changes: Int, expires: Duration?) {
         self.state.withLock { state in
-            let unchanged = state.schemas.keys.filter { state.tools[$0] == byName[$0] }
-            state.schemas = state.schemas.filter { unchanged.contains($0.key) }
-            state.problems = state.problems.filter { unchanged.contains($0.key) }
-            state.tools = byName
+            var entries: [WireString: Entry] = Dictionary(minimumCapacity: tools.count)
+            var problems: [WireString: String] = [:]
+            for tool in tools {
+                let name = WireString(tool.name)
+                guard entries[name] == nil else { continue }
+                if let known = state.entries[name], known.tool == tool {
+                    entries[name] = known
+                    problems[name] = state.problems[name]
+                } else {
+                    entries[name] = Entry(tool)
+                }
+            }
+            (state.entries, state.problems, state.expires) = (entries, problems, expires)
+            state.isCurrent = state.changes == changes
         }
     }
 
-    func tool(_ name: String) -> Tool? { self.state.withLock { $0.tools[WireString(name)] } }
+    /// The server has told of a change.
+    func noteChange() {
+        self.state.withLock { state in
+            state.changes += 1
+            state.isCurrent = false
+        }
+    }
+
+    /// A tool, its schemas compiled, and whether what is known of the server's tools is current. The one way in for a call, so that it
+    /// locks once.
+    func lookUp(_ name: String) -> (entry: Entry?, isCurrent: Bool) {
+        let name = WireString(name)
+        let (entry, isCurrent) = self.state.withLock { ($0.entries[name], $0.isCurrent) }
+        guard var entry, !entry.isCompiled else { return (entry, isCurrent) }
+        // Compiling may take milliseconds: not under the lock. Two who do it at once come to the same.
+        var problem: String?
+        entry.input = Self.compile(entry.tool.inputSchema, "inputSchema", &problem)
+        entry.output = entry.tool.outputSchema.flatMap { Self.compile($0, "outputSchema", &problem) }
+        entry.isCompiled = true
+        self.state.withLock { state in
+            guard state.entries[name]?.tool == entry.tool else { return }
+            state.entries[name] = entry
+            state.problems[name] = problem
+        }
+        return (entry, isCurrent)
+    }
+
+    /// Whether the list may be out of date without the server having said so.
+    func mayBeStale(now: Duration) -> Bool { self.state.withLock { $0.expires.map { $0 <= now } ?? !$0.isCurrent } }
+
+    /// Joins the reading of the list that is under way, or begins one.
+    /// - Returns: completed when it is over, by whoever began it.
+    func joinReading() -> (reading: OneShot<Void>, isFirst: Bool) {
+        self.state.withLock { state in
+            if let reading = state.reading { return (reading, false) }
+            let reading = OneShot<Void>()
+            state.reading = reading
+            return (reading, true)
+        }
+    }
+
+    /// The reading that ``joinReading()`` has begun is over, with a list or without: where the server does not give one, calls are made
+    /// unchecked until it tells of a change, instead of asking again for each.
+    func endReading(_ reading: OneShot<Void>, changes: Int) {
+        self.state.withLock { state in
+            state.reading = nil
+            if state.changes == changes { state.isCurrent = true }
+        }
+        reading.complete(())
+    }
 
     /// Schemas that cannot be used, and why: those tools are called unchecked.
     var problems: [String: String] {
         let problems = self.state.withLock { $0.problems }
         return Dictionary(problems.map { ($0.key.text, $0.value) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    func schemas(_ name: String) -> (input: JSONSchema?, output: JSONSchema?) {
-        let name = WireString(name)
-        let (known, tool) = self.state.withLock { state in
-            state.schemas[name].map { ($0, nil) } ?? (nil, state.tools[name])
-        }
-        if let known { return known }
-        guard let tool else { return (nil, nil) }
-        var problem: String?
-        let input = Self.compile(tool.inputSchema, "inputSchema", &problem)
-        let output = tool.outputSchema.flatMap { Self.compile($0, "outputSchema", &problem) }
-        self.state.withLock { state in
-            guard state.tools[name] == tool else { return }
-            state.schemas[name] = (input, output)
-            state.problems[name] = problem
-        }
-        return (input, output)
     }
 
     private static func compile(_ schema: RawJSON, _ name: String, _ problem: inout String?) -> JSONSchema? {
@@ -67,27 +138,30 @@ final class ToolCatalog: Sendable {
             return nil
         }
     }
+}
 
+extension ToolCatalog.Entry {
     /// - Throws: `invalidArguments` naming what is wrong with them.
-    func check(arguments: RawJSON?, of name: String) throws(MCPError) {
-        guard let schema = self.schemas(name).input else { return }
+    func check(arguments: RawJSON?) throws(MCPError) {
+        guard let schema = self.input else { return }
         let value: JSONValue
         do { value = try (arguments ?? [:]).decode() } catch {
-            throw MCPError(.invalidArguments, "the arguments of \(name) are no JSON: \(error)")
+            throw MCPError(.invalidArguments, "the arguments of \(self.tool.name) are no JSON: \(error)")
         }
         let violations = schema.violations(in: value)
         guard violations.isEmpty else {
             let reasons = violations.map(\.description).joined(separator: "; ")
             throw MCPError(
                 .invalidArguments,
-                "the arguments do not fit the tool \(name), which was not called: \(reasons)"
+                "the arguments do not fit the tool \(self.tool.name), which was not called: \(reasons)"
             )
         }
     }
 
     /// - Throws: `badResponse` where a tool breaks its own promise.
-    func check(result: CallToolResult, of name: String) throws(MCPError) {
-        guard result.isError != true, let schema = self.schemas(name).output else { return }
+    func check(result: CallToolResult) throws(MCPError) {
+        guard result.isError != true, let schema = self.output else { return }
+        let name = self.tool.name
         guard let content = result.structuredContent else {
             throw MCPError(.badResponse, "\(name) has an output schema and sent no structured content")
         }

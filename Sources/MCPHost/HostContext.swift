@@ -7,6 +7,8 @@ struct HostContext: Sendable {
     var journal: LifecycleJournal
     var clock: any MonotonicClock
     var handlers: ServerRequestHandlers
+    /// What the names of tools mean.
+    let tools = ToolIndex()
     /// What all servers tell.
     var events: Broadcast<HostEvent>
     /// Runs a handler that belongs to nobody.

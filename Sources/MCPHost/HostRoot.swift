@@ -14,8 +14,6 @@ final class HostRoot: Sendable {
         var isRunning = false
         /// By name; removed when it is gone.
         var servers: [String: ManagedServer] = [:]
-        /// In the order in which they were added.
-        var order: [String] = []
         /// Ends of servers that are gone, by their serial numbers.
         var ended: [(serial: Int, report: TeardownReport.Server)] = []
         var nextSerial = 1
@@ -41,7 +39,6 @@ final class HostRoot: Sendable {
 
     let configuration: HostConfiguration
     let context: HostContext
-    let registry = ToolRegistry()
     private let listenerCount: ListenerCount
     private let state = Locked(State())
     private let report = OneShot<TeardownReport>()
@@ -119,7 +116,7 @@ final class HostRoot: Sendable {
     }
 
     private func left(_ server: ManagedServer, _ report: TeardownReport.Server) {
-        let (isRevived, isUnknown) = self.state.withLock { state in
+        let (isRevived, hasLeft) = self.state.withLock { state in
             state.present[server.serial] = nil
             let isRevived = state.reentering.remove(server.serial) != nil
             if isRevived {
@@ -134,17 +131,15 @@ final class HostRoot: Sendable {
             // A failed one stays visible, with its reason, until it is removed.
             if state.servers[server.name] === server, !isRevived, server.status != .failed {
                 state.servers[server.name] = nil
-                state.order.removeAll { $0 == server.name }
             }
-            return (isRevived, state.servers[server.name] == nil || state.servers[server.name] === server)
+            return (isRevived, state.servers[server.name] !== server)
         }
         if isRevived {
             self.arrival.yield(server)
             return
         }
         self.listenerCount.remove(server.desiredSubscriptions)
-        // What is known by the name may belong to somebody else by now (T3).
-        if isUnknown { self.registry.forget(server.name) }
+        if hasLeft { self.context.tools.remove(server.serial) }
     }
 
     private func finish() {
@@ -178,7 +173,7 @@ final class HostRoot: Sendable {
 
     /// All servers, in the order in which they were added.
     var servers: [ManagedServer] {
-        self.state.withLock { state in state.order.compactMap { state.servers[$0] } }
+        self.state.withLock { Array($0.servers.values) }.sorted { $0.serial < $1.serial }
     }
 
     func server(_ name: String) -> ManagedServer? { self.state.withLock { $0.servers[name] } }
@@ -199,14 +194,16 @@ final class HostRoot: Sendable {
             }
             let server = ManagedServer(definition, context: self.context, serial: state.nextSerial)
             state.nextSerial += 1
-            state.order.removeAll { $0 == definition.name }
-            state.order.append(definition.name)
             state.servers[definition.name] = server
             state.enter(server)
+            self.context.tools.add(server.serial, name: server.name)
             self.listenerCount.add(server.desiredSubscriptions)
             return (server, existing)
         }
-        replaced?.close(.graceful, cause: "another server has its name")
+        if let replaced {
+            self.context.tools.remove(replaced.serial)
+            replaced.close(.graceful, cause: "another server has its name")
+        }
         self.context.journal.note("added", server: definition.name, cause: definition.endpoint.description)
         self.arrival.yield(server)
         return server
@@ -235,11 +232,10 @@ final class HostRoot: Sendable {
 
     /// Takes the server of that name out of the host and asks for its end.
     func remove(_ name: String, cause: String) -> ManagedServer? {
-        let server = self.state.withLock { state in
-            state.order.removeAll { $0 == name }
-            return state.servers.removeValue(forKey: name)
-        }
-        server?.close(.graceful, cause: cause)
+        let server = self.state.withLock { $0.servers.removeValue(forKey: name) }
+        guard let server else { return nil }
+        self.context.tools.remove(server.serial)
+        server.close(.graceful, cause: cause)
         return server
     }
 
@@ -247,9 +243,9 @@ final class HostRoot: Sendable {
     func remove(_ server: ManagedServer, cause: String) {
         self.state.withLock { state in
             guard state.servers[server.name] === server else { return }
-            state.order.removeAll { $0 == server.name }
             state.servers[server.name] = nil
         }
+        self.context.tools.remove(server.serial)
         server.close(.graceful, cause: cause)
     }
 

@@ -39,16 +39,7 @@ extension ServerItem where Item == Tool {
 extension MCPHost {
     /// The tools of all servers that can be reached.
     public func tools() async throws(MCPError) -> HostListing<Tool> {
-        let listing = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
-            try await session.listTools()
-        }
-        for (server, tools) in Dictionary(grouping: listing.items, by: \.server) {
-            let taken = self.root.registry.learn(server, tools: tools.map(\.item))
-            for name in taken {
-                self.journal.note("name taken", server: server, cause: "\(name) means another server's tool already")
-            }
-        }
-        return listing
+        try await self.collect({ $0.tools != nil }) { session throws(MCPError) in try await session.listTools() }
     }
 
     /// The resources of all servers that can be reached.
@@ -69,22 +60,55 @@ extension MCPHost {
         try await self.collect({ $0.prompts != nil }) { session throws(MCPError) in try await session.listPrompts() }
     }
 
-    /// Calls a tool by the name under which the host offers it.
+    /// Calls a tool by the name under which the host offers it, or by its own where only one server has such a tool.
+    ///
+    /// Servers that have not listed their tools yet are asked to before a name counts as unknown; after that an unknown name costs no
+    /// traffic. What servers that do not tell of changes have added since is found by ``tools()``.
     /// - Parameters:
-    ///   - name: as ``ToolName`` makes it.
+    ///   - name: as ``ToolName`` makes it, or the tool's own.
     ///   - arguments: a JSON object.
     ///   - options: time limits and progress of this call.
-    /// - Throws: `notFound` if no server offers that name.
+    /// - Throws: `notFound` if no server offers that name, or several do.
     public func callTool(
         _ name: String,
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        if self.root.registry.route(name) == nil { _ = try await self.tools() }
-        guard let route = self.root.registry.route(name) else {
-            throw MCPError(.notFound, "no server offers a tool \"\(name)\"; tools() lists what there is")
+        let route = try await self.route(name, options)
+        return try await self.ask(
+            route.server,
+            mayRepeat: route.isIdempotent
+        ) { session throws(MCPError) in
+            try await session.callTool(route.tool, arguments: arguments, options: options)
         }
-        return try await self.callTool(server: route.server, name: route.tool, arguments: arguments, options: options)
+    }
+
+    private func route(_ name: String, _ options: RequestOptions) async throws(MCPError) -> ToolIndex.Route {
+        let tools = self.root.context.tools
+        if case .tool(let route) = tools.find(name) { return route }
+        // Only what can answer now, or soon, is asked; a failed server has listed what it has, or nobody knows.
+        let unknown = self.servers.filter { !tools.isCurrent($0.serial) && $0.status != .failed }
+        if !unknown.isEmpty {
+            try self.root.beginCall()
+            defer { self.root.endCall() }
+            await withDiscardingTaskGroup { group in
+                for server in unknown {
+                    group.addTask {
+                        _ = try? await Self.ask(server) { session throws(MCPError) in
+                            try await session.prepareTools(options)
+                        }
+                    }
+                }
+            }
+            if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
+        }
+        switch tools.find(name) {
+        case .tool(let route): return route
+        case .several(let servers):
+            let choices = servers.map { ToolName.qualified(server: $0, tool: name) }.joined(separator: ", ")
+            throw MCPError(.notFound, "several servers offer a tool \"\(name)\"; say which: \(choices)")
+        case .nothing: throw MCPError(.notFound, "no server offers a tool \"\(name)\"; tools() lists what there is")
+        }
     }
 
     /// Calls a server's tool.
@@ -97,8 +121,7 @@ extension MCPHost {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        let mayRepeat = self.root.registry.isIdempotent(name, of: server)
-        return try await self.ask(server, mayRepeat: mayRepeat) { session throws(MCPError) in
+        try await self.ask(server, repeating: name) { session throws(MCPError) in
             try await session.callTool(name, arguments: arguments, options: options)
         }
     }
@@ -125,17 +148,22 @@ extension MCPHost {
     }
 
     /// One call to one server, counted so that a shutdown can wait for it.
+    /// - Parameters:
+    ///   - name: the server's.
+    ///   - mayRepeat: doing it twice does no more than doing it once.
+    ///   - tool: what is called, if that is to be looked up only where it matters.
     func ask<R: Sendable>(
-        _ server: String,
+        _ name: String,
         mayRepeat: Bool = false,
+        repeating tool: String? = nil,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
         try self.root.beginCall()
         defer { self.root.endCall() }
         do throws(MCPError) {
-            return try await Self.ask(try self.server(server), mayRepeat: mayRepeat, body)
+            return try await Self.ask(try self.server(name), mayRepeat: mayRepeat, repeating: tool, body)
         } catch {
-            throw error.naming(server)
+            throw error.naming(name)
         }
     }
 
@@ -144,6 +172,7 @@ extension MCPHost {
     private static func ask<R: Sendable>(
         _ server: ManagedServer,
         mayRepeat: Bool = false,
+        repeating tool: String? = nil,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
         var loss: MCPError?
@@ -157,8 +186,11 @@ extension MCPHost {
             do throws(MCPError) {
                 return try await body(session)
             } catch {
-                let mayRepeat = mayRepeat && server.definition.repeatsIdempotentCalls
-                guard error.code == .connectionLost || (error.code == .outcomeUnknown && mayRepeat) else { throw error }
+                guard error.code == .connectionLost || error.code == .outcomeUnknown else { throw error }
+                if error.code == .outcomeUnknown {
+                    let isIdempotent = mayRepeat || tool.map { server.isIdempotent($0) } ?? false
+                    guard isIdempotent, server.definition.repeatsIdempotentCalls else { throw error }
+                }
                 if error.wasSent {
                     guard maySendAgain else { throw error }
                     maySendAgain = false

@@ -141,8 +141,18 @@ extension ManagedServer {
         client.launch = self.context.launch
         client.desiredSubscriptions = self.desiredSubscriptions
         client.events = self.events
-        client.onEvent = { [name = self.name, events = self.context.events] event in
+        let (name, serial, tools) = (self.name, self.serial, self.context.tools)
+        client.onEvent = { [events = self.context.events] event in
+            if case .toolsChanged = event { tools.noteChange(serial) }
             events.send(HostEvent(server: name, event: event))
+        }
+        // Another process may have other tools.
+        tools.noteChange(serial)
+        client.listsTools = true
+        client.onTools = { [journal = self.context.journal] list in
+            for taken in tools.learn(serial, tools: list) {
+                journal.note("name taken", server: name, cause: "\(taken) means another server's tool already")
+            }
         }
         client.connectTimeSpent = self.context.clock.now - start
         return Connection(self.definition, client, context: self.context, generation: generation) {

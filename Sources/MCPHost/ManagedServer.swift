@@ -191,6 +191,9 @@ public final class ManagedServer: Sendable {
         return generation != nil
     }
 
+    /// Whether a tool says that calling it twice does no more than calling it once.
+    func isIdempotent(_ tool: String) -> Bool { self.context.tools.isIdempotent(tool, of: self.serial) }
+
     // MARK: Restart and end, for the host
 
     /// What comes of a restart that was asked for.

@@ -1,3 +1,4 @@
+public import MCPJSON
 public import MCPTypes
 
 /// Why a call, a connection or a host could not do what was asked.
@@ -58,6 +59,9 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     public var server: String?
     /// What the server said, for ``Code/serverError``.
     public var rpcError: JSONRPCErrorObject?
+    /// What the server answered, where its answer breaks what its own tool promises (``Code/badResponse``): the call was made, and its
+    /// result is not lost.
+    public var answer: RawJSON?
     /// The request concerned had left when its connection was lost.
     package var wasSent = false
 

@@ -83,7 +83,7 @@ static const struct animal animals[] = {
 
 enum { COUNT = sizeof animals / sizeof *animals };
 
-void list_animals(void) {
+void list_behaviors(void) {
     puts("mcp-zoo is an MCP server that misbehaves on demand. Switches may be combined.\n");
     for (int i = 0; i < COUNT; i++) {
         printf("%s %s%s%s%s\n    %s\n", animals[i].name, animals[i].argument, *animals[i].ids ? "  [" : "", animals[i].ids,

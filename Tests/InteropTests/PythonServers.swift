@@ -118,7 +118,8 @@ enum PythonServers {
                     state = {"resultType": "complete", "taskId": params.taskId, "status": "working", "ttlMs": 60000, "pollIntervalMs": 10}
                     if polls > 2:
                         state["status"] = "completed"
-                        state["result"] = {"content": [{"type": "text", "text": f"done after {polls} questions"}]}
+                        said = f"done after {polls} questions"
+                        state["result"] = {"content": [{"type": "text", "text": said}], "structuredContent": {"result": said}}
                     return state
                 return [MethodBinding("tasks/get", Id, get)]
 

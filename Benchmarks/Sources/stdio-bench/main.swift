@@ -54,7 +54,7 @@ func server(_ name: String, _ path: String, _ rest: [String] = []) -> ServerDefi
     var server = ServerDefinition(name: name, command: path, arguments: rest)
     server.client.era = .legacyOnly
     server.client.maximumInFlight = 1024
-    server.client.maximumWaiting = 4096
+    server.client.maximumWaitingPerCaller = 4096
     return server
 }
 

@@ -1,0 +1,68 @@
+import MCPJSON
+import MCPTransport
+import MCPTypes
+
+/// What a call has to know of its tool, and where it comes from (V4).
+extension ClientSession {
+    /// The tool that is to be called, its arguments checked.
+    ///
+    /// In a host the tools are listed once per connection, before the first call, and again after the server has told of a change: a tool
+    /// that runs only as a task is one from the first call on. Arguments are never refused for a schema that may be out of date.
+    /// - Returns: nil where the server has not listed it.
+    func tool(
+        _ name: String,
+        taking arguments: RawJSON?,
+        _ options: RequestOptions
+    ) async throws(MCPError) -> ToolCatalog.Entry? {
+        var (entry, isCurrent) = self.catalog.lookUp(name)
+        if !isCurrent, self.configuration.listsTools, self.server?.capabilities.tools != nil {
+            try await self.readTools(options)
+            entry = self.catalog.lookUp(name).entry
+        }
+        guard self.configuration.checksToolCalls, let known = entry else { return entry }
+        do throws(MCPError) {
+            try known.check(arguments: arguments)
+            return known
+        } catch {
+            guard self.configuration.listsTools, self.catalog.mayBeStale(now: self.clock.elapsed) else { throw error }
+        }
+        try await self.readTools(options)
+        let fresh = self.catalog.lookUp(name).entry
+        try fresh?.check(arguments: arguments)
+        return fresh
+    }
+
+    /// Makes the tools of the server known, if they are not: the catalog has what the server lists, as far as it does.
+    package func prepareTools(_ options: RequestOptions = RequestOptions()) async throws(MCPError) {
+        let server = try await self.waitUntilReady()
+        if server.capabilities.tools != nil, !self.catalog.isCurrent { try await self.readTools(options) }
+    }
+
+    /// Lists the tools once for all calls that wait for it; the reading belongs to the session and goes on when they go.
+    private func readTools(_ options: RequestOptions) async throws(MCPError) {
+        let (reading, isFirst) = self.catalog.joinReading()
+        if isFirst {
+            let changes = self.catalog.changes
+            self.spawn {
+                var all = RequestOptions()
+                all.ignoresCache = true
+                _ = try? await self.listTools(options: all)
+            } left: {
+                self.catalog.endReading(reading, changes: changes)
+            }
+        }
+        let limit = options.hardTimeout ?? self.configuration.hardTimeout
+        let isTimely = await self.wait(for: reading, atMost: limit)
+        if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
+        if let error = self.broken.value { throw error }
+        guard isTimely else {
+            throw MCPError(.timeout, "timeout: the tools were not listed within \(limit), the limit for one request")
+        }
+    }
+
+    /// - Returns: false if the time, the connection or the calling task was over first.
+    private func wait(for reading: OneShot<Void>, atMost limit: Duration) async -> Bool {
+        if reading.value == nil { await self.pause(limit, or: reading) }
+        return reading.value != nil
+    }
+}
