@@ -7,6 +7,7 @@ let package = Package(
     dependencies: [.package(name: "swift-mcp-host", path: "..")],
     targets: [
         .executableTarget(name: "list-tools", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
+        .executableTarget(name: "custom-transport", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
         .executableTarget(name: "shared-fixture", dependencies: [.product(name: "MCPHost", package: "swift-mcp-host")]),
     ]
 )

@@ -1,4 +1,4 @@
-/// The host's own books: what it has opened and not yet closed.
+/// The host's own accounts: what it has opened and not yet closed.
 ///
 /// Counting in the code that opens and closes works in any process, however many others use it; a test that reads `/proc` counts
 /// its neighbours as well. Shared by everything that belongs to one host.
@@ -36,7 +36,7 @@ public final class ResourceAccounts: Sendable {
 
     private let state = Locked(State())
 
-    /// Empty books.
+    /// Nothing is open.
     public init() {}
 
     /// What is open now.
@@ -51,8 +51,12 @@ public final class ResourceAccounts: Sendable {
         return stream
     }
 
-    /// Enters `amount` more, or fewer, of one kind.
-    package func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int>) {
+    /// Enters so many more, or fewer, of one kind. For whatever opens and closes something on behalf of a host: a transport of your own
+    /// enters its descriptors and timers. From any thread.
+    /// - Parameters:
+    ///   - amount: how many more; negative for what is closed.
+    ///   - kind: what.
+    public func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int>) {
         self.state.withLock { state in
             state.counts[keyPath: kind] += amount
             if !state.watchers.isEmpty { state.watchers.tell(state.counts) }

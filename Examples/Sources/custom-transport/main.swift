@@ -1,0 +1,31 @@
+// A host that reaches a server over a transport of its own: a Unix socket. The first server of the configuration is put behind one,
+// for want of a server that listens by itself.
+import Foundation
+import MCPHost
+
+let configuration = try HostConfiguration(contentsOf: CommandLine.arguments.dropFirst().first ?? ".mcp.json")
+guard let first = configuration.servers.first else { throw MCPError(.invalidConfiguration, "the file has no server") }
+let words = first.endpoint.description.split(separator: " ").map(String.init)
+
+let folder = FileManager.default.temporaryDirectory.appendingPathComponent("custom-transport-\(UUID().uuidString)")
+try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+defer { try? FileManager.default.removeItem(at: folder) }
+let socket = folder.appendingPathComponent("server.sock").path
+let listener = try SocketListener(path: socket) { connection in
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: words[0])
+    process.arguments = Array(words.dropFirst())
+    process.standardInput = connection
+    process.standardOutput = connection
+    do { try process.run() } catch { print("cannot start \(words[0]): \(error)") }
+    process.waitUntilExit()
+}
+defer { listener.close() }
+
+let endpoint = Endpoint("unix:\(socket)") { context in UnixSocketTransport(path: socket, context: context) }
+let servers = [ServerDefinition(name: first.name, endpoint: endpoint)]
+let report = try await MCPHost.withHost(HostConfiguration(servers: servers)) { host in
+    for tool in try await host.tools().items { print(tool.qualifiedName) }
+    return await host.shutdown()
+}
+print(report)

@@ -1,0 +1,1 @@
+../../Examples/Sources/custom-transport/UnixSocketTransport.swift
