@@ -54,6 +54,12 @@ extension ClientSession {
         self.sendNext()
     }
 
+    /// The one way to end a request. It is off the books before its caller knows.
+    func resume(_ waiter: Waiter, _ reply: Reply) {
+        self.accounts.add(-1, \.requests)
+        waiter.continuation.resume(returning: reply)
+    }
+
     private func notified(_ method: String, _ params: RawJSON?) {
         switch NotificationMethod(rawValue: method) {
         case .progress:

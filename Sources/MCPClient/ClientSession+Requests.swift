@@ -63,12 +63,6 @@ extension ClientSession {
         }
     }
 
-    /// The one way to end a request. It is off the books before its caller knows.
-    func resume(_ waiter: Waiter, _ reply: Reply) {
-        self.accounts.add(-1, \.requests)
-        waiter.continuation.resume(returning: reply)
-    }
-
     private static func serverError(_ method: Method, _ payload: RawJSON?) -> MCPError {
         guard let error = try? payload?.decode(JSONRPCErrorObject.self) else {
             return MCPError(

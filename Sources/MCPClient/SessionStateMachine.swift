@@ -25,7 +25,7 @@ struct SessionStateMachine<Waiter> {
         var hard: Duration
     }
 
-    private struct Pending {
+    struct Pending {
         var waiter: Waiter
         var timeouts: Timeouts
         var started: Duration
@@ -47,25 +47,25 @@ struct SessionStateMachine<Waiter> {
         }
     }
 
-    private let limits: Limits
-    private var nextID: Int64 = 1
-    private var pending: [Int64: Pending] = [:]
-    private var line = FairLine()
-    private var inFlight = 0
-    private(set) var brokenBy: MCPError?
+    let limits: Limits
+    var nextID: Int64 = 1
+    var pending: [Int64: Pending] = [:]
+    var line = FairLine()
+    var inFlight = 0
+    var brokenBy: MCPError?
     /// Cancelled between taking a number and starting.
-    private var cancelledEarly: Set<Int64> = []
+    var cancelledEarly: Set<Int64> = []
     /// Set when a message could not be sent because the transport is full: nothing leaves the line until it drains.
     private var isBlocked = false
     /// How often the transport has drained. Whoever tries to send takes the number along: a refusal that comes back with an older number
     /// is out of date, because the transport has drained in between and will not say so again (T6).
     private var drains = 0
     /// Messages that nobody waits for: answers to the server, cancellations. They wait for room like requests, and go first (T13).
-    private var outbox: [RawJSON] = []
+    var outbox: [RawJSON] = []
     /// So many of them may wait before the server is not listened to any more.
     private static var outboxLimit: Int { 256 }
     /// Whether the server is to be listened to: not while it asks and does not read the answers.
-    private(set) var isReceiving = true
+    var isReceiving = true
     /// Requests of the server that have no answer yet.
     private var questions = 0
 
@@ -189,101 +189,6 @@ struct SessionStateMachine<Waiter> {
         let isOutdated = self.noteRefusal(drains)
         if self.brokenBy == nil { self.outbox.insert(message, at: 0) }
         return isOutdated
-    }
-
-    // MARK: Ends, one for each request
-
-    /// What ended, for whom, and whether the server has to be told.
-    struct Ending {
-        var id: Int64
-        var waiter: Waiter
-        /// The message had left and has no answer, so the server works on it.
-        var wasSent: Bool
-        /// The answer had come: the waiter has it.
-        var isAnswered = false
-    }
-
-    private mutating func take(_ id: Int64) -> Ending? {
-        guard let entry = self.pending.removeValue(forKey: id) else { return nil }
-        let wasSent = entry.frame == nil && !entry.isAnswered
-        if wasSent { self.inFlight -= 1 }
-        if entry.frame != nil { self.line.remove(id, of: entry.caller) }
-        return Ending(id: id, waiter: entry.waiter, wasSent: wasSent, isAnswered: entry.isAnswered)
-    }
-
-    enum Answer {
-        /// Its caller is to be told.
-        case ends(Ending)
-        /// It stays until ``delivered(_:)``, because the caller's progress handler comes first.
-        case held(Int64, Waiter)
-        /// Nobody waits for it.
-        case stray
-    }
-
-    /// An answer came. A number that came back as a string is taken for the number, if nobody has that string (F5); only the very digits
-    /// that were sent count (T20).
-    /// - Parameter hold: puts the answer into the waiter and says yes, if the waiter is not to be told yet.
-    mutating func answered(_ id: JSONRPCRequestID, hold: (inout Waiter) -> Bool) -> Answer {
-        guard let number = Self.number(of: id), var entry = self.pending[number], entry.frame == nil, !entry.isAnswered
-        else { return .stray }
-        if case .integer = id, entry.isProbe { return .stray }
-        if case .string(let text) = id, entry.isProbe != text.hasPrefix(Self.probePrefix) { return .stray }
-        guard hold(&entry.waiter) else { return self.take(number).map { .ends($0) } ?? .stray }
-        entry.isAnswered = true
-        self.inFlight -= 1
-        self.pending[number] = entry
-        return .held(number, entry.waiter)
-    }
-
-    /// The same for a waiter that is told at once.
-    mutating func answered(_ id: JSONRPCRequestID) -> Ending? {
-        if case .ends(let ending) = self.answered(id, hold: { _ in false }) { ending } else { nil }
-    }
-
-    /// What came before the answer has been told to the caller; nil if it has gone meanwhile.
-    mutating func delivered(_ id: Int64) -> Ending? { self.take(id) }
-
-    /// How the number of a request looks on the wire; a probe's is a string, so that its late answer is never taken for another's.
-    static func wireID(_ id: Int64, isProbe: Bool) -> JSONRPCRequestID {
-        isProbe ? .string("\(self.probePrefix)\(id)") : .integer(id)
-    }
-
-    private static var probePrefix: String { "probe-" }
-
-    private static func number(of id: JSONRPCRequestID) -> Int64? {
-        switch id {
-        case .integer(let number): return number
-        case .string(let text):
-            let digits = text.hasPrefix(self.probePrefix) ? text.dropFirst(self.probePrefix.count) : text[...]
-            // `+2` and `02` are other strings than `2`.
-            guard let number = Int64(digits), String(number).utf8.elementsEqual(digits.utf8) else { return nil }
-            return number
-        }
-    }
-
-    /// The caller has gone.
-    mutating func cancelled(_ id: Int64) -> Ending? {
-        if let ending = self.take(id) { return ending }
-        if id >= self.nextID || self.brokenBy != nil { return nil }
-        self.cancelledEarly.insert(id)
-        return nil
-    }
-
-    /// The number will not be used: whatever was noted for it is forgotten.
-    mutating func forget(_ id: Int64) { self.cancelledEarly.remove(id) }
-
-    /// The message cannot be sent.
-    mutating func failed(_ id: Int64) -> Ending? { self.take(id) }
-
-    /// Nothing will come any more.
-    mutating func broke(_ error: MCPError) -> [Ending] {
-        guard self.brokenBy == nil else { return [] }
-        self.brokenBy = error
-        self.line.removeAll()
-        self.outbox = []
-        self.isReceiving = true
-        self.cancelledEarly = []
-        return self.pending.keys.sorted().compactMap { self.take($0) }
     }
 
     // MARK: Time
