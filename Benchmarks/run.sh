@@ -12,11 +12,14 @@ $pin "$bin/json-bench"
 echo "== JSON Schema"
 python3 schema-inputs.py | $pin "$bin/schema-bench"
 if python3 -c 'import jsonschema' 2> /dev/null; then $pin python3 schema-inputs.py --measure; fi
+echo "== conditions: $(uname -sr), $(nproc) cores, pinned: ${pin:-no}, $(swift --version 2> /dev/null | head -1)"
 echo "== stdio, one server"
 $pin "$bin/stdio-bench" calls "$bin/echo-server"
 for bytes in 1000000 10000000; do $pin "$bin/stdio-bench" big "$bin/echo-server" $bytes; done
 echo "== servers opened and closed"
 for count in 1 16 64; do $pin "$bin/stdio-bench" fleet "$bin/echo-server" $count; done
+echo "== linear: twice the servers, twice the time"
+for count in 500 1000 2000; do MCP_GUARD='' "$bin/stdio-bench" fleet "$bin/echo-server" $count; done
 echo "== the same without mcp-guard"
 for count in 1 16 64; do MCP_GUARD='' $pin "$bin/stdio-bench" fleet "$bin/echo-server" $count; done
 shared=${MCP_SHARED:-../../shared}/bench

@@ -52,7 +52,7 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> StartedCall {
         let server = try await self.waitUntilReady()
-        let tool = try await self.tool(name, taking: arguments, options)
+        let tool = try await self.tool(name, taking: arguments, CallBudget(self, options))
         if server.revision.isModern {
             guard self.configuration.usesTasks else {
                 throw MCPError(
@@ -134,7 +134,11 @@ extension ClientSession {
             self.taskProgress.withLock { $0[token] = ProgressHandler(onProgress) }
         }
         defer { self.taskProgress.withLock { _ = $0.removeValue(forKey: token) } }
-        return try await self.followOrCancel(task.id, task.first, options)
+        do throws(MCPError) {
+            return try await self.followOrCancel(task.id, task.first, options)
+        } catch {
+            throw error.afterBeginning(of: .toolsCall)
+        }
     }
 
     /// Nobody but the caller knows of the task: when the caller goes, the task goes.

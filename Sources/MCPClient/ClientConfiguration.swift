@@ -93,8 +93,8 @@ public struct ClientConfiguration: Sendable {
     /// Where events go besides; and the subscriptions that callers want, which outlive a session.
     package var events: Broadcast<ServerEvent>?
     package var onEvent: (@Sendable (ServerEvent) -> Void)?
-    /// Told of the tools whenever the server has listed them all.
-    package var onTools: (@Sendable ([Tool]) -> Void)?
+    /// Told of the tools whenever the server has listed them all, and whether it has told of no change meanwhile.
+    package var onTools: (@Sendable ([Tool], _ isCurrent: Bool) -> Void)?
     /// The tools are listed before the first call, and again after a change (V4).
     package var listsTools = false
     package var desiredSubscriptions: DesiredSubscriptions?
@@ -128,6 +128,8 @@ public struct RequestOptions: Sendable {
     public var idleTimeout: Duration?
     /// How long it may take in all, progress or not.
     public var hardTimeout: Duration?
+    /// How much of ``hardTimeout`` earlier rounds of the same call have taken (V6).
+    package var timeSpent: Duration = .zero
     /// Told of progress, one report at a time and before the call returns its result; it may block.
     public var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
     /// On whose behalf it is made, where this program serves several: callers wait for a busy server in lines of their own, and take turns.

@@ -18,8 +18,8 @@ extension ClientSession {
             items: { $0.tools },
             page: { ($0.nextCursor, $0.ttlMs) },
             whenRead: { tools, expires in
-                self.catalog.update(tools, changes: changes, expires: expires)
-                self.configuration.onTools?(tools)
+                guard let isCurrent = self.catalog.update(tools, changes: changes, expires: expires) else { return }
+                self.configuration.onTools?(tools, isCurrent)
             }
         )
     }
@@ -102,11 +102,14 @@ extension ClientSession {
         _ options: RequestOptions
     ) async throws(MCPError) -> (payload: RawJSON, tool: ToolCatalog.Entry?) {
         let negotiated = try await self.negotiated()
-        let tool = try await self.tool(name, taking: arguments, options)
+        let budget = CallBudget(self, options)
+        let tool = try await self.tool(name, taking: arguments, budget)
         if negotiated.takesTasks, tool?.needsTask == true {
-            return (try await self.callAsTask(name, arguments, options), tool)
+            return (try await self.callAsTask(name, arguments, try budget.rest()), tool)
         }
-        let resolved = try await self.resolve(.toolsCall, options: options) { Self.writeCall(&$0, name, arguments) }
+        let resolved = try await self.resolve(.toolsCall, options: try budget.rest()) {
+            Self.writeCall(&$0, name, arguments)
+        }
         return (resolved.payload, tool)
     }
 

@@ -38,7 +38,8 @@ extension ClientSession {
         )
         let timeouts = SessionStateMachine<Waiter>.Timeouts(
             idle: options.idleTimeout ?? self.configuration.idleTimeout,
-            hard: options.hardTimeout ?? self.configuration.hardTimeout
+            hard: options.hardTimeout ?? self.configuration.hardTimeout,
+            spent: options.timeSpent
         )
         self.accounts.add(1, \.requests)
         let reply = await withTaskCancellationHandler {
@@ -101,9 +102,9 @@ extension ClientSession {
         }
         switch action {
         case .send(let frame, let drains):
-            self.wake(at: now + min(timeouts.idle, timeouts.hard))
+            self.wake(at: now + timeouts.left)
             if self.send(id, frame, drains) { self.sendNext() }
-        case .wait: self.wake(at: now + min(timeouts.idle, timeouts.hard))
+        case .wait: self.wake(at: now + timeouts.left)
         case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
         }
     }

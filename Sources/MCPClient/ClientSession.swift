@@ -47,6 +47,8 @@ public final class ClientSession: Sendable {
     /// Why nothing will come any more.
     package let broken = OneShot<MCPError>()
     let inboundRequests = InboundRequests()
+    /// What runs beside the conversation, and is waited for at its end.
+    private let spawned = Gathering()
     let desiredSubscriptions: DesiredSubscriptions
     let appliedSubscriptions = AppliedSubscriptions()
     let cache = ResultCache()
@@ -133,10 +135,10 @@ public final class ClientSession: Sendable {
                 }
             }
             let end = await self.transport.run(SessionReceiver(self))
-            let isIdle = self.inboundRequests.end()
+            self.inboundRequests.end()
             self.job.finish()
             await group.waitForAll()
-            await self.waitFor(isIdle, atMost: .seconds(1))
+            await self.waitFor(self.spawned.end(), atMost: .seconds(1))
             self.accounts.add(-1, \.tasks)
             return end
         }
@@ -173,16 +175,18 @@ public final class ClientSession: Sendable {
     /// - Parameter left: called when it is over and off the books, also if it is too late for it to begin.
     func spawn(_ work: @escaping @Sendable () async -> Void, left: @escaping @Sendable () -> Void = {}) {
         self.accounts.add(1, \.tasks)
+        self.spawned.begin()
+        let over: @Sendable () -> Void = {
+            self.accounts.add(-1, \.tasks)
+            left()
+            self.spawned.leave()
+        }
         let counted: @Sendable () async -> Void = {
             await work()
-            self.accounts.add(-1, \.tasks)
-            left()
+            over()
         }
         if let launch = self.configuration.launch { return launch(counted) }
-        if case .terminated = self.job.yield(counted) {
-            self.accounts.add(-1, \.tasks)
-            left()
-        }
+        if case .terminated = self.job.yield(counted) { over() }
     }
 
     /// Waits until the conversation is ready.

@@ -52,8 +52,26 @@ extension ClientSession {
         writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Resolved {
         let revision = try await self.negotiated().revision
-        if !revision.isModern { return Resolved(payload: try await self.ask(method, options, writeParams)) }
-        var payload = try await self.request(method, options: options, writeParams: writeParams)
+        let budget = CallBudget(self, options)
+        if !revision.isModern { return Resolved(payload: try await self.ask(method, budget, writeParams)) }
+        let payload = try await self.request(method, options: options, writeParams: writeParams)
+        do throws(MCPError) {
+            return try await self.resolve(method, payload, budget, leavesTask, writeParams)
+        } catch {
+            throw error.afterBeginning(of: method)
+        }
+    }
+
+    /// What follows the first answer.
+    private func resolve(
+        _ method: Method,
+        _ first: RawJSON,
+        _ budget: CallBudget,
+        _ leavesTask: Bool,
+        _ writeParams: @Sendable (inout JSONWriter) -> Void
+    ) async throws(MCPError) -> Resolved {
+        let revision = try await self.negotiated().revision
+        var payload = first
         var isOneOff = false
         var round = 0
         while true {
@@ -69,7 +87,7 @@ extension ClientSession {
                     throw MCPError(.badResponse, "the server made a task of the call, and does not say which")
                 }
                 if leavesTask { return Resolved(payload: payload, isOneOff: true, task: task) }
-                return Resolved(payload: try await self.followOrCancel(task.id, task, options), isOneOff: true)
+                return Resolved(payload: try await self.followOrCancel(task.id, task, budget.options), isOneOff: true)
             case .inputRequired?:
                 guard round <= self.configuration.inputRounds else {
                     throw MCPError(
@@ -79,7 +97,7 @@ extension ClientSession {
                 }
                 let (responses, state) = try await self.answers(payload, method, round)
                 isOneOff = true
-                payload = try await self.request(method, options: options) { writer in
+                payload = try await self.request(method, options: try budget.rest()) { writer in
                     writeParams(&writer)
                     if let responses {
                         writer.key("inputResponses")
@@ -100,12 +118,12 @@ extension ClientSession {
     /// refused, so nothing is done twice.
     private func ask(
         _ method: Method,
-        _ options: RequestOptions,
+        _ budget: CallBudget,
         _ writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
         let refusal: MCPError
         do throws(MCPError) {
-            return try await self.request(method, options: options, writeParams: writeParams)
+            return try await self.request(method, options: budget.options, writeParams: writeParams)
         } catch {
             refusal = error
         }
@@ -118,10 +136,10 @@ extension ClientSession {
             guard try await self.visit(page) else { throw refusal }
         }
         let open = Set(pages.compactMap(\.elicitationId).map { WireString($0) })
-        guard await self.waitForPages(open, events, options.hardTimeout ?? self.configuration.hardTimeout) else {
+        guard await self.waitForPages(open, events, try budget.left()) else {
             throw Task.isCancelled ? MCPError(.cancelled, "the call was cancelled while the user was away") : refusal
         }
-        return try await self.request(method, options: options, writeParams: writeParams)
+        return try await self.request(method, options: try budget.rest(), writeParams: writeParams)
     }
 
     private func visit(_ page: ElicitRequestURLParams) async throws(MCPError) -> Bool {
@@ -164,4 +182,55 @@ extension ClientSession {
         if round > 1 { await self.pause(self.configuration.roundDelay * (round - 1)) }
         return (nil, wanted.state)
     }
+}
+
+extension MCPError {
+    /// The server has begun to work on the request: a loss from here on is one of a request that was sent, whatever was on its way when it
+    /// came (F15). So a call is not made again by itself.
+    func afterBeginning(of method: Method) -> MCPError {
+        guard self.code == .connectionLost else { return self }
+        var error = self
+        error.wasSent = true
+        if method == .toolsCall {
+            error.code = .outcomeUnknown
+            error.message +=
+                "; the server had begun with the call, and may have executed it (it is not repeated by itself)"
+        }
+        return error
+    }
+}
+
+/// The hard limit of a call, which is that of all its rounds together and not of each (V6).
+struct CallBudget {
+    let options: RequestOptions
+    private let clock: any MonotonicClock
+    private let start: Duration
+    private let spentBefore: Duration
+    private let limit: Duration
+
+    /// From now on.
+    init(_ session: ClientSession, _ options: RequestOptions) {
+        self.options = options
+        self.clock = session.clock
+        self.start = session.clock.now
+        self.spentBefore = options.timeSpent
+        self.limit = options.hardTimeout ?? session.configuration.hardTimeout
+    }
+
+    /// How the next round is to be asked: with what the earlier ones have taken.
+    /// - Throws: `timeout` if there is nothing left.
+    func rest() throws(MCPError) -> RequestOptions {
+        var options = self.options
+        options.timeSpent = self.spentBefore + (self.clock.now - self.start)
+        guard options.timeSpent < self.limit else {
+            throw MCPError(
+                .timeout,
+                "timeout: no result within \(self.limit), the limit for one request, in all its rounds"
+            )
+        }
+        return options
+    }
+
+    /// What is left of the limit.
+    func left() throws(MCPError) -> Duration { self.limit - (try self.rest().timeSpent) }
 }

@@ -8,7 +8,6 @@ final class InboundRequests: Sendable {
     private struct State {
         var running: [JSONRPCRequestID: OneShot<Void>] = [:]
         var isOver = false
-        var idle: OneShot<Void>?
     }
 
     /// So many at once; who asks for more is told to wait.
@@ -35,26 +34,15 @@ final class InboundRequests: Sendable {
 
     func cancel(_ id: JSONRPCRequestID) { self.state.withLock { $0.running[id] }?.complete(()) }
 
-    func left(_ id: JSONRPCRequestID) {
-        let idle: OneShot<Void>? = self.state.withLock { state in
-            state.running[id] = nil
-            return state.running.isEmpty ? state.idle : nil
-        }
-        idle?.complete(())
-    }
+    func left(_ id: JSONRPCRequestID) { self.state.withLock { $0.running[id] = nil } }
 
     /// Cancels everything and admits no more.
-    /// - Returns: completed when the last one has left.
-    func end() -> OneShot<Void> {
-        let idle = OneShot<Void>()
+    func end() {
         let running = self.state.withLock { state in
             state.isOver = true
-            state.idle = idle
             return Array(state.running.values)
         }
         for cancelled in running { cancelled.complete(()) }
-        if running.isEmpty { idle.complete(()) }
-        return idle
     }
 }
 
@@ -164,12 +152,14 @@ extension ClientSession {
         let parts = await withTaskGroup(of: Part.self) { group in
             for (i, request) in requests.members.enumerated() {
                 group.addTask {
-                    do throws(ServerRequestRefusal) {
-                        let result = try await self.fulfil(request.value.kind, taskID, revision)
-                        return (i, .success(Self.response(result)))
-                    } catch {
-                        return (i, .failure(error))
+                    let outcome = await self.apart { () -> Result<InputResponse, ServerRequestRefusal> in
+                        do throws(ServerRequestRefusal) {
+                            return .success(Self.response(try await self.fulfil(request.value.kind, taskID, revision)))
+                        } catch {
+                            return .failure(error)
+                        }
                     }
+                    return outcome.map { (i, $0) }
                 }
             }
             group.addTask {
@@ -202,6 +192,28 @@ extension ClientSession {
             }
         }
         return responses
+    }
+
+    /// Runs a handler apart from the task on whose behalf the server asks. A legacy server's questions come from nowhere; so in both eras a
+    /// handler finds the same task locals, those of nobody's call, and nobody has to wait for one that does not end (V17).
+    /// - Returns: nil if the calling task was cancelled first; then so is the handler.
+    private func apart<R: Sendable>(_ handle: @escaping @Sendable () async -> R) async -> R? {
+        let (done, gone) = (OneShot<R>(), OneShot<Void>())
+        self.spawn {
+            let result = await withTaskGroup(of: R?.self) { group in
+                group.addTask { await handle() }
+                group.addTask {
+                    _ = await gone.waitUnlessCancelled()
+                    return nil
+                }
+                let first = await group.next()
+                group.cancelAll()
+                return first ?? nil
+            }
+            if let result { done.complete(result) }
+        }
+        defer { gone.complete(()) }
+        return await done.waitUnlessCancelled()
     }
 
     private static func response(_ result: any ProtocolObject) -> InputResponse { InputResponse(result) }

@@ -21,8 +21,13 @@ struct SessionStateMachine<Waiter> {
     struct Timeouts: Sendable, Hashable {
         /// Without a sign of life.
         var idle: Duration
-        /// In all.
+        /// In all, with what earlier rounds of the same call have taken.
         var hard: Duration
+        /// That much of it.
+        var spent: Duration = .zero
+
+        /// What of it is left, at most.
+        var left: Duration { min(self.idle, self.hard - self.spent) }
     }
 
     struct Pending {
@@ -106,7 +111,7 @@ struct SessionStateMachine<Waiter> {
         var entry = Pending(
             waiter: waiter,
             timeouts: timeouts,
-            started: now,
+            started: now - timeouts.spent,
             lastSign: now,
             frame: nil,
             caller: caller,

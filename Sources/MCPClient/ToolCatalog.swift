@@ -28,6 +28,8 @@ final class ToolCatalog: Sendable {
         var expires: Duration?
         /// Counts those changes, so that a list that was read before one is not taken for current after it.
         var changes = 0
+        /// How many there had been when the list that is known was asked for.
+        var readAt = 0
         /// The reading that is under way for calls that wait for it.
         var reading: OneShot<Void>?
     }
@@ -45,8 +47,11 @@ final class ToolCatalog: Sendable {
     ///   - tools: all of them; of equal names the first counts.
     ///   - changes: ``changes`` from before.
     ///   - expires: until when it is good; nil: until the server tells of a change.
-    func update(_ tools: [Tool], changes: Int, expires: Duration?) {
+    /// - Returns: whether it is current; nil if a newer list is there already.
+    func update(_ tools: [Tool], changes: Int, expires: Duration?) -> Bool? {
         self.state.withLock { state in
+            guard changes >= state.readAt else { return nil }
+            state.readAt = changes
             var entries: [WireString: Entry] = Dictionary(minimumCapacity: tools.count)
             var problems: [WireString: String] = [:]
             for tool in tools {
@@ -61,6 +66,7 @@ final class ToolCatalog: Sendable {
             }
             (state.entries, state.problems, state.expires) = (entries, problems, expires)
             state.isCurrent = state.changes == changes
+            return state.isCurrent
         }
     }
 
@@ -92,7 +98,9 @@ final class ToolCatalog: Sendable {
     }
 
     /// Whether the list may be out of date without the server having said so.
-    func mayBeStale(now: Duration) -> Bool { self.state.withLock { $0.expires.map { $0 <= now } ?? !$0.isCurrent } }
+    func mayBeStale(now: Duration) -> Bool {
+        self.state.withLock { !$0.isCurrent || $0.expires.map { $0 <= now } == true }
+    }
 
     /// Joins the reading of the list that is under way, or begins one.
     /// - Returns: completed when it is over, by whoever began it.
@@ -105,12 +113,17 @@ final class ToolCatalog: Sendable {
         }
     }
 
-    /// The reading that ``joinReading()`` has begun is over, with a list or without: where the server does not give one, calls are made
-    /// unchecked until it tells of a change, instead of asking again for each.
-    func endReading(_ reading: OneShot<Void>, changes: Int) {
+    /// The reading that ``joinReading()`` has begun is over.
+    /// - Parameters:
+    ///   - reading: which.
+    ///   - changes: ``changes`` from before.
+    ///   - isRefused: the server does not give a list. Nothing is known of its tools then: calls are made unchecked until it tells of a
+    ///     change, instead of asking again for each.
+    func endReading(_ reading: OneShot<Void>, changes: Int, isRefused: Bool) {
         self.state.withLock { state in
             state.reading = nil
-            if state.changes == changes { state.isCurrent = true }
+            guard isRefused, state.changes == changes else { return }
+            (state.entries, state.problems, state.expires, state.isCurrent) = ([:], [:], nil, true)
         }
         reading.complete(())
     }

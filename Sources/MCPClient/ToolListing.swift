@@ -12,11 +12,11 @@ extension ClientSession {
     func tool(
         _ name: String,
         taking arguments: RawJSON?,
-        _ options: RequestOptions
+        _ budget: CallBudget
     ) async throws(MCPError) -> ToolCatalog.Entry? {
         var (entry, isCurrent) = self.catalog.lookUp(name)
         if !isCurrent, self.configuration.listsTools, self.server?.capabilities.tools != nil {
-            try await self.readTools(options)
+            try await self.readTools(try budget.rest())
             entry = self.catalog.lookUp(name).entry
         }
         guard self.configuration.checksToolCalls, let known = entry else { return entry }
@@ -26,7 +26,7 @@ extension ClientSession {
         } catch {
             guard self.configuration.listsTools, self.catalog.mayBeStale(now: self.clock.elapsed) else { throw error }
         }
-        try await self.readTools(options)
+        try await self.readTools(try budget.rest())
         let fresh = self.catalog.lookUp(name).entry
         try fresh?.check(arguments: arguments)
         return fresh
@@ -35,6 +35,8 @@ extension ClientSession {
     /// Makes the tools of the server known, if they are not: the catalog has what the server lists, as far as it does.
     package func prepareTools(_ options: RequestOptions = RequestOptions()) async throws(MCPError) {
         let server = try await self.waitUntilReady()
+        // One without tools has listed all it has.
+        if server.capabilities.tools == nil { self.configuration.onTools?([], true) }
         if server.capabilities.tools != nil, !self.catalog.isCurrent { try await self.readTools(options) }
     }
 
@@ -43,16 +45,21 @@ extension ClientSession {
         let (reading, isFirst) = self.catalog.joinReading()
         if isFirst {
             let changes = self.catalog.changes
-            self.spawn {
-                var all = RequestOptions()
-                all.ignoresCache = true
-                _ = try? await self.listTools(options: all)
+            let isRefused = Locked(false)
+            var all = RequestOptions()
+            (all.ignoresCache, all.caller) = (true, options.caller)
+            self.spawn { [all] in
+                do throws(MCPError) { _ = try await self.listTools(options: all) } catch {
+                    // What is wrong now may be right with the next call: no place in the line, a connection that is going.
+                    let passes = [.busy, .cancelled, .connectionLost, .hostClosed].contains(error.code)
+                    isRefused.withLock { $0 = !passes }
+                }
             } left: {
-                self.catalog.endReading(reading, changes: changes)
+                self.catalog.endReading(reading, changes: changes, isRefused: isRefused.withLock { $0 })
             }
         }
         let limit = options.hardTimeout ?? self.configuration.hardTimeout
-        let isTimely = await self.wait(for: reading, atMost: limit)
+        let isTimely = await self.wait(for: reading, atMost: limit - options.timeSpent)
         if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
         if let error = self.broken.value { throw error }
         guard isTimely else {

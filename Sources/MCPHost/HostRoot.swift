@@ -210,23 +210,29 @@ final class HostRoot: Sendable {
     }
 
     /// Asks for a restart of a server; returns at once with what will come of it.
+    /// - Throws: `hostClosed` if it is closing or closed, or has left the host.
     func restart(_ server: ManagedServer) throws(MCPError) -> OneShot<Result<ServerDescription, MCPError>> {
-        let restart = try server.restart(cause: "restartServer()")
-        guard restart.hasToBeEntered else { return restart.outcome }
-        let (isEntered, isLost) = self.state.withLock { state in
-            // It goes on where it was: its report replaces the one that told of its failure.
+        let (restart, isEntered) = self.state.withLock { state -> (ManagedServer.Restart?, Bool) in
+            guard state.servers[server.name] === server, state.phase == .open,
+                let restart = server.decideOnRestart(cause: "restartServer()")
+            else { return (nil, false) }
+            guard restart.hasToBeEntered else { return (restart, false) }
+            // It has failed, and goes on where it was. The root may not have seen yet that it is gone.
             if state.present[server.serial] != nil {
                 state.reentering.insert(server.serial)
-                return (false, false)
+                return (restart, false)
             }
-            guard state.phase == .open, state.servers[server.name] === server else { return (false, true) }
+            // Its report replaces the one that told of its failure.
             state.ended.removeAll { $0.serial == server.serial }
             state.enter(server)
             self.listenerCount.add(server.desiredSubscriptions)
-            return (true, false)
+            return (restart, true)
         }
+        guard let restart else {
+            throw MCPError(.hostClosed, "the server is closing or closed, and is not restarted", server: server.name)
+        }
+        restart.perform()
         if isEntered { self.arrival.yield(server) }
-        if isLost { _ = server.neverRan() }
         return restart.outcome
     }
 

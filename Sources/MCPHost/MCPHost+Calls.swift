@@ -74,23 +74,30 @@ extension MCPHost {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
+        // Counted from here on, so that a shutdown that comes while servers list their tools waits for the call too.
+        try self.root.beginCall()
+        defer { self.root.endCall() }
         let route = try await self.route(name, options)
-        return try await self.ask(
-            route.server,
-            mayRepeat: route.isIdempotent
-        ) { session throws(MCPError) in
-            try await session.callTool(route.tool, arguments: arguments, options: options)
+        do throws(MCPError) {
+            return try await Self.ask(
+                try self.server(route.server),
+                mayRepeat: route.isIdempotent
+            ) { session throws(MCPError) in
+                try await session.callTool(route.tool, arguments: arguments, options: options)
+            }
+        } catch {
+            throw error.naming(route.server)
         }
     }
 
     private func route(_ name: String, _ options: RequestOptions) async throws(MCPError) -> ToolIndex.Route {
         let tools = self.root.context.tools
-        if case .tool(let route) = tools.find(name) { return route }
-        // Only what can answer now, or soon, is asked; a failed server has listed what it has, or nobody knows.
-        let unknown = self.servers.filter { !tools.isCurrent($0.serial) && $0.status != .failed }
+        if let route = tools.route(name) { return route }
+        // Only what can answer now, or comes up for the first time, is asked: an unknown name does not wait for what is being restarted.
+        let unknown = self.servers.filter {
+            !tools.isCurrent($0.serial) && ($0.status == .ready || $0.status == .starting)
+        }
         if !unknown.isEmpty {
-            try self.root.beginCall()
-            defer { self.root.endCall() }
             await withDiscardingTaskGroup { group in
                 for server in unknown {
                     group.addTask {
@@ -101,14 +108,20 @@ extension MCPHost {
                 }
             }
             if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
+            if let route = tools.route(name) { return route }
         }
-        switch tools.find(name) {
-        case .tool(let route): return route
-        case .several(let servers):
-            let choices = servers.map { ToolName.qualified(server: $0, tool: name) }.joined(separator: ", ")
-            throw MCPError(.notFound, "several servers offer a tool \"\(name)\"; say which: \(choices)")
-        case .nothing: throw MCPError(.notFound, "no server offers a tool \"\(name)\"; tools() lists what there is")
+        // A tool's own name says nothing that another server could not say too: it counts only where no server may have another of that
+        // name, and never where it has the form of a name that the host makes.
+        let silent = self.servers.filter { !tools.isCurrent($0.serial) && $0.status != .failed }.map(\.name)
+        let routes = name.contains("__") ? [] : tools.routes(bareName: name)
+        if routes.count == 1, silent.isEmpty { return routes[0] }
+        let unheard = silent.isEmpty ? "" : "; not heard yet: \(silent.joined(separator: ", "))"
+        guard routes.isEmpty else {
+            let choices = routes.map { ToolName.qualified(server: $0.server, tool: name) }.joined(separator: ", ")
+            let what = routes.count == 1 ? "one server, and perhaps others, offer" : "several servers offer"
+            throw MCPError(.notFound, "\(what) a tool \"\(name)\"; say which: \(choices)\(unheard)")
         }
+        throw MCPError(.notFound, "no server offers a tool \"\(name)\"; tools() lists what there is\(unheard)")
     }
 
     /// Calls a server's tool.

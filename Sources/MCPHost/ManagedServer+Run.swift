@@ -10,21 +10,40 @@ extension ManagedServer {
         var action = self.state.withLock { $0.machine.start() }
         // All attempts together have one budget (B9).
         var start = self.context.clock.now
+        // Guessed once at most: where a wrong verdict cannot be deleted, it is still wrong.
+        var memory = EraMemory(self.definition)
         while true {
             while case .connect(let generation, let legacyOnly) = action {
                 self.state.withLock { $0.restarts.started(now: self.context.clock.now) }
-                let end = await self.converse(generation, legacyOnly: legacyOnly, since: start)
+                let isRemembered = !legacyOnly && memory?.isLegacy == true
+                let end = await self.converse(generation, legacyOnly || isRemembered, memory, since: start)
+                // What was remembered is wrong, or the server is broken: asking will tell.
+                let isWrong =
+                    isRemembered && end.transport.launchError == nil
+                    && end.handshakeError.map { $0.code != .hostClosed } == true
+                if isWrong {
+                    memory?.forget()
+                    memory = nil
+                }
                 let (next, isAsked) = self.state.withLock { state in
                     state.connection = nil
-                    let next = state.machine.ended(generation, duringProbe: end.endedDuringProbe)
+                    let next = state.machine.ended(generation, duringProbe: end.endedDuringProbe, wasGuess: isWrong)
                     return (next, state.machine.isRestarting)
                 }
                 switch next {
                 case .connect(let generation, let legacyOnly):
-                    if isAsked, !legacyOnly {
-                        start = self.context.clock.now
-                    } else {
+                    if legacyOnly {
                         self.note("restarting", generation, "the server ended when asked which revision it speaks")
+                    } else if isWrong {
+                        // The guess was ours: whoever waits for the server has all of its time left.
+                        start = self.context.clock.now
+                        self.note(
+                            "restarting",
+                            generation,
+                            "it was a legacy server, and does not answer as one any more"
+                        )
+                    } else if isAsked {
+                        start = self.context.clock.now
                     }
                     action = .connect(generation: generation, legacyOnly: legacyOnly)
                 case .decide:
@@ -102,7 +121,12 @@ extension ManagedServer {
         }
     }
 
-    private func converse(_ generation: Int, legacyOnly: Bool, since start: Duration) async -> ClientSession.End {
+    private func converse(
+        _ generation: Int,
+        _ legacyOnly: Bool,
+        _ memory: EraMemory?,
+        since start: Duration
+    ) async -> ClientSession.End {
         self.note("opening", generation, self.definition.endpoint.description)
         let connection = self.makeConnection(generation, legacyOnly: legacyOnly, since: start)
         let mode = self.state.withLock { state in
@@ -110,7 +134,7 @@ extension ManagedServer {
             return state.machine.requestedClose  // between the machine's yes and now
         }
         if let mode { connection.session.close(mode) }
-        let end = await connection.run { await self.follow(connection) }
+        let end = await connection.run { await self.follow(connection, legacyOnly ? nil : memory) }
         self.state.withLock { $0.enter(end, generation) }
         self.note("ended", generation, self.explain(end).message)
         return end
@@ -146,11 +170,10 @@ extension ManagedServer {
             if case .toolsChanged = event { tools.noteChange(serial) }
             events.send(HostEvent(server: name, event: event))
         }
-        // Another process may have other tools.
-        tools.noteChange(serial)
+        tools.noteConnection(serial, generation)
         client.listsTools = true
-        client.onTools = { [journal = self.context.journal] list in
-            for taken in tools.learn(serial, tools: list) {
+        client.onTools = { [journal = self.context.journal] list, isCurrent in
+            for taken in tools.learn(serial, generation, tools: list, isCurrent: isCurrent) {
                 journal.note("name taken", server: name, cause: "\(taken) means another server's tool already")
             }
         }
@@ -163,9 +186,11 @@ extension ManagedServer {
     }
 
     /// Follows a session from its handshake to its loss.
-    private func follow(_ connection: Connection) async {
+    /// - Parameter memory: where it is noted that the server has turned out to be a legacy one.
+    private func follow(_ connection: Connection, _ memory: EraMemory?) async {
         let session = connection.session
         guard case .success(let description) = await session.ready.wait() else { return }
+        if !description.revision.isModern { memory?.remember() }
         let now = self.context.clock.now
         let attempt = self.state.withLock { state -> Attempt? in
             guard state.machine.becameReady(connection.generation) else { return nil }

@@ -127,7 +127,8 @@ public final class ManagedServer: Sendable {
         while true {
             let (attempt, failure) = self.state.withLock { state in
                 switch state.machine.state {
-                case .waiting where !state.wasReady, .failed: (state.attempt, state.failure)
+                case .waiting where !state.wasReady && !state.machine.isRestarting, .failed:
+                    (state.attempt, state.failure)
                 case .closed: (state.attempt, state.failure ?? self.isClosed)
                 default: (state.attempt, nil)
                 }
@@ -196,20 +197,23 @@ public final class ManagedServer: Sendable {
 
     // MARK: Restart and end, for the host
 
-    /// What comes of a restart that was asked for.
+    /// A restart that has been decided on.
     struct Restart: Sendable {
         /// The outcome of the start.
         var outcome: OneShot<Result<ServerDescription, MCPError>>
         /// It is not being run: the root has to enter it again.
         var hasToBeEntered: Bool
+        /// What is to be done about it, outside of all locks.
+        var perform: @Sendable () -> Void
     }
 
-    /// Asks for a restart with a clean past, also after a crash loop. From any task, at any moment; whoever asks while one is under way
-    /// joins it.
-    /// - Throws: `hostClosed` if the server is closing or closed.
-    func restart(cause: String) throws(MCPError) -> Restart {
+    /// Decides on a restart with a clean past, also after a crash loop; whoever asks while one is under way joins it. For the root, under
+    /// its lock, so that nobody enters or leaves meanwhile.
+    /// - Returns: nil if the server is closing or closed.
+    func decideOnRestart(cause: String) -> Restart? {
         let task = TaskIdentity.current
         let (action, session, generation, alarm, outcome) = self.state.withLock { state in
+            let wasReady = state.machine.state == .ready
             let action = state.machine.restart()
             switch action {
             case .join, .refuse: break
@@ -217,7 +221,8 @@ public final class ManagedServer: Sendable {
                 state.restarts = RestartStateMachine(self.definition.restart)
                 state.wasReady = false
                 state.readySince = nil
-                if state.attempt.value != nil { state.attempt = Attempt() }
+                // Whoever has come up has done so before this restart, even if those who wait for it have not been told yet.
+                if state.attempt.value != nil || wasReady { state.attempt = Attempt() }
                 if action == .enter {
                     state.failure = nil
                     state.gone = OneShot()
@@ -225,18 +230,14 @@ public final class ManagedServer: Sendable {
             }
             return (action, state.connection?.session, state.machine.generation, state.alarm, state.attempt)
         }
-        switch action {
-        case .refuse: throw self.isClosed
-        case .join: break
-        case .follow, .enter: self.note("restart asked for", generation, cause, task: task)
-        case .wake:
-            self.note("restart asked for", generation, cause, task: task)
-            alarm?.complete(())
-        case .closeSession:
-            self.note("restart asked for", generation, cause, task: task)
-            session?.close(.graceful, because: MCPError(.connectionLost, "the server is being restarted"))
+        if action == .refuse { return nil }
+        return Restart(outcome: outcome, hasToBeEntered: action == .enter) {
+            if action != .join { self.note("restart asked for", generation, cause, task: task) }
+            if action == .wake { alarm?.complete(()) }
+            if action == .closeSession {
+                session?.close(.graceful, because: MCPError(.connectionLost, "the server is being restarted"))
+            }
         }
-        return Restart(outcome: outcome, hasToBeEntered: action == .enter)
     }
 
     /// Asks for the end. From any task, at any moment, any number of times.

@@ -21,6 +21,9 @@ public struct ServerDefinition: Sendable {
     /// Whether a call whose answer was lost with the connection may be made once more, if the tool calls itself read-only or idempotent.
     /// Otherwise such a call ends with `outcomeUnknown` (F15). Default false.
     public var repeatsIdempotentCalls = false
+    /// Whether a server that was found to be a legacy one is spoken to in that way at once when it is launched again, without asking first:
+    /// for a week, or until that fails (V18). The verdict is kept in the state directory. Default true.
+    public var remembersEra = true
 
     /// Describes a server.
     public init(

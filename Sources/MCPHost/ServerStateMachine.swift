@@ -152,8 +152,16 @@ struct ServerStateMachine {
     }
 
     /// The session of a generation has ended, and everything of it is gone.
-    mutating func ended(_ generation: Int, duringProbe: Bool) -> EndAction {
+    /// - Parameters:
+    ///   - generation: which.
+    ///   - duringProbe: it ended because of the question which era it speaks.
+    ///   - wasGuess: it was taken for a legacy server because it had been one, and that has failed.
+    mutating func ended(_ generation: Int, duringProbe: Bool, wasGuess: Bool = false) -> EndAction {
         guard generation == self.generation else { return .finish }
+        if self.state == .starting, wasGuess {
+            self.generation += 1
+            return .connect(generation: self.generation, legacyOnly: false)
+        }
         if self.state == .starting, duringProbe, !self.legacyOnly {
             self.legacyOnly = true
             self.generation += 1

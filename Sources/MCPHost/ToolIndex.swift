@@ -16,19 +16,13 @@ final class ToolIndex: Sendable {
         var isIdempotent: Bool
     }
 
-    /// What a name means.
-    enum Found {
-        case tool(Route)
-        /// It is the bare name of tools of several servers: their names in the host.
-        case several([String])
-        case nothing
-    }
-
     /// What is known of one server.
     private struct Known {
         var server: String
         var tools: [WireString: Route] = [:]
         var names: [WireString] = []
+        /// Which connection of the server the tools are of.
+        var generation = 0
         /// It has listed its tools since it last told of a change.
         var isCurrent = false
     }
@@ -63,13 +57,20 @@ final class ToolIndex: Sendable {
         }
     }
 
-    /// Replaces what is known of one server. Nothing is learned of a server that has left.
+    /// Replaces what is known of one server. Nothing is learned of a server that has left, or of a connection that is over.
+    /// - Parameters:
+    ///   - serial: the server.
+    ///   - generation: of which connection the list is.
+    ///   - tools: all of them.
+    ///   - isCurrent: the server has not told of a change while it was read.
     /// - Returns: names that somebody else has already; those tools can be called by server and tool only.
-    func learn(_ serial: Int, tools: [Tool]) -> [String] {
+    func learn(_ serial: Int, _ generation: Int, tools: [Tool], isCurrent: Bool) -> [String] {
         self.state.withLock { state in
-            guard let server = state.servers[serial]?.server else { return [] }
+            guard let before = state.servers[serial], before.generation == generation else { return [] }
             state.removeTools(of: serial)
-            var (known, taken) = (Known(server: server, isCurrent: true), [String]())
+            let server = before.server
+            var taken: [String] = []
+            var known = Known(server: server, generation: generation, isCurrent: isCurrent)
             for tool in tools where known.tools[WireString(tool.name)] == nil {
                 let hints = tool.annotations
                 let route = Route(
@@ -93,8 +94,16 @@ final class ToolIndex: Sendable {
         }
     }
 
-    /// A server has told of a change of its tools, or is another process now. What is known stays known until it lists them again.
+    /// A server has told of a change of its tools. What is known stays known until it lists them again.
     func noteChange(_ serial: Int) { self.state.withLock { $0.servers[serial]?.isCurrent = false } }
+
+    /// A server is another process now, which may have other tools.
+    func noteConnection(_ serial: Int, _ generation: Int) {
+        self.state.withLock { state in
+            state.servers[serial]?.generation = generation
+            state.servers[serial]?.isCurrent = false
+        }
+    }
 
     /// Whether the server has listed its tools since it last told of a change.
     func isCurrent(_ serial: Int) -> Bool { self.state.withLock { $0.servers[serial]?.isCurrent == true } }
@@ -103,14 +112,14 @@ final class ToolIndex: Sendable {
         self.state.withLock { $0.servers[serial]?.tools[WireString(tool)]?.isIdempotent == true }
     }
 
-    /// What a name means: the one that the host has made, or the tool's own, where only one server has such a tool.
-    func find(_ name: String) -> Found {
+    /// The tool that the host has given this name.
+    func route(_ name: String) -> Route? { self.state.withLock { $0.byName[WireString(name)] } }
+
+    /// All tools of this name, by whatever server; those of the servers that were added first come first.
+    func routes(bareName name: String) -> [Route] {
         self.state.withLock { state in
             let name = WireString(name)
-            if let route = state.byName[name] { return .tool(route) }
-            guard let serials = state.byBareName[name], !serials.isEmpty else { return .nothing }
-            let routes = serials.sorted().compactMap { state.servers[$0]?.tools[name] }
-            return routes.count == 1 ? .tool(routes[0]) : .several(routes.map(\.server))
+            return (state.byBareName[name] ?? []).sorted().compactMap { state.servers[$0]?.tools[name] }
         }
     }
 }

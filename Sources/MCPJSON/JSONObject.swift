@@ -82,7 +82,7 @@ extension JSONObject: Hashable {
         var sum = 0
         for (key, value) in self.members {
             var member = Hasher()
-            member.combine(key)
+            member.combine(WireString(key))
             member.combine(value)
             sum &+= member.finalize()
         }

@@ -28,6 +28,18 @@ extension JSONValue {
         }
     }
 
+    /// As values are compared.
+    public func hash(into hasher: inout Hasher) {
+        switch self {
+        case .null: hasher.combine(0)
+        case .bool(let value): hasher.combine(value)
+        case .number(let value): hasher.combine(value)
+        case .string(let value): hasher.combine(WireString(value))
+        case .array(let value): hasher.combine(value)
+        case .object(let value): hasher.combine(value)
+        }
+    }
+
     /// The string, if it is one.
     public var string: String? { if case .string(let value) = self { value } else { nil } }
     /// The truth value, if it is one.

@@ -21,13 +21,18 @@ package struct WireString: Sendable, Hashable, Comparable, CustomStringConvertib
     /// In the order of the bytes.
     package static func < (a: Self, b: Self) -> Bool { a.text.utf8.lexicographicallyPrecedes(b.text.utf8) }
 
-    /// What is equal by bytes is equal by appearance, so the string's own hash does.
-    package func hash(into hasher: inout Hasher) { hasher.combine(self.text) }
+    /// Hashes the bytes, as they are compared. The string's own hash is the same for whatever looks the same: whoever sends thousands of
+    /// such names would make a list of every table (S30).
+    package func hash(into hasher: inout Hasher) {
+        var text = self.text
+        text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+        hasher.combine(UInt8(0xFF))
+    }
 }
 
 extension String {
     /// Equal on the wire: the same code points (RFC 8259 section 8.3), which in UTF-8 are the same bytes.
     package func isSame(as other: String) -> Bool {
-        self.utf8.count == other.utf8.count && self == other && self.utf8.elementsEqual(other.utf8)
+        self.utf8.elementsEqual(other.utf8)
     }
 }

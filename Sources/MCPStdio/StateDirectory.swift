@@ -42,7 +42,7 @@ package enum StateDirectory {
     }
 
     /// The names of the files in a folder of it.
-    static func files(in folder: String, withHidden: Bool = false) -> [String] {
+    package static func files(in folder: String, withHidden: Bool = false) -> [String] {
         guard let directory = opendir(folder) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []

@@ -150,8 +150,7 @@ extension Zoo {
         if isAwaited { mkfifo(self.folder + "/ready", 0o600) }
         let note = #"echo "{\"pid\":$$,\"event\":\"start\"}" >> '\#(self.log("guard"))'"#
         let ready = isAwaited ? "echo > '\(self.folder)/ready'" : ":"
-        try "#!/bin/sh\n\(note)\n\(ready)\nexec sleep 1000\n".write(toFile: path, atomically: true, encoding: .utf8)
-        chmod(path, 0o755)
+        try writeProgram("#!/bin/sh\n\(note)\n\(ready)\nexec sleep 1000\n", to: path)
         return path
     }
 }

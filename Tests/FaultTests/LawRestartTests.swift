@@ -142,4 +142,42 @@ struct LawRestartTests {
             #expect(zoo.count("start", "one") == 2)
         }
     }
+
+    @Test("T11 a server that is restarted in the very moment of its failure is there again", arguments: 0..<20)
+    func revived(round: Int) async throws {
+        let server = ProtocolServer(.v2025_11_25)
+        var definition = server.configuration("one")
+        definition.restart = .never
+        try await MCPHost.withHost(HostConfiguration(servers: [definition])) { host in
+            for _ in 0..<10 {
+                server.crash()
+                let waiting = Task { await failure { try await host.server("one").session() } }
+                if round % 2 == 0 { _ = await waiting.value } else { _ = try await host.server("one").waitUntilGone() }
+                // Lost, failing, failed or just leaving: whatever it is, it comes back.
+                try await host.restartServer("one")
+                let status = try host.server("one").status
+                #expect(status == .ready)
+                _ = await waiting.value
+            }
+            let report = await host.shutdown()
+            #expect(report.servers.count == 1 && report.isClean, "\(report)")
+        }
+    }
+
+    @Test("T11 a restart in the very moment of readiness is another start")
+    func restartAtReadiness() async throws {
+        let server = ProtocolServer(.v2025_11_25)
+        try await MCPHost.withHost(HostConfiguration(servers: [server.configuration("one")])) { host in
+            let entries = host.journal.updates()
+            var restarts = 0
+            for await entry in entries where entry.event == "ready" {
+                if restarts == 20 { break }
+                restarts += 1
+                try await host.restartServer("one")
+                #expect(server.connections >= restarts + 1, "answered by the old connection")
+                let status = try host.server("one").status
+                #expect(status == .ready)
+            }
+        }
+    }
 }

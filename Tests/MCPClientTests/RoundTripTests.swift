@@ -77,6 +77,113 @@ struct RoundTripTests {
         #expect(transport.texts.contains { $0.contains(#""requestState":"\u0041\/\ud83d\ude00""#) })
     }
 
+    @Test("V6 the hard limit is that of all rounds together, in both eras")
+    func hardLimit() async throws {
+        let clock = ManualClock()
+        let server = ProtocolServer(
+            .v2026_07_28,
+            ["tools/call": { call in try call.again(state: nil, requests: ["form": Self.elicit]) }]
+        )
+        try await withSession(server, clock: clock) { configuration in
+            Self.offer(&configuration)
+            // Whoever asks takes the user's time.
+            configuration.handlers.elicitationForm = { _, _ in
+                clock.advance(by: .seconds(30))
+                return ElicitResult(action: .accept, content: ["a": "x"])
+            }
+        } _: { session in
+            let error = await failure {
+                try await session.callTool("t", options: RequestOptions(hardTimeout: .seconds(100)))
+            }
+            #expect(
+                error?.code == .timeout && error?.message.contains("in all its rounds") == true,
+                "\(String(describing: error))"
+            )
+            #expect(server.received("tools/call").count == 4)
+        }
+    }
+
+    @Test("V6 V4 the time in which the tools are listed is part of the call's")
+    func hardLimitOfListing() async throws {
+        let clock = ManualClock()
+        let server = ProtocolServer(
+            .v2025_11_25,
+            [
+                "tools/list": { _ in
+                    clock.advance(by: .seconds(90))
+                    return ["tools": []]
+                },
+                "tools/call": { _ in
+                    await untilCancelled()
+                    return [:]
+                },
+            ]
+        )
+        try await withSession(server, clock: clock) { configuration in
+            configuration.listsTools = true
+            configuration.idleTimeout = .seconds(1000)
+        } _: { session in
+            let options = RequestOptions(hardTimeout: .seconds(100))
+            let call = Task { await failure { try await session.callTool("t", options: options) } }
+            await server.wait(forReceived: "tools/call")
+            await clock.pass(.seconds(10))
+            #expect(await call.value?.code == .timeout)
+        }
+    }
+
+    /// What a task of a caller has about it.
+    private enum Ambient { @TaskLocal static var value = "nobody's" }
+
+    @Test(
+        "V17 a handler finds the same task locals in both eras: those of nobody's call",
+        arguments: [ProtocolRevision.v2025_11_25, .v2026_07_28]
+    )
+    func taskLocals(revision: ProtocolRevision) async throws {
+        let server = ProtocolServer(
+            revision,
+            [
+                "tools/call": { call in
+                    _ = try await call.input(["form": Self.elicit])
+                    return ["content": []]
+                }
+            ]
+        )
+        let seen = Locked<[String]>([])
+        try await withSession(server) { configuration in
+            Self.offer(&configuration)
+            configuration.handlers.elicitationForm = { _, _ in
+                seen.withLock { $0.append(Ambient.value) }
+                return ElicitResult(action: .accept, content: ["a": "x"])
+            }
+        } _: { session in
+            try await Ambient.$value.withValue("the caller's") { _ = try await session.callTool("t") }
+        }
+        #expect(seen.withLock { $0 } == ["nobody's"])
+    }
+
+    @Test("V17 a handler that does not end keeps no caller that goes", arguments: [ProtocolRevision.v2026_07_28])
+    func deafHandler(revision: ProtocolRevision) async throws {
+        let (asked, go) = (OneShot<Void>(), OneShot<Void>())
+        let server = ProtocolServer(
+            revision,
+            ["tools/call": { call in try call.again(state: nil, requests: ["form": Self.elicit]) }]
+        )
+        try await withSession(server) { configuration in
+            Self.offer(&configuration)
+            configuration.handlers.elicitationForm = { _, _ in
+                asked.complete(())
+                await go.wait()
+                return ElicitResult(action: .decline)
+            }
+        } _: { session in
+            let call = Task { await failure { try await session.callTool("t") } }
+            await wait(for: "the question") { await asked.waitUnlessCancelled() }
+            call.cancel()
+            #expect(await call.value?.code == .cancelled)
+            go.complete(())
+        }
+    }
+
     @Test("MRTR-14 V19 only a state means: try again; at once, then slower and slower, and bounded")
     func stateOnly() async throws {
         let clock = ManualClock()

@@ -3,6 +3,28 @@ import Testing
 
 @Suite("JSON values")
 struct JSONValueTests {
+    @Test("S30 V3 names that look alike cost no more than others")
+    func lookalikes() throws {
+        /// All ways to write "é" ten times, each composed or not, of the same length.
+        func names(_ one: String, _ other: String) -> [String] {
+            (0..<(1 << 14)).filter { $0.nonzeroBitCount == 7 }.map { bits in
+                (0..<14).map { bits >> $0 & 1 == 0 ? one : other }.joined()
+            }
+        }
+        func seconds(_ names: [String]) throws -> Duration {
+            let text = "{\(names.map { "\"\($0)\":1" }.joined(separator: ","))}"
+            let clock = ContinuousClock()
+            return try clock.measure {
+                let object = JSONObject(names.map { ($0, JSONValue.null) })
+                let value = try JSONValue(parsing: Array(text.utf8))
+                #expect(object.count == names.count && value.object?.count == names.count)
+                #expect(Set(names.map { JSONValue.string($0) }).count == names.count)
+            }
+        }
+        let (alike, plain) = (try seconds(names("\u{E9}", "e\u{301}")), try seconds(names("ab", "abc")))
+        #expect(alike < plain * 30 + .seconds(2), "\(alike) against \(plain)")
+    }
+
     @Test(
         "C18 what was written is what is written back",
         arguments: [

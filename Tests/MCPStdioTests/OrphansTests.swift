@@ -217,7 +217,7 @@ struct OrphansTests {
             let process = try launch.start(ServerLaunch.StartOptions())
             let ended = OneShot<Bool>()
             Custodian.end(process) { ended.complete($0) }
-            #expect(await wait(for: "the end of what was started") { await ended.wait() } == true)
+            #expect(await wait(for: "the end of what was started") { await ended.waitUnlessCancelled() } == true)
             #expect(ProcessSearch.find([process.rest()]) == [[]])
         }
     }
@@ -231,7 +231,7 @@ struct OrphansTests {
         let process = try ServerLaunch(command: ScriptedServer.path, arguments: ["--ignore-eof"]).start(options)
         let ended = OneShot<Bool>()
         #expect(Custodian.endAndWait(process, atMost: .nanoseconds(0)) { ended.complete($0) } == nil)
-        #expect(await wait(for: "the end of what was started") { await ended.wait() } == true)
+        #expect(await wait(for: "the end of what was started") { await ended.waitUnlessCancelled() } == true)
     }
 
     @Test(
@@ -247,8 +247,7 @@ struct OrphansTests {
             options.guardProgram = GuardProgram.path
             if isDeaf {
                 let script = folder.appendingPathComponent("mcp-guard")
-                try "#!/bin/sh\nexec sleep 1000\n".write(to: script, atomically: true, encoding: .utf8)
-                chmod(script.path, 0o755)
+                try writeProgram("#!/bin/sh\nexec sleep 1000\n", to: script.path)
                 (options.guardProgram, options.guardGrace) = (script.path, .milliseconds(100))
                 options.endedLate = { _, isClear in ended.complete(isClear) }
             }
@@ -264,7 +263,7 @@ struct OrphansTests {
                     ended.complete(isClear)
                 }
             }
-            let isClear = await wait(for: "the end of what was started") { await ended.wait() }
+            let isClear = await wait(for: "the end of what was started") { await ended.waitUnlessCancelled() }
             #expect(isClear == !isDeaf)
         }
     }

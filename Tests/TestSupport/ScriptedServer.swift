@@ -37,6 +37,8 @@ public enum ScriptedServer {
         let ignoresTerm = ["--ignore-term", "--double-fork"]
         server.stdio.terminateGrace = switches.contains(where: ignoresTerm.contains) ? .milliseconds(150) : long
         server.stdio.reapGrace = long
+        // Tests say how often a server is asked.
+        server.remembersEra = false
         return server
     }
 

@@ -53,7 +53,6 @@ let arguments: RawJSON = ["text": .string(text)]
 func server(_ name: String, _ path: String, _ rest: [String] = []) -> ServerDefinition {
     var server = ServerDefinition(name: name, command: path, arguments: rest)
     server.client.era = .legacyOnly
-    server.client.maximumInFlight = 1024
     server.client.maximumWaitingPerCaller = 4096
     return server
 }
@@ -93,58 +92,91 @@ func rawPingPong(_ path: String, _ count: Int) -> [Double] {
 
 func percentile(_ times: [Double], _ share: Double) -> Double { times.sorted()[Int(Double(times.count - 1) * share)] }
 
-func sequential(_ session: ClientSession, _ count: Int) async throws -> [Double] {
+typealias Call = @Sendable () async throws -> CallToolResult
+
+func sequential(_ count: Int, _ call: Call) async throws -> [Double] {
     var times: [Double] = []
     times.reserveCapacity(count)
     for _ in 0..<count {
         let start = now()
-        let result = try await session.callTool("echo", arguments: arguments)
+        let result = try await call()
         times.append(now() - start)
         precondition(result.content.first?.text == text, "wrong answer")
     }
     return times
 }
 
+func inFlight(_ count: Int, total: Int, _ call: @escaping Call) async throws -> (rate: Double, cpu: Double) {
+    let (start, before) = (now(), cpu())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        for _ in 0..<count {
+            group.addTask {
+                for _ in 0..<(total / count) {
+                    let result = try await call()
+                    precondition(!result.content.isEmpty, "wrong answer")
+                }
+            }
+        }
+        try await group.waitForAll()
+    }
+    let done = Double(total / count * count)
+    return (done / (now() - start) * 1e6, (cpu() - before) / done)
+}
+
+/// What users call: a tool that the host has listed, its arguments checked against its schema; beside it the session's own call, and what
+/// the machine takes for the bytes alone. Five rounds of each, interleaved, so that a slow moment of the machine hits all.
 func calls(_ path: String) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
         let session = try await host.server("echo").session()
-        _ = try await sequential(session, 2000)
-        var (raw, ours): ([Double], [Double]) = ([], [])
-        var spent = 0.0
-        for _ in 0..<5 {  // interleaved, so that a slow moment of the machine hits both
+        let listed = try await host.tools().items.first?.qualifiedName
+        precondition(listed == "echo__echo", "the echo server has no echo")
+        let ways: [(name: String, call: Call)] = [
+            ("host", { try await host.callTool("echo__echo", arguments: arguments) }),
+            ("session", { try await session.callTool("echo", arguments: arguments) }),
+        ]
+        var raw: [Double] = []
+        var times: [String: [Double]] = [:]
+        var spent: [String: Double] = [:]
+        for way in ways { _ = try await sequential(2000, way.call) }
+        for _ in 0..<5 {
             raw += rawPingPong(path, 4000)
-            let before = cpu()
-            ours += try await sequential(session, 4000)
-            spent += cpu() - before
-        }
-        let (rawMedian, median) = (percentile(raw, 0.5), percentile(ours, 0.5))
-        report(
-            "sequential",
-            [
-                ("raw_p50_us", rawMedian), ("p50_us", median), ("p99_us", percentile(ours, 0.99)),
-                ("p50_ratio_to_raw", median / rawMedian),
-                ("cpu_us_per_call", spent / Double(ours.count)),
-            ]
-        )
-        for inFlight in [64, 1024] {
-            let total = 200_000
-            let (start, before) = (now(), cpu())
-            try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<inFlight {
-                    group.addTask {
-                        for _ in 0..<(total / inFlight) {
-                            let result = try await session.callTool("echo", arguments: arguments)
-                            precondition(!result.content.isEmpty, "wrong answer")
-                        }
-                    }
-                }
-                try await group.waitForAll()
+            for way in ways {
+                let before = cpu()
+                times[way.name, default: []] += try await sequential(4000, way.call)
+                spent[way.name, default: 0] += cpu() - before
             }
-            let done = Double(total / inFlight * inFlight)
+        }
+        let rawMedian = percentile(raw, 0.5)
+        for way in ways {
+            let ours = times[way.name] ?? []
             report(
-                "in_flight_\(inFlight)",
-                [("calls_per_s", done / (now() - start) * 1e6), ("cpu_us_per_call", (cpu() - before) / done)]
+                "sequential_\(way.name)",
+                [
+                    ("raw_p50_us", rawMedian), ("p50_us", percentile(ours, 0.5)), ("p99_us", percentile(ours, 0.99)),
+                    ("p50_ratio_to_raw", percentile(ours, 0.5) / rawMedian),
+                    ("cpu_us_per_call", (spent[way.name] ?? 0) / Double(ours.count)),
+                ]
             )
+        }
+        for count in [64, 1024] {
+            var rates: [String: [Double]] = [:]
+            var costs: [String: [Double]] = [:]
+            for _ in 0..<5 {
+                for way in ways {
+                    let (rate, cost) = try await inFlight(count, total: 100_000, way.call)
+                    rates[way.name, default: []].append(rate)
+                    costs[way.name, default: []].append(cost)
+                }
+            }
+            for way in ways {
+                report(
+                    "in_flight_\(count)_\(way.name)",
+                    [
+                        ("calls_per_s", percentile(rates[way.name] ?? [], 0.5)),
+                        ("cpu_us_per_call", percentile(costs[way.name] ?? [], 0.5)),
+                    ]
+                )
+            }
         }
         report("memory", [("resident_kb", Double(memory("VmRSS"))), ("peak_kb", Double(memory("VmHWM")))])
     }
@@ -167,9 +199,10 @@ func big(_ path: String, _ bytes: Int) async throws {
 func fleet(_ path: String, _ count: Int) async throws {
     let start = now()
     let host = try await MCPHost.start(HostConfiguration(servers: (0..<count).map { server("s\($0)", path) }))
+    let opened = now()
     let tools = try await host.tools()
     precondition(tools.items.count == count && tools.failures.isEmpty, "not all servers are there")
-    let opened = now()
+    let listed = now()
     let resident = memory("VmRSS")
     let before = now()
     let end = await host.shutdown()
@@ -177,7 +210,8 @@ func fleet(_ path: String, _ count: Int) async throws {
     report(
         "fleet_\(count)",
         [
-            ("open_ms", (opened - start) / 1000), ("close_ms", (now() - before) / 1000),
+            ("open_ms", (opened - start) / 1000), ("list_ms", (listed - opened) / 1000),
+            ("close_ms", (now() - before) / 1000),
             ("resident_kb", Double(resident)),
             ("peak_kb", Double(memory("VmHWM"))),
         ]
@@ -188,7 +222,8 @@ func fleet(_ path: String, _ count: Int) async throws {
 func profile(_ path: String, _ count: Int) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
         let session = try await host.server("echo").session()
-        report("profile", [("p50_us", percentile(try await sequential(session, count), 0.5))])
+        let times = try await sequential(count) { try await session.callTool("echo", arguments: arguments) }
+        report("profile", [("p50_us", percentile(times, 0.5))])
     }
 }
 
