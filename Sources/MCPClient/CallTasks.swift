@@ -52,7 +52,9 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> StartedCall {
         let server = try await self.waitUntilReady()
-        let tool = try await self.tool(name, taking: arguments, CallBudget(self, options))
+        let budget = CallBudget(self, options)
+        let tool = try await self.tool(name, taking: arguments, budget)
+        let options = try budget.rest()
         if server.revision.isModern {
             guard self.configuration.usesTasks else {
                 throw MCPError(
@@ -170,7 +172,10 @@ extension ClientSession {
     func follow(_ id: String, _ first: TaskState?, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
         let isModern = try await self.negotiated().revision.isModern
         let hard = options.hardTimeout ?? self.configuration.taskTimeout
-        let deadline = self.clock.now + hard
+        let deadline = self.clock.now + hard - options.timeSpent
+        // What was spent before counts once, and not for each question about the task.
+        var options = options
+        options.timeSpent = .zero
         var answered: Set<WireString> = []
         var state = first
         // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`). One reader for the whole time: a

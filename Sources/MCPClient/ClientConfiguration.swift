@@ -93,8 +93,8 @@ public struct ClientConfiguration: Sendable {
     /// Where events go besides; and the subscriptions that callers want, which outlive a session.
     package var events: Broadcast<ServerEvent>?
     package var onEvent: (@Sendable (ServerEvent) -> Void)?
-    /// Told of the tools whenever the server has listed them all, and whether it has told of no change meanwhile.
-    package var onTools: (@Sendable ([Tool], _ isCurrent: Bool) -> Void)?
+    /// Told of the tools whenever the server has listed them all, of how many changes it had told before, and whether of none since.
+    package var onTools: (@Sendable ([Tool], _ changes: Int, _ isCurrent: Bool) -> Void)?
     /// The tools are listed before the first call, and again after a change (V4).
     package var listsTools = false
     package var desiredSubscriptions: DesiredSubscriptions?

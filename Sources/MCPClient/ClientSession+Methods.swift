@@ -19,7 +19,9 @@ extension ClientSession {
             page: { ($0.nextCursor, $0.ttlMs) },
             whenRead: { tools, expires in
                 guard let isCurrent = self.catalog.update(tools, changes: changes, expires: expires) else { return }
-                self.configuration.onTools?(tools, isCurrent)
+                self.configuration.onTools?(tools, changes, isCurrent)
+                // A change that came between the two lines above was told to those who are told of it before they had this list.
+                if isCurrent, self.catalog.changes != changes { self.configuration.onTools?(tools, changes, false) }
             }
         )
     }

@@ -49,7 +49,12 @@ extension ClientSession {
             waiter.progress?.whenTold {
                 if let ending = self.state.withLock({ $0.delivered(number) }) { self.resume(ending.waiter, reply) }
             }
-        case .stray: return
+        case .stray:
+            // The answer to the question which era it speaks, after that had been given up (B11).
+            if case .result = reply, SessionStateMachine<Waiter>.isProbe(id) {
+                self.hasLateAnswer.withLock { $0 = true }
+            }
+            return
         }
         self.sendNext()
     }

@@ -68,6 +68,9 @@ public final class ClientSession: Sendable {
     /// Whether the transport was told last to deliver, and whether somebody is telling it now.
     let receiving = Locked((told: true, isBeingTold: false))
     private let probing = Locked(false)
+    let hasLateAnswer = Locked(false)
+    /// The server has answered a request that nobody waited for any more under a name that only a probe has.
+    package var hasAnsweredProbeLate: Bool { self.hasLateAnswer.withLock { $0 } }
     let alarm = Locked(Alarm())
     let notificationSink: AsyncStream<ServerNotification>.Continuation
     let dropped = Locked(0)

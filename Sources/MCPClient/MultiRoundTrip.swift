@@ -87,7 +87,10 @@ extension ClientSession {
                     throw MCPError(.badResponse, "the server made a task of the call, and does not say which")
                 }
                 if leavesTask { return Resolved(payload: payload, isOneOff: true, task: task) }
-                return Resolved(payload: try await self.followOrCancel(task.id, task, budget.options), isOneOff: true)
+                return Resolved(
+                    payload: try await self.followOrCancel(task.id, task, try budget.rest()),
+                    isOneOff: true
+                )
             case .inputRequired?:
                 guard round <= self.configuration.inputRounds else {
                     throw MCPError(

@@ -195,7 +195,8 @@ extension ClientSession {
     }
 
     /// Runs a handler apart from the task on whose behalf the server asks. A legacy server's questions come from nowhere; so in both eras a
-    /// handler finds the same task locals, those of nobody's call, and nobody has to wait for one that does not end (V17).
+    /// handler finds the same task locals, those of nobody's call, and no caller has to wait for one that does not end (V17). A session without
+    /// a host waits for it at its own end, as for all that it has started.
     /// - Returns: nil if the calling task was cancelled first; then so is the handler.
     private func apart<R: Sendable>(_ handle: @escaping @Sendable () async -> R) async -> R? {
         let (done, gone) = (OneShot<R>(), OneShot<Void>())

@@ -61,6 +61,11 @@ extension SessionStateMachine {
 
     private static var probePrefix: String { "probe-" }
 
+    /// Whether an id is that of a probe.
+    static func isProbe(_ id: JSONRPCRequestID) -> Bool {
+        if case .string(let text) = id { text.hasPrefix(self.probePrefix) } else { false }
+    }
+
     private static func number(of id: JSONRPCRequestID) -> Int64? {
         switch id {
         case .integer(let number): return number

@@ -30,14 +30,13 @@ final class ToolCatalog: Sendable {
         var changes = 0
         /// How many there had been when the list that is known was asked for.
         var readAt = 0
+        /// Not read again by itself before this moment: the last reading has failed.
+        var notBefore: Duration = .zero
         /// The reading that is under way for calls that wait for it.
         var reading: OneShot<Void>?
     }
 
     private let state = Locked(State())
-
-    /// Whether a list has been read since the last change that the server told of.
-    var isCurrent: Bool { self.state.withLock { $0.isCurrent } }
 
     /// Counts the changes that the server has told of: taken before a list is read, given back with it.
     var changes: Int { self.state.withLock { $0.changes } }
@@ -102,6 +101,12 @@ final class ToolCatalog: Sendable {
         self.state.withLock { !$0.isCurrent || $0.expires.map { $0 <= now } == true }
     }
 
+    /// Whether a list is to be read before a call: there is none, or it is out of date, and the last reading has not just failed.
+    func isToBeRead(now: Duration) -> Bool { self.state.withLock { !$0.isCurrent && $0.notBefore <= now } }
+
+    /// Whether the last reading has not just failed.
+    func mayBeReadAgain(now: Duration) -> Bool { self.state.withLock { $0.notBefore <= now } }
+
     /// Joins the reading of the list that is under way, or begins one.
     /// - Returns: completed when it is over, by whoever began it.
     func joinReading() -> (reading: OneShot<Void>, isFirst: Bool) {
@@ -116,14 +121,11 @@ final class ToolCatalog: Sendable {
     /// The reading that ``joinReading()`` has begun is over.
     /// - Parameters:
     ///   - reading: which.
-    ///   - changes: ``changes`` from before.
-    ///   - isRefused: the server does not give a list. Nothing is known of its tools then: calls are made unchecked until it tells of a
-    ///     change, instead of asking again for each.
-    func endReading(_ reading: OneShot<Void>, changes: Int, isRefused: Bool) {
+    ///   - notBefore: it has failed, and calls do not wait for another one before that moment. What is known stays known.
+    func endReading(_ reading: OneShot<Void>, notBefore: Duration?) {
         self.state.withLock { state in
             state.reading = nil
-            guard isRefused, state.changes == changes else { return }
-            (state.entries, state.problems, state.expires, state.isCurrent) = ([:], [:], nil, true)
+            state.notBefore = notBefore ?? .zero
         }
         reading.complete(())
     }

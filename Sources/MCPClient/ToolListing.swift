@@ -15,7 +15,9 @@ extension ClientSession {
         _ budget: CallBudget
     ) async throws(MCPError) -> ToolCatalog.Entry? {
         var (entry, isCurrent) = self.catalog.lookUp(name)
-        if !isCurrent, self.configuration.listsTools, self.server?.capabilities.tools != nil {
+        if !isCurrent, self.configuration.listsTools, self.server?.capabilities.tools != nil,
+            self.catalog.isToBeRead(now: self.clock.now)
+        {
             try await self.readTools(try budget.rest())
             entry = self.catalog.lookUp(name).entry
         }
@@ -26,7 +28,10 @@ extension ClientSession {
         } catch {
             guard self.configuration.listsTools, self.catalog.mayBeStale(now: self.clock.elapsed) else { throw error }
         }
+        // Where it cannot be known better, the server decides.
+        guard self.catalog.mayBeReadAgain(now: self.clock.now) else { return known }
         try await self.readTools(try budget.rest())
+        guard self.catalog.mayBeReadAgain(now: self.clock.now) else { return known }
         let fresh = self.catalog.lookUp(name).entry
         try fresh?.check(arguments: arguments)
         return fresh
@@ -36,34 +41,50 @@ extension ClientSession {
     package func prepareTools(_ options: RequestOptions = RequestOptions()) async throws(MCPError) {
         let server = try await self.waitUntilReady()
         // One without tools has listed all it has.
-        if server.capabilities.tools == nil { self.configuration.onTools?([], true) }
-        if server.capabilities.tools != nil, !self.catalog.isCurrent { try await self.readTools(options) }
+        if server.capabilities.tools == nil { self.configuration.onTools?([], 0, true) }
+        if server.capabilities.tools != nil, self.catalog.isToBeRead(now: self.clock.now) {
+            try await self.readTools(options)
+        }
     }
+
+    /// How long calls do without a list after one could not be read.
+    private static let pauseAfterFailure: Duration = .seconds(10)
 
     /// Lists the tools once for all calls that wait for it; the reading belongs to the session and goes on when they go.
     private func readTools(_ options: RequestOptions) async throws(MCPError) {
         let (reading, isFirst) = self.catalog.joinReading()
         if isFirst {
             let changes = self.catalog.changes
-            let isRefused = Locked(false)
             var all = RequestOptions()
             (all.ignoresCache, all.caller) = (true, options.caller)
+            let failure = Locked<MCPError?>(nil)
             self.spawn { [all] in
                 do throws(MCPError) { _ = try await self.listTools(options: all) } catch {
-                    // What is wrong now may be right with the next call: no place in the line, a connection that is going.
-                    let passes = [.busy, .cancelled, .connectionLost, .hostClosed].contains(error.code)
-                    isRefused.withLock { $0 = !passes }
+                    failure.withLock { $0 = error }
                 }
             } left: {
-                self.catalog.endReading(reading, changes: changes, isRefused: isRefused.withLock { $0 })
+                let failure = failure.withLock { $0 }
+                if failure?.rpcError?.code == .methodNotFound {
+                    // It has none to list, and will not have any for being asked again.
+                    _ = self.catalog.update([], changes: changes, expires: nil)
+                    self.configuration.onTools?([], changes, true)
+                }
+                let isToPause = failure.map { $0.code != .busy && $0.rpcError?.code != .methodNotFound } ?? false
+                self.catalog.endReading(
+                    reading,
+                    notBefore: isToPause ? self.clock.now + Self.pauseAfterFailure : nil
+                )
             }
         }
-        let limit = options.hardTimeout ?? self.configuration.hardTimeout
-        let isTimely = await self.wait(for: reading, atMost: limit - options.timeSpent)
+        let limit = (options.hardTimeout ?? self.configuration.hardTimeout) - options.timeSpent
+        let isTimely = await self.wait(for: reading, atMost: limit)
         if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
         if let error = self.broken.value { throw error }
         guard isTimely else {
-            throw MCPError(.timeout, "timeout: the tools were not listed within \(limit), the limit for one request")
+            throw MCPError(
+                .timeout,
+                "timeout: the tools were not listed within \(limit), what was left of the limit for one request"
+            )
         }
     }
 

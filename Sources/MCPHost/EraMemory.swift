@@ -32,7 +32,11 @@ struct EraMemory: Sendable {
             let launch = definition.endpoint.stdio?.launch,
             let folder = StateDirectory.folder("eras")
         else { return nil }
-        let words = [launch.command] + launch.arguments + ["", launch.workingDirectory ?? ""]
+        // What every server gets from the host's environment says nothing about this one; what it gets beside that may.
+        let own = launch.environment.filter { !ServerEnvironment.passed.contains($0.key) }
+        let words =
+            [launch.command] + launch.arguments + ["", launch.workingDirectory ?? ""]
+            + own.map { "\($0.key)=\($0.value)" }.sorted()
         (self.folder, self.name) = (folder, Self.digest(words))
     }
 

@@ -77,13 +77,17 @@ extension MCPHost {
         // Counted from here on, so that a shutdown that comes while servers list their tools waits for the call too.
         try self.root.beginCall()
         defer { self.root.endCall() }
+        let start = self.root.context.clock.now
         let route = try await self.route(name, options)
+        var rest = options
+        rest.timeSpent += self.root.context.clock.now - start
         do throws(MCPError) {
-            return try await Self.ask(
+            return try await self.ask(
                 try self.server(route.server),
-                mayRepeat: route.isIdempotent
-            ) { session throws(MCPError) in
-                try await session.callTool(route.tool, arguments: arguments, options: options)
+                mayRepeat: route.isIdempotent,
+                atMost: options.hardTimeout
+            ) { [rest] session throws(MCPError) in
+                try await session.callTool(route.tool, arguments: arguments, options: rest)
             }
         } catch {
             throw error.naming(route.server)
@@ -93,27 +97,22 @@ extension MCPHost {
     private func route(_ name: String, _ options: RequestOptions) async throws(MCPError) -> ToolIndex.Route {
         let tools = self.root.context.tools
         if let route = tools.route(name) { return route }
-        // Only what can answer now, or comes up for the first time, is asked: an unknown name does not wait for what is being restarted.
-        let unknown = self.servers.filter {
-            !tools.isCurrent($0.serial) && ($0.status == .ready || $0.status == .starting)
+        // Only what can answer now, or comes up for the first time, is asked: an unknown name does not wait for what is being restarted. A
+        // name that the host has made says which server it may be of.
+        let isQualified = name.contains("__")
+        let unknown = self.servers.filter { server in
+            !tools.isCurrent(server.serial) && (server.status == .ready || server.status == .starting)
+                && (!isQualified || name.hasPrefix(ToolName.prefix(of: server.name)))
         }
         if !unknown.isEmpty {
-            await withDiscardingTaskGroup { group in
-                for server in unknown {
-                    group.addTask {
-                        _ = try? await Self.ask(server) { session throws(MCPError) in
-                            try await session.prepareTools(options)
-                        }
-                    }
-                }
-            }
+            await self.hear(unknown, atMost: options.hardTimeout ?? .seconds(60), options)
             if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
             if let route = tools.route(name) { return route }
         }
         // A tool's own name says nothing that another server could not say too: it counts only where no server may have another of that
         // name, and never where it has the form of a name that the host makes.
-        let silent = self.servers.filter { !tools.isCurrent($0.serial) && $0.status != .failed }.map(\.name)
-        let routes = name.contains("__") ? [] : tools.routes(bareName: name)
+        let silent = self.servers.filter { !tools.isKnown($0.serial) && $0.status != .failed }.map(\.name)
+        let routes = isQualified ? [] : tools.routes(bareName: name)
         if routes.count == 1, silent.isEmpty { return routes[0] }
         let unheard = silent.isEmpty ? "" : "; not heard yet: \(silent.joined(separator: ", "))"
         guard routes.isEmpty else {
@@ -122,6 +121,30 @@ extension MCPHost {
             throw MCPError(.notFound, "\(what) a tool \"\(name)\"; say which: \(choices)\(unheard)")
         }
         throw MCPError(.notFound, "no server offers a tool \"\(name)\"; tools() lists what there is\(unheard)")
+    }
+
+    /// Has servers list their tools, each once, for so long at most: one that does not answer, or dies of it, holds up nobody for ever.
+    private func hear(_ servers: [ManagedServer], atMost limit: Duration, _ options: RequestOptions) async {
+        let over = OneShot<Void>()
+        let clock = self.root.context.clock
+        let timer = clock.makeTimer { over.complete(()) }
+        timer.set(clock.now + limit)
+        await withTaskGroup(of: Bool.self) { group in
+            for server in servers {
+                group.addTask {
+                    try? await server.session().prepareTools(options)
+                    return true
+                }
+            }
+            group.addTask {
+                _ = await over.waitUnlessCancelled()
+                return false
+            }
+            var left = servers.count
+            while left > 0, await group.next() == true { left -= 1 }
+            group.cancelAll()
+        }
+        timer.cancel()
     }
 
     /// Calls a server's tool.
@@ -134,7 +157,7 @@ extension MCPHost {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        try await self.ask(server, repeating: name) { session throws(MCPError) in
+        try await self.ask(server, repeating: name, atMost: options.hardTimeout) { session throws(MCPError) in
             try await session.callTool(name, arguments: arguments, options: options)
         }
     }
@@ -165,31 +188,42 @@ extension MCPHost {
     ///   - name: the server's.
     ///   - mayRepeat: doing it twice does no more than doing it once.
     ///   - tool: what is called, if that is to be looked up only where it matters.
+    ///   - limit: how long it may be tried again after losses; nil: as long as one request may take at this server.
     func ask<R: Sendable>(
         _ name: String,
         mayRepeat: Bool = false,
         repeating tool: String? = nil,
+        atMost limit: Duration? = nil,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
         try self.root.beginCall()
         defer { self.root.endCall() }
         do throws(MCPError) {
-            return try await Self.ask(try self.server(name), mayRepeat: mayRepeat, repeating: tool, body)
+            return try await self.ask(
+                try self.server(name),
+                mayRepeat: mayRepeat,
+                repeating: tool,
+                atMost: limit,
+                body
+            )
         } catch {
             throw error.naming(name)
         }
     }
 
     /// Asks, and again when the connection was lost and nothing can have been done twice: as often as that happens to a request that had
-    /// not been sent, and once for one that had.
-    private static func ask<R: Sendable>(
+    /// not been sent, within its time, and once for one that had.
+    private func ask<R: Sendable>(
         _ server: ManagedServer,
         mayRepeat: Bool = false,
         repeating tool: String? = nil,
+        atMost limit: Duration? = nil,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
         var loss: MCPError?
         var maySendAgain = true
+        let clock = self.root.context.clock
+        let deadline = clock.now + (limit ?? server.definition.client.hardTimeout)
         while true {
             let session: ClientSession
             do throws(MCPError) { session = try await server.session() } catch {
@@ -208,7 +242,7 @@ extension MCPHost {
                     guard maySendAgain else { throw error }
                     maySendAgain = false
                 }
-                guard await server.waitForLoss(of: session) else { throw error }
+                guard clock.now < deadline, await server.waitForLoss(of: session) else { throw error }
                 loss = error
             }
         }
@@ -226,7 +260,7 @@ extension MCPHost {
             for (place, server) in servers.enumerated() {
                 group.addTask {
                     do throws(MCPError) {
-                        let items = try await Self.ask(server) { session throws(MCPError) -> [Item] in
+                        let items = try await self.ask(server) { session throws(MCPError) -> [Item] in
                             guard let description = session.server, offers(description.capabilities) else { return [] }
                             return try await list(session)
                         }

@@ -10,20 +10,27 @@ extension ManagedServer {
         var action = self.state.withLock { $0.machine.start() }
         // All attempts together have one budget (B9).
         var start = self.context.clock.now
-        // Guessed once at most: where a wrong verdict cannot be deleted, it is still wrong.
-        var memory = EraMemory(self.definition)
+        let memory = EraMemory(self.definition)
+        // Guessed wrong once at most: where a wrong verdict cannot be deleted, it is still wrong.
+        var mayGuess = true
         while true {
             while case .connect(let generation, let legacyOnly) = action {
                 self.state.withLock { $0.restarts.started(now: self.context.clock.now) }
-                let isRemembered = !legacyOnly && memory?.isLegacy == true
-                let end = await self.converse(generation, legacyOnly || isRemembered, memory, since: start)
+                let isGuess = mayGuess && !legacyOnly && memory?.isLegacy == true
+                let end = await self.converse(
+                    generation,
+                    legacyOnly || isGuess,
+                    isGuess ? nil : memory,
+                    since: start
+                )
                 // What was remembered is wrong, or the server is broken: asking will tell.
+                // Whoever asks for a restart, or for the end, has given it no time to answer.
                 let isWrong =
-                    isRemembered && end.transport.launchError == nil
-                    && end.handshakeError.map { $0.code != .hostClosed } == true
+                    isGuess && end.transport.launchError == nil && end.handshakeError != nil
+                    && self.state.withLock { $0.machine.state == .starting }
                 if isWrong {
                     memory?.forget()
-                    memory = nil
+                    mayGuess = false
                 }
                 let (next, isAsked) = self.state.withLock { state in
                     state.connection = nil
@@ -98,6 +105,7 @@ extension ManagedServer {
             // Somebody wants it started, or closed: whoever waits, waits for that.
             guard waits else { return (false, nil as Attempt?) }
             state.failure = error
+            state.isComingBack = true
             // Who asks after the loss of a session waits for this very restart; who waited for a start is told that it failed.
             let failed = state.readySince == nil ? state.attempt : nil
             if failed != nil { state.attempt = Attempt() }
@@ -134,7 +142,7 @@ extension ManagedServer {
             return state.machine.requestedClose  // between the machine's yes and now
         }
         if let mode { connection.session.close(mode) }
-        let end = await connection.run { await self.follow(connection, legacyOnly ? nil : memory) }
+        let end = await connection.run { await self.follow(connection, memory) }
         self.state.withLock { $0.enter(end, generation) }
         self.note("ended", generation, self.explain(end).message)
         return end
@@ -172,8 +180,8 @@ extension ManagedServer {
         }
         tools.noteConnection(serial, generation)
         client.listsTools = true
-        client.onTools = { [journal = self.context.journal] list, isCurrent in
-            for taken in tools.learn(serial, generation, tools: list, isCurrent: isCurrent) {
+        client.onTools = { [journal = self.context.journal] list, changes, isCurrent in
+            for taken in tools.learn(serial, generation, tools: list, changes: changes, isCurrent: isCurrent) {
                 journal.note("name taken", server: name, cause: "\(taken) means another server's tool already")
             }
         }
@@ -190,7 +198,8 @@ extension ManagedServer {
     private func follow(_ connection: Connection, _ memory: EraMemory?) async {
         let session = connection.session
         guard case .success(let description) = await session.ready.wait() else { return }
-        if !description.revision.isModern { memory?.remember() }
+        // One that was only slow to come up answers the question in the end.
+        if !description.revision.isModern, !session.hasAnsweredProbeLate { memory?.remember() }
         let now = self.context.clock.now
         let attempt = self.state.withLock { state -> Attempt? in
             guard state.machine.becameReady(connection.generation) else { return nil }

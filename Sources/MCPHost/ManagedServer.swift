@@ -42,6 +42,8 @@ public final class ManagedServer: Sendable {
         /// What a caller has to wait for who needs a session now. A new one for each start that is expected.
         var attempt = Attempt()
         var wasReady = false
+        /// It has ended by itself, and is started again.
+        var isComingBack = false
         var readySince: Duration?
         var failure: MCPError?
         var closeCause = ""
@@ -101,7 +103,7 @@ public final class ManagedServer: Sendable {
             switch state.machine.state {
             case .idle: state.machine.isRestarting ? .restarting : .starting
             case .starting:
-                state.wasReady || state.machine.isRestarting || state.machine.generation > 2 ? .restarting : .starting
+                state.wasReady || state.machine.isRestarting || state.isComingBack ? .restarting : .starting
             // Lost, and nobody has come to say so yet (G9).
             case .ready: state.connection?.session.broken.value == nil ? .ready : .restarting
             case .ending, .waiting: .restarting

@@ -23,6 +23,10 @@ final class ToolIndex: Sendable {
         var names: [WireString] = []
         /// Which connection of the server the tools are of.
         var generation = 0
+        /// How many changes the server had told of when the list was asked for.
+        var changes = 0
+        /// It has listed its tools, in this connection or an earlier one.
+        var isKnown = false
         /// It has listed its tools since it last told of a change.
         var isCurrent = false
     }
@@ -62,15 +66,24 @@ final class ToolIndex: Sendable {
     ///   - serial: the server.
     ///   - generation: of which connection the list is.
     ///   - tools: all of them.
+    ///   - changes: how many changes the server had told of before; what was read earlier does not replace what was read later.
     ///   - isCurrent: the server has not told of a change while it was read.
     /// - Returns: names that somebody else has already; those tools can be called by server and tool only.
-    func learn(_ serial: Int, _ generation: Int, tools: [Tool], isCurrent: Bool) -> [String] {
+    func learn(_ serial: Int, _ generation: Int, tools: [Tool], changes: Int, isCurrent: Bool) -> [String] {
         self.state.withLock { state in
-            guard let before = state.servers[serial], before.generation == generation else { return [] }
+            guard let before = state.servers[serial], before.generation == generation, before.changes <= changes else {
+                return []
+            }
             state.removeTools(of: serial)
             let server = before.server
             var taken: [String] = []
-            var known = Known(server: server, generation: generation, isCurrent: isCurrent)
+            var known = Known(
+                server: server,
+                generation: generation,
+                changes: changes,
+                isKnown: true,
+                isCurrent: isCurrent
+            )
             for tool in tools where known.tools[WireString(tool.name)] == nil {
                 let hints = tool.annotations
                 let route = Route(
@@ -101,12 +114,16 @@ final class ToolIndex: Sendable {
     func noteConnection(_ serial: Int, _ generation: Int) {
         self.state.withLock { state in
             state.servers[serial]?.generation = generation
+            state.servers[serial]?.changes = 0
             state.servers[serial]?.isCurrent = false
         }
     }
 
     /// Whether the server has listed its tools since it last told of a change.
     func isCurrent(_ serial: Int) -> Bool { self.state.withLock { $0.servers[serial]?.isCurrent == true } }
+
+    /// Whether the server has ever listed its tools.
+    func isKnown(_ serial: Int) -> Bool { self.state.withLock { $0.servers[serial]?.isKnown == true } }
 
     func isIdempotent(_ tool: String, of serial: Int) -> Bool {
         self.state.withLock { $0.servers[serial]?.tools[WireString(tool)]?.isIdempotent == true }

@@ -12,7 +12,7 @@ import MCPTransport
 
 /// Which servers this process has running, on disk, so that somebody can clean up if this process and the guards are killed together.
 ///
-/// One file per host, `processes/PID-START-RANDOM.jsonl` in the ``StateDirectory``, mode 0600. It is written before a server is started
+/// One file per host, `processes/PID-START-RANDOM.jsonl` in the `StateDirectory`, mode 0600. It is written before a server is started
 /// and removed when the last one has ended, so a file without its host tells of a crash: ``Orphans`` reads it.
 ///
 /// Whether its host lives is not guessed from a process number, which means nothing in another PID namespace and may belong to somebody

@@ -45,7 +45,7 @@ public final class StdioTransport: Transport {
         /// Processes that have left the server's session on purpose (daemons) stay when the server has ended, also when the host was
         /// killed (E6). By default everything that a server started ends with it.
         public var keepsDaemons = false
-        /// Put an mcp-guard between this process and the server, if ``GuardProgram`` finds one: it ends all of the server when this
+        /// Put an mcp-guard between this process and the server, if `GuardProgram` finds one: it ends all of the server when this
         /// process is killed (E15), and costs about 0.5 ms at the start. Without it, a process that has left both the server's process
         /// group and its environment, or whose environment the system hides (it is not dumpable, as agents that keep keys are), cannot be
         /// found, and nothing tells of it (T18); and where this program is process 1, what a server orphans is reaped only when it ends.

@@ -71,6 +71,19 @@ struct EraMemoryTests {
         }
     }
 
+    @Test("V18 B11 a server that answers the question after all is not remembered as one that does not")
+    func slow() async throws {
+        try await withZoo { zoo in
+            try await Self.withScript(zoo, "--late-probe") { server, _ in
+                for start in 1...2 {
+                    let found = try await Self.revision(zoo, server)
+                    #expect(found == .v2025_11_25)
+                    #expect(Self.probes(zoo) == start)
+                }
+            }
+        }
+    }
+
     @Test("V18 a modern server is asked each time: that costs nothing, and it may have been replaced")
     func others() async throws {
         try await withZoo { zoo in

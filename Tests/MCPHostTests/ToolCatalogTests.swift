@@ -146,6 +146,37 @@ struct ToolCatalogTests {
         }
     }
 
+    @Test("V4 U3 a listing that fails once is made again later, and what was known stays known")
+    func failsOnce() async throws {
+        let (clock, isBroken) = (ManualClock(), Watched(true))
+        let server = Self.server(
+            .v2025_11_25,
+            Watched([]),
+            tells: false,
+            [
+                "tools/list": { _ in
+                    if isBroken.value { throw ProtocolServer.Failure(-32603, "not now") }
+                    return ["tools": [Self.tool("echo")]]
+                }
+            ]
+        )
+        var configuration = HostConfiguration(servers: [server.configuration("a")])
+        configuration.clock = clock
+        try await MCPHost.withHost(configuration) { host in
+            // Unchecked, and without asking again for each.
+            for _ in 0..<3 { _ = try await text(host, "a", "echo", ["text": 1]) }
+            #expect(server.received("tools/list").count == 1)
+            isBroken.withLock { $0 = false }
+            clock.advance(by: .seconds(11))
+            let wrong = await failure { try await text(host, "a", "echo", ["text": 1]) }
+            #expect(wrong?.code == .invalidArguments)
+            // The list may be out of date, and cannot be read: the server decides.
+            isBroken.withLock { $0 = true }
+            let answer = try await text(host, "a", "echo", ["text": 1])
+            #expect(answer == "echo")
+        }
+    }
+
     @Test("V4 a caller that goes while the tools are listed does not take the listing along")
     func cancelledWhileListing() async throws {
         let (asked, go) = (OneShot<Void>(), OneShot<Void>())
@@ -330,8 +361,10 @@ struct ToolCatalogTests {
         }
         try await Self.withHost(servers) { host in
             for _ in 0..<20 {
-                let error = await failure { try await host.callTool("nobody__has_this") }
-                #expect(error?.code == .notFound)
+                for name in ["nobody__has_this", "s1__not_this", "nor_this"] {
+                    let error = await failure { try await host.callTool(name) }
+                    #expect(error?.code == .notFound, "\(name): \(String(describing: error))")
+                }
             }
             for (name, server) in servers { #expect(server.received("tools/list").count == 1, "\(name)") }
         }

@@ -1,6 +1,7 @@
 import Foundation
 public import MCPHost
 public import MCPStdio
+import MCPTransport
 
 /// The misbehaving (or polite) server that tests start as a subprocess.
 public enum ScriptedServer {
@@ -42,6 +43,16 @@ public enum ScriptedServer {
         return server
     }
 
+    /// Folders that go when this process ends.
+    private static let folders: Locked<[String]> = {
+        atexit {
+            for folder in ScriptedServer.folders.withLock({ $0 }) {
+                try? FileManager.default.removeItem(atPath: folder)
+            }
+        }
+        return Locked([])
+    }()
+
     /// A `mcpServers` file with these servers, in a folder of its own.
     public static func file(_ servers: [(name: String, arguments: [String])]) throws -> String {
         let entries = servers.map { server in
@@ -52,6 +63,7 @@ public enum ScriptedServer {
             "mcp-host-test-\(UUID().uuidString)"
         )
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+        self.folders.withLock { $0.append(directory.path) }
         let file = directory.appendingPathComponent("mcp.json")
         try Data("{\"mcpServers\":{\(entries.joined(separator: ","))}}".utf8).write(to: file)
         return file.path
