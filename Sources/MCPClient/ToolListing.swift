@@ -63,17 +63,7 @@ extension ClientSession {
                     failure.withLock { $0 = error }
                 }
             } left: {
-                let failure = failure.withLock { $0 }
-                if failure?.rpcError?.code == .methodNotFound {
-                    // It has none to list, and will not have any for being asked again.
-                    _ = self.catalog.update([], changes: changes, expires: nil)
-                    self.configuration.onTools?([], changes, true)
-                }
-                let isToPause = failure.map { $0.code != .busy && $0.rpcError?.code != .methodNotFound } ?? false
-                self.catalog.endReading(
-                    reading,
-                    notBefore: isToPause ? self.clock.now + Self.pauseAfterFailure : nil
-                )
+                self.readingEnded(reading, changes: changes, failure.withLock { $0 })
             }
         }
         let limit = (options.hardTimeout ?? self.configuration.hardTimeout) - options.timeSpent
@@ -86,6 +76,17 @@ extension ClientSession {
                 "timeout: the tools were not listed within \(limit), what was left of the limit for one request"
             )
         }
+    }
+
+    private func readingEnded(_ reading: OneShot<Void>, changes: Int, _ failure: MCPError?) {
+        guard let failure, failure.code != .busy else { return self.catalog.endReading(reading, notBefore: nil) }
+        if failure.rpcError?.code == .methodNotFound {
+            // It has none to list, and will not have any for being asked again.
+            _ = self.catalog.update([], changes: changes, expires: nil)
+            self.configuration.onTools?([], changes, true)
+            return self.catalog.endReading(reading, notBefore: nil)
+        }
+        self.catalog.endReading(reading, notBefore: self.clock.now + Self.pauseAfterFailure)
     }
 
     /// - Returns: false if the time, the connection or the calling task was over first.
