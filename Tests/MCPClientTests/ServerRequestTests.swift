@@ -401,15 +401,14 @@ struct ServerRequestTests {
                 }
             ]
         )
-        let shown = Watched(0)
-        try await withSession(server) {
-            $0.handlers.elicitationURL = { _, _ in
-                shown.withLock { $0 += 1 }
-                return ElicitResult(action: .accept)
-            }
+        let clock = ManualClock()
+        try await withSession(server, clock: clock) {
+            $0.handlers.elicitationURL = { _, _ in ElicitResult(action: .accept) }
         } _: { session in
-            let call = Task { await failure { try await session.callTool("t") } }
-            await shown.wait(for: "the page") { $0 == 1 }
+            let options = RequestOptions(hardTimeout: .seconds(77))
+            let call = Task { await failure { try await session.callTool("t", options: options) } }
+            // The user has been shown the page, and now it is waited for the server to say that it is done.
+            await clock.wait(dueIn: .seconds(77))
             call.cancel()
             let error = await wait(for: "the cancelled call") { await call.value }
             #expect(error?.code == .cancelled)

@@ -44,11 +44,20 @@ public final class ManualClock: MonotonicClock {
 
     /// Waits until timers are set that will be due in exactly `step`, and turns the hands so far.
     public func pass(_ step: Duration, timers: Int = 1, sourceLocation: SourceLocation = #_sourceLocation) async {
+        await self.wait(forTimers: timers, dueIn: step, sourceLocation: sourceLocation)
+        self.advance(by: step)
+    }
+
+    /// Waits until timers are set that will be due in exactly `step`.
+    public func wait(
+        forTimers timers: Int = 1,
+        dueIn step: Duration,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async {
         let what = "\(timers) timers that are due in \(step)"
         await self.state.wait(for: what, sourceLocation: sourceLocation) { state in
             state.timers.count { $0.deadlineNow == state.now + step } >= timers
         }
-        self.advance(by: step)
     }
 }
 

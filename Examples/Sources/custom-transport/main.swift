@@ -10,8 +10,8 @@ let words = first.endpoint.description.split(separator: " ").map(String.init)
 let folder = FileManager.default.temporaryDirectory.appendingPathComponent("custom-transport-\(UUID().uuidString)")
 try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
 defer { try? FileManager.default.removeItem(at: folder) }
-let socket = folder.appendingPathComponent("server.sock").path
-let listener = try SocketListener(path: socket) { connection in
+let path = folder.appendingPathComponent("server.sock").path
+let listener = try SocketListener(path: path) { connection in
     let process = Process()
     process.executableURL = URL(fileURLWithPath: words[0])
     process.arguments = Array(words.dropFirst())
@@ -22,7 +22,7 @@ let listener = try SocketListener(path: socket) { connection in
 }
 defer { listener.close() }
 
-let endpoint = Endpoint("unix:\(socket)") { context in UnixSocketTransport(path: socket, context: context) }
+let endpoint = Endpoint("unix:\(path)") { context in UnixSocketTransport(path: path, context: context) }
 let servers = [ServerDefinition(name: first.name, endpoint: endpoint)]
 let report = try await MCPHost.withHost(HostConfiguration(servers: servers)) { host in
     for tool in try await host.tools().items { print(tool.qualifiedName) }
