@@ -12,7 +12,7 @@ public import MCPTransport
 
 /// A server as a subprocess: messages over its standard input and output, its standard error kept, its process group ended.
 ///
-/// All of its serverProcess happens on the I/O thread, one event at a time: start, bytes, end of output, end of process, timers, requests to
+/// All of it happens on the I/O thread, one event at a time: start, bytes, end of output, end of process, timers, requests to
 /// close. Other threads only queue messages. ``run(_:)`` returns when process and descriptors are gone.
 ///
 /// The first transport makes this process ignore SIGPIPE, if it has its default: writing to a dead server must be an error of that
