@@ -39,12 +39,12 @@ extension ClientSession {
 
     /// Makes the tools of the server known, if they are not: the catalog has what the server lists, as far as it does.
     package func prepareTools(_ options: RequestOptions = RequestOptions()) async throws(MCPError) {
-        let server = try await self.waitUntilReady()
-        // One without tools has listed all it has.
-        if server.capabilities.tools == nil { self.configuration.onTools?([], 0, true) }
-        if server.capabilities.tools != nil, self.catalog.isToBeRead(now: self.clock.now) {
-            try await self.readTools(options)
+        guard try await self.waitUntilReady().capabilities.tools != nil else {
+            // One without tools has listed all it has.
+            self.configuration.onTools?([], 0, true)
+            return
         }
+        if self.catalog.isToBeRead(now: self.clock.now) { try await self.readTools(options) }
     }
 
     /// How long calls do without a list after one could not be read.

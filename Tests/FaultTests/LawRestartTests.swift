@@ -7,6 +7,13 @@ import Testing
 
 @Suite("The law: a restart belongs to its server (T11)")
 struct LawRestartTests {
+    /// A host with a server whose end takes as long as it is given: time for others to come in while it is being restarted.
+    private static func slowToEnd(_ zoo: Zoo) async throws -> MCPHost {
+        var server = zoo.server("one", "--ignore-eof", "--ignore-term")
+        server.stdio.endOfInputGrace = .seconds(1)
+        return try await zoo.host(server)
+    }
+
     @Test(
         "T11 4 000 calls beside 20 restarts: only calls that were on their way fail, and they say so; nobody loses their place"
     )
@@ -53,10 +60,7 @@ struct LawRestartTests {
     @Test("T11 twenty who want a restart at once get one; a caller that goes does not take it along")
     func joined() async throws {
         try await withZoo { zoo in
-            // Its end takes as long as it is given.
-            var server = zoo.server("one", "--ignore-eof", "--ignore-term")
-            server.stdio.endOfInputGrace = .seconds(1)
-            let host = try await zoo.host(server)
+            let host = try await Self.slowToEnd(zoo)
             let hasting = Task { await failure { try await host.restartServer("one") } }
             await host.wait(for: "restart asked for", of: "one")
             hasting.cancel()
@@ -74,9 +78,7 @@ struct LawRestartTests {
     @Test("T11 a server that is removed while it is being restarted stays away", arguments: [false, true])
     func removedMeanwhile(byShutdown: Bool) async throws {
         try await withZoo { zoo in
-            var server = zoo.server("one", "--ignore-eof", "--ignore-term")
-            server.stdio.endOfInputGrace = .seconds(1)
-            let host = try await zoo.host(server)
+            let host = try await Self.slowToEnd(zoo)
             let restart = Task { await failure { try await host.restartServer("one") } }
             await host.wait(for: "restart asked for", of: "one")
             if byShutdown {
@@ -131,9 +133,7 @@ struct LawRestartTests {
     @Test("T11 a call that comes while a server is being restarted waits for it")
     func waiting() async throws {
         try await withZoo { zoo in
-            var server = zoo.server("one", "--ignore-eof", "--ignore-term")
-            server.stdio.endOfInputGrace = .seconds(1)
-            let host = try await zoo.host(server)
+            let host = try await Self.slowToEnd(zoo)
             let restart = Task { await failure { try await host.restartServer("one") } }
             await host.wait(for: "restart asked for", of: "one")
             #expect(try host.server("one").status == .restarting)
