@@ -18,7 +18,7 @@ public func fuzzSession(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 private func take(_ frame: LineFramer.Frame, _ receiver: SessionReceiver) {
     switch frame {
     case .message(let message):
-        receiver.transportDidReceive(message)
+        receiver.transportDidReceive(message, from: .main)
         guard let payload = try? Envelope(scanning: message).payload else { return }
         _ = try? payload.decode(CallToolResult.self)
         _ = try? payload.decode(ListToolsResult.self)
@@ -26,7 +26,8 @@ private func take(_ frame: LineFramer.Frame, _ receiver: SessionReceiver) {
         _ = try? payload.decode(DiscoverResult.self)
         _ = try? payload.decode(JSONRPCErrorObject.self)
         _ = try? payload.decode(ProgressNotificationParams.self)
-    case .oversized(let start, let size): receiver.transportDidDropOversized(start: start, size: size, limit: 1 << 16)
+    case .oversized(let start, let size):
+        receiver.transportDidDropOversized(start: start, size: size, limit: 1 << 16, from: .main)
     case .stray: break
     }
 }
@@ -34,7 +35,7 @@ private func take(_ frame: LineFramer.Frame, _ receiver: SessionReceiver) {
 /// Sends to nobody.
 private struct Nowhere: Transport {
     func run(_ receiver: any TransportReceiver) async -> TransportEnd { TransportEnd() }
-    func send(_ message: RawJSON) throws(MCPError) {}
+    func send(_ message: OutgoingMessage) throws(MCPError) {}
     func setReceiving(_ enabled: Bool) {}
     func close(_ mode: TeardownMode) {}
 }

@@ -27,7 +27,9 @@ public struct CallTask: Sendable {
 
     /// Asks the server to give it up (`CAN-06`, `XTASK-22`). It may be done all the same.
     public func cancel(options: RequestOptions = RequestOptions()) async throws(MCPError) {
-        _ = try await self.session.request(.tasksCancel, options: options) { $0.member("taskId", self.id) }
+        _ = try await self.session.request(RequestHead(.tasksCancel, about: self.id), options: options) {
+            $0.member("taskId", self.id)
+        }
     }
 }
 
@@ -62,7 +64,11 @@ extension ClientSession {
                     "tasks are an extension that this connection does not use (ClientConfiguration.usesTasks)"
                 )
             }
-            let resolved = try await self.resolve(.toolsCall, options: options, leavesTask: true) {
+            let resolved = try await self.resolve(
+                RequestHead(.toolsCall, about: name, mirroring: tool?.mirrored(arguments) ?? []),
+                options: options,
+                leavesTask: true
+            ) {
                 Self.writeCall(&$0, name, arguments)
             }
             if let state = resolved.task { return .task(CallTask(id: state.id, session: self, first: state)) }
@@ -104,7 +110,7 @@ extension ClientSession {
     ) async throws(MCPError) -> (task: CallTask, token: Int64) {
         let id = self.state.withLock { $0.takeID() }
         let payload = try await self.exchange(
-            .toolsCall,
+            RequestHead(.toolsCall, about: name),
             revision: self.server?.revision,
             options: options,
             id: id,
@@ -162,7 +168,9 @@ extension ClientSession {
     // MARK: Until it is done
 
     func taskState(_ id: String, _ options: RequestOptions) async throws(MCPError) -> TaskState {
-        let payload = try await self.request(.tasksGet, options: options) { $0.member("taskId", id) }
+        let payload = try await self.request(RequestHead(.tasksGet, about: id), options: options) {
+            $0.member("taskId", id)
+        }
         guard let members = try? payload.decode(JSONObject.self), let state = TaskState(members) else {
             throw MCPError(.badResponse, "the state of task \(id) is unusable")
         }
@@ -228,7 +236,7 @@ extension ClientSession {
         guard !open.isEmpty else { return }
         let responses = try await self.fulfil(InputRequests(open), taskID: state.id)
         answered.formUnion(open.map { WireString($0.name) })
-        _ = try await self.request(.tasksUpdate, options: options) { writer in
+        _ = try await self.request(RequestHead(.tasksUpdate, about: state.id), options: options) { writer in
             writer.member("taskId", state.id)
             writer.key("inputResponses")
             responses.encode(to: &writer, for: .latest)
@@ -243,7 +251,9 @@ extension ClientSession {
         if !isModern {
             if state.status == .cancelled { throw MCPError(.cancelled, "task \(state.id) was cancelled") }
             // Waits, where the task needs input: the server asks for it meanwhile (`TASKL-26`).
-            return try await self.request(.tasksResult, options: options) { $0.member("taskId", state.id) }
+            return try await self.request(RequestHead(.tasksResult, about: state.id), options: options) {
+                $0.member("taskId", state.id)
+            }
         }
         switch state.status {
         case .completed:

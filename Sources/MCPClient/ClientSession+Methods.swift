@@ -109,7 +109,10 @@ extension ClientSession {
         if negotiated.takesTasks, tool?.needsTask == true {
             return (try await self.callAsTask(name, arguments, try budget.rest()), tool)
         }
-        let resolved = try await self.resolve(.toolsCall, options: try budget.rest()) {
+        let resolved = try await self.resolve(
+            RequestHead(.toolsCall, about: name, mirroring: tool?.mirrored(arguments) ?? []),
+            options: try budget.rest()
+        ) {
             Self.writeCall(&$0, name, arguments)
         }
         return (resolved.payload, tool)
@@ -126,7 +129,9 @@ extension ClientSession {
         let kind = ResultCache.Kind.resource(WireString(uri))
         if let known: ReadResourceResult = self.known(kind, .resourcesRead, options) { return known }
         let epoch = self.cache.epoch(kind)
-        let resolved = try await self.resolve(.resourcesRead, options: options) { $0.member("uri", uri) }
+        let resolved = try await self.resolve(RequestHead(.resourcesRead, about: uri), options: options) {
+            $0.member("uri", uri)
+        }
         let result: ReadResourceResult = try Self.decode(resolved.payload, .resourcesRead)
         if !resolved.isOneOff {
             self.keep(kind, .resourcesRead, result, expires: self.end(of: result.ttlMs), epoch: epoch)
@@ -140,7 +145,7 @@ extension ClientSession {
         arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> GetPromptResult {
-        let resolved = try await self.resolve(.promptsGet, options: options) { writer in
+        let resolved = try await self.resolve(RequestHead(.promptsGet, about: name), options: options) { writer in
             writer.member("name", name)
             if !arguments.isEmpty {
                 writer.key("arguments")
@@ -169,7 +174,7 @@ extension ClientSession {
         let server = try await self.waitUntilReady()
         let handlers = self.configuration.handlers
         guard !server.revision.isModern, handlers.roots != nil, handlers.rootsChange else { return }
-        self.post(Wire.notification(.rootsListChanged))
+        self.post(Wire.notification(.rootsListChanged, revision: server.revision))
     }
 
     /// What the server tells by itself, from now on. Any number of readers may listen; each has a buffer of its own.

@@ -9,15 +9,15 @@ extension ClientSession {
     func transportDidOpen() { self.opened.complete(true) }
 
     /// A message arrived: an answer goes to the task that waits for it, unread.
-    func transportDidReceive(_ message: RawJSON) {
-        if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message) }
+    func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
+        if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message, stream) }
         do throws(Envelope.Malformed) {
             let envelope = try Envelope(scanning: message)
             switch envelope.kind {
             case .result(let id): self.answer(id, .result(envelope.payload))
             case .error(let id?): self.answer(id, .error(envelope.payload))
             case .error(nil): break  // about a message that the server could not read: it belongs to nobody
-            case .request(let id, let method): self.reply(to: id, method, envelope.payload)
+            case .request(let id, let method): self.reply(to: id, method, envelope.payload, on: stream)
             case .notification(let method): self.notified(method, envelope.payload)
             }
         } catch {
@@ -27,10 +27,10 @@ extension ClientSession {
     }
 
     /// A batch, which one old revision allows (C20): each element counts.
-    private func receiveBatch(_ batch: RawJSON) {
+    private func receiveBatch(_ batch: RawJSON, _ stream: MessageStream) {
         guard let messages = try? batch.decode([RawJSON].self) else { return }
         for message in messages where message.withUnsafeBytes({ $0.first == UInt8(ascii: "{") }) {
-            self.transportDidReceive(message)
+            self.transportDidReceive(message, from: stream)
         }
     }
 
@@ -116,11 +116,20 @@ extension ClientSession {
         self.answer(id, .failure(MCPError(.connectionLost, "the server ended the subscription")))
     }
 
+    /// One request has failed, and nothing else: it ends with that.
+    func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {
+        guard let ending = self.state.withLock({ $0.failed(request) }) else { return }
+        var error = error
+        error.isOfOneRequest = true
+        self.lose(ending, error, wasSent: wasSent)
+        self.sendNext()
+    }
+
     /// A message was too large: the request that it answers fails, the others go on (C6); a request is refused.
-    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {
         if start.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) {
             for element in (try? start.decode([RawJSON].self)) ?? [] {
-                self.transportDidDropOversized(start: element, size: size, limit: limit)
+                self.transportDidDropOversized(start: element, size: size, limit: limit, from: stream)
             }
             return
         }
@@ -129,7 +138,7 @@ extension ClientSession {
             return self.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))
         }
         if let envelope = try? Envelope(scanning: start), case .request(let id, _) = envelope.kind, !self.isModern {
-            self.post(Wire.error(id, .invalidRequest, "the request \(problem)"))
+            self.answer(Wire.error(id, .invalidRequest, "the request \(problem)"), on: stream)
         }
     }
 

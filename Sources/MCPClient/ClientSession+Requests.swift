@@ -2,6 +2,19 @@ import MCPJSON
 import MCPTransport
 import MCPTypes
 
+/// What a request is, apart from its parameters.
+struct RequestHead: Sendable {
+    var method: Method
+    /// What it is about, for the transport: a tool, a prompt, a URI, a task.
+    var name: String?
+    /// Arguments that the transport repeats.
+    var mirrored: [OutgoingMessage.MirroredParameter] = []
+
+    init(_ method: Method, about name: String? = nil, mirroring mirrored: [OutgoingMessage.MirroredParameter] = []) {
+        (self.method, self.name, self.mirrored) = (method, name, mirrored)
+    }
+}
+
 /// The way of a request: from its caller to the transport, and back to the caller with one outcome.
 extension ClientSession {
     /// Sends a request as soon as the conversation is ready and waits for its outcome.
@@ -9,40 +22,53 @@ extension ClientSession {
     /// Cancelling the calling task ends the waiting at once and tells the server (F8, F9).
     /// - Parameter writeParams: writes the members of `params`; `_meta` is added.
     func request(
-        _ method: Method,
+        _ head: RequestHead,
         options: RequestOptions = RequestOptions(),
         writeParams: (inout JSONWriter) -> Void = { _ in }
     ) async throws(MCPError) -> RawJSON {
         let revision = try await self.negotiated().revision
-        return try await self.exchange(method, revision: revision, options: options, writeParams: writeParams)
+        return try await self.exchange(head, revision: revision, options: options, writeParams: writeParams)
+    }
+
+    /// The same, for a request that is about nothing that has a name.
+    func request(
+        _ method: Method,
+        options: RequestOptions = RequestOptions(),
+        writeParams: (inout JSONWriter) -> Void = { _ in }
+    ) async throws(MCPError) -> RawJSON {
+        try await self.request(RequestHead(method), options: options, writeParams: writeParams)
     }
 
     /// Sends a request now, ready or not: the handshake's own way.
     func exchange(
-        _ method: Method,
+        _ head: RequestHead,
         revision: ProtocolRevision?,
         options: RequestOptions = RequestOptions(),
         isProbe: Bool = false,
         id given: Int64? = nil,
         writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
+        let method = head.method
         let id = given ?? self.state.withLock { $0.takeID() }
         let isInitialize = method == .initialize
-        let frame = Wire.request(
+        var message = Wire.request(
             id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
             method: method,
+            revision: isInitialize ? nil : revision,
             meta: isInitialize
                 ? .none : revision?.isModern == true ? .modern(self.modernMeta(revision, options)) : .legacy,
             token: id,
             writeParams: writeParams
         )
+        message.name = head.name
+        message.mirrored = head.mirrored
         let timeouts = SessionStateMachine<Waiter>.Timeouts(
             idle: options.idleTimeout ?? self.configuration.idleTimeout,
             hard: options.hardTimeout ?? self.configuration.hardTimeout,
             spent: options.timeSpent
         )
         self.accounts.add(1, \.requests)
-        let reply = await withTaskCancellationHandler {
+        let reply = await withTaskCancellationHandler { [message] in
             await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
                 let waiter = Waiter(
                     continuation: continuation,
@@ -50,7 +76,7 @@ extension ClientSession {
                     isInitialize: isInitialize,
                     isCall: method == .toolsCall
                 )
-                self.start(id, waiter, frame, timeouts, isProbe, options.caller)
+                self.start(id, waiter, message, timeouts, isProbe, options.caller)
             }
         } onCancel: {
             self.cancel(id)
@@ -91,32 +117,32 @@ extension ClientSession {
     private func start(
         _ id: Int64,
         _ waiter: Waiter,
-        _ frame: RawJSON,
+        _ message: OutgoingMessage,
         _ timeouts: SessionStateMachine<Waiter>.Timeouts,
         _ isProbe: Bool,
         _ caller: String?
     ) {
         let now = self.clock.now
         let action = self.state.withLock {
-            $0.start(id, waiter, frame, timeouts: timeouts, isProbe: isProbe, caller: caller, now: now)
+            $0.start(id, waiter, message, timeouts: timeouts, isProbe: isProbe, caller: caller, now: now)
         }
         switch action {
-        case .send(let frame, let drains):
+        case .send(let message, let drains):
             self.wake(at: now + timeouts.left)
-            if self.send(id, frame, drains) { self.sendNext() }
+            if self.send(id, message, drains) { self.sendNext() }
         case .wait: self.wake(at: now + timeouts.left)
         case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
         }
     }
 
     /// - Returns: whether somebody else may be sent now.
-    private func send(_ id: Int64, _ frame: RawJSON, _ drains: Int) -> Bool {
+    private func send(_ id: Int64, _ message: OutgoingMessage, _ drains: Int) -> Bool {
         do throws(MCPError) {
-            try self.transport.send(frame)
+            try self.transport.send(message)
             return false
         } catch {
             // Between the refusal and this lock the transport may have drained and said so: the machine knows by the number (T6).
-            if error.code == .busy { return self.state.withLock { $0.sendRefused(id, frame, drains: drains) } }
+            if error.code == .busy { return self.state.withLock { $0.sendRefused(id, message, drains: drains) } }
             let ending = self.state.withLock { $0.failed(id) }
             if let ending { self.resume(ending.waiter, .failure(error)) }
             return true
@@ -125,19 +151,26 @@ extension ClientSession {
 
     /// Sends what waited for room: first what nobody waits for, then requests.
     func sendNext() {
-        while let (message, drains) = self.state.withLock({ $0.nextPost() }) {
+        while let (post, drains) = self.state.withLock({ $0.nextPost() }) {
             do throws(MCPError) {
-                try self.transport.send(message)
+                if let request = post.cancels {
+                    try self.transport.cancel(request, post.message)
+                } else {
+                    try self.transport.send(post.message)
+                }
             } catch  where error.code == .busy {
-                if !self.state.withLock({ $0.postRefused(message, drains: drains) }) { break }
+                if !self.state.withLock({ $0.postRefused(post, drains: drains) }) { break }
             } catch {}
         }
-        while let (id, frame, drains) = self.state.withLock({ $0.nextToSend() }) { _ = self.send(id, frame, drains) }
+        while let (id, message, drains) = self.state.withLock({ $0.nextToSend() }) {
+            _ = self.send(id, message, drains)
+        }
     }
 
     /// Sends a message that nobody waits for: now, or when there is room for it. It is lost only with the connection.
-    func post(_ message: RawJSON) {
-        self.state.withLock { $0.post(message) }
+    /// - Parameter request: the request that it gives up, if it does.
+    func post(_ message: OutgoingMessage, cancels request: JSONRPCRequestID? = nil) {
+        self.state.withLock { $0.post(.init(message: message, cancels: request)) }
         self.sendNext()
         self.applyReceiving()
     }
@@ -166,7 +199,10 @@ extension ClientSession {
 
     /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
     private func end(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, reason: String) {
-        if ending.wasSent, !ending.waiter.isInitialize { self.post(Wire.cancelled(ending.id, reason: reason)) }
+        if ending.wasSent, !ending.waiter.isInitialize {
+            let message = Wire.cancelled(ending.wireID, reason: reason, revision: self.spokenRevision)
+            self.post(message, cancels: ending.wireID)
+        }
         self.resume(ending.waiter, .failure(error))
     }
 
@@ -180,14 +216,20 @@ extension ClientSession {
                 self.resume(ending.waiter, reply)
                 continue
             }
-            var error = error
-            error.wasSent = ending.wasSent
-            if error.code == .connectionLost, ending.waiter.isCall, ending.wasSent {
-                error.code = .outcomeUnknown
-                error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
-            }
-            self.resume(ending.waiter, .failure(error))
+            self.lose(ending, error, wasSent: ending.wasSent)
         }
+    }
+
+    /// Ends a request that gets no answer any more.
+    /// - Parameter wasSent: whether the server may have begun with it.
+    func lose(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, wasSent: Bool) {
+        var error = error
+        error.wasSent = wasSent
+        if error.code == .connectionLost, ending.waiter.isCall, wasSent {
+            error.code = .outcomeUnknown
+            error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
+        }
+        self.resume(ending.waiter, .failure(error))
     }
 
     // MARK: Time

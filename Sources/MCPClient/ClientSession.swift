@@ -215,8 +215,11 @@ public final class ClientSession: Sendable {
         return Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server))
     }
 
+    /// The revision that is spoken; nil before it is known.
+    var spokenRevision: ProtocolRevision? { self.known.withLock { $0?.revision } }
+
     /// Whether the modern era is spoken; not before it is known.
-    var isModern: Bool { self.known.withLock { $0?.revision.isModern } == true }
+    var isModern: Bool { self.spokenRevision?.isModern == true }
 
     /// What the server said about itself; nil until the conversation is ready.
     public var server: ServerDescription? {

@@ -73,7 +73,7 @@ struct Handshake {
         let payload: RawJSON
         do throws(MCPError) {
             payload = try await self.session.exchange(
-                .serverDiscover,
+                RequestHead(.serverDiscover),
                 revision: revision,
                 options: RequestOptions(idleTimeout: limit, hardTimeout: limit),
                 isProbe: true,
@@ -146,7 +146,7 @@ struct Handshake {
         let payload: RawJSON
         do throws(MCPError) {
             payload = try await self.session.exchange(
-                .initialize,
+                RequestHead(.initialize),
                 revision: .latestLegacy,
                 options: RequestOptions(idleTimeout: limit, hardTimeout: limit),
                 writeParams: { writer in
@@ -179,7 +179,7 @@ struct Handshake {
                 "the server answers initialize with revision \"\(result.protocolVersion)\", which this host cannot speak there"
             )
         }
-        self.session.post(Wire.notification(.initialized))
+        self.session.post(Wire.notification(.initialized, revision: revision))
         return ServerDescription(
             revision: revision,
             serverInfo: result.serverInfo,

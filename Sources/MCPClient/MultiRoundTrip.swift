@@ -46,31 +46,31 @@ extension ClientSession {
     ///   - leavesTask: a task is not followed.
     ///   - writeParams: writes the members of `params`, the same every time.
     func resolve(
-        _ method: Method,
+        _ head: RequestHead,
         options: RequestOptions,
         leavesTask: Bool = false,
         writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Resolved {
         let revision = try await self.negotiated().revision
         let budget = CallBudget(self, options)
-        if !revision.isModern { return Resolved(payload: try await self.ask(method, budget, writeParams)) }
-        let payload = try await self.request(method, options: options, writeParams: writeParams)
+        if !revision.isModern { return Resolved(payload: try await self.ask(head, budget, writeParams)) }
+        let payload = try await self.request(head, options: options, writeParams: writeParams)
         do throws(MCPError) {
-            return try await self.resolve(method, payload, budget, leavesTask, writeParams)
+            return try await self.resolve(head, payload, budget, leavesTask, writeParams)
         } catch {
-            throw error.afterBeginning(of: method)
+            throw error.afterBeginning(of: head.method)
         }
     }
 
     /// What follows the first answer.
     private func resolve(
-        _ method: Method,
+        _ head: RequestHead,
         _ first: RawJSON,
         _ budget: CallBudget,
         _ leavesTask: Bool,
         _ writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Resolved {
-        let revision = try await self.negotiated().revision
+        let (method, revision) = (head.method, try await self.negotiated().revision)
         var payload = first
         var isOneOff = false
         var round = 0
@@ -100,7 +100,7 @@ extension ClientSession {
                 }
                 let (responses, state) = try await self.answers(payload, method, round)
                 isOneOff = true
-                payload = try await self.request(method, options: try budget.rest()) { writer in
+                payload = try await self.request(head, options: try budget.rest()) { writer in
                     writeParams(&writer)
                     if let responses {
                         writer.key("inputResponses")
@@ -120,13 +120,13 @@ extension ClientSession {
     /// A legacy request; once more, if the server wants the user to open URLs first, and the user did (-32042, revision 2025-11-25). It was
     /// refused, so nothing is done twice.
     private func ask(
-        _ method: Method,
+        _ head: RequestHead,
         _ budget: CallBudget,
         _ writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
         let refusal: MCPError
         do throws(MCPError) {
-            return try await self.request(method, options: budget.options, writeParams: writeParams)
+            return try await self.request(head, options: budget.options, writeParams: writeParams)
         } catch {
             refusal = error
         }
@@ -142,7 +142,7 @@ extension ClientSession {
         guard await self.waitForPages(open, events, try budget.left()) else {
             throw Task.isCancelled ? MCPError(.cancelled, "the call was cancelled while the user was away") : refusal
         }
-        return try await self.request(method, options: try budget.rest(), writeParams: writeParams)
+        return try await self.request(head, options: try budget.rest(), writeParams: writeParams)
     }
 
     private func visit(_ page: ElicitRequestURLParams) async throws(MCPError) -> Bool {

@@ -63,30 +63,40 @@ extension ClientSession {
     // MARK: Requests of a legacy server
 
     /// Answers a request of a legacy server. A modern one must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
-    func reply(to id: JSONRPCRequestID, _ method: String, _ params: RawJSON?) {
+    /// - Parameter stream: where it was asked, and is answered.
+    func reply(to id: JSONRPCRequestID, _ method: String, _ params: RawJSON?, on stream: MessageStream) {
         if self.isModern { return }
         switch Method(rawValue: method) {
-        case .ping: self.post(Wire.emptyResult(id))
+        case .ping: self.answer(Wire.emptyResult(id), on: stream)
         case let asked where self.configuration.handlers.offers(asked):
             switch self.inboundRequests.admit(id) {
-            case .refuse(let reason): self.post(Wire.error(id, .internalError, reason))
+            case .refuse(let reason): self.answer(Wire.error(id, .internalError, reason), on: stream)
             case .begin(let cancelled):
                 self.state.withLock { $0.serverAsks() }
                 self.spawn {
-                    await self.serve(id, asked, params, cancelled)
+                    await self.serve(id, asked, params, cancelled, stream)
                 } left: {
                     self.inboundRequests.left(id)
                 }
             }
-        default: self.post(Wire.error(id, .methodNotFound, "Method not found: \(method)"))
+        default: self.answer(Wire.error(id, .methodNotFound, "Method not found: \(method)"), on: stream)
         }
+    }
+
+    /// Answers a request of the server where it was asked.
+    func answer(_ response: OutgoingMessage, on stream: MessageStream) {
+        var response = response
+        response.revision = self.spokenRevision
+        response.stream = stream
+        self.post(response)
     }
 
     private func serve(
         _ id: JSONRPCRequestID,
         _ method: Method,
         _ params: RawJSON?,
-        _ cancelled: OneShot<Void>
+        _ cancelled: OneShot<Void>,
+        _ stream: MessageStream
     ) async {
         defer {
             let now = self.clock.now
@@ -98,7 +108,7 @@ extension ClientSession {
             if let next { self.wake(at: next) }
         }
         guard case .success(let description) = await self.ready.wait() else { return }
-        let answer = await withTaskGroup(of: RawJSON?.self) { group in
+        let answer = await withTaskGroup(of: OutgoingMessage?.self) { group in
             group.addTask { await self.answer(id, method, params, description.revision) }
             group.addTask {
                 _ = await cancelled.waitUnlessCancelled()
@@ -109,12 +119,11 @@ extension ClientSession {
             return first ?? nil
         }
         // A request that was cancelled gets no answer (`CAN-08`).
-        if let answer, cancelled.value == nil { self.post(answer) }
+        if let answer, cancelled.value == nil { self.answer(answer, on: stream) }
     }
 
     private func answer(_ id: JSONRPCRequestID, _ method: Method, _ params: RawJSON?, _ revision: ProtocolRevision)
-        async
-        -> RawJSON
+        async -> OutgoingMessage
     {
         do throws(ServerRequestRefusal) {
             let kind = try Self.kind(method, params)

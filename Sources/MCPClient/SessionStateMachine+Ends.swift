@@ -12,14 +12,24 @@ extension SessionStateMachine {
         var wasSent: Bool
         /// The answer had come: the waiter has it.
         var isAnswered = false
+        var isProbe = false
+
+        /// Its id, as it was sent.
+        var wireID: JSONRPCRequestID { SessionStateMachine.wireID(self.id, isProbe: self.isProbe) }
     }
 
     mutating func take(_ id: Int64) -> Ending? {
         guard let entry = self.pending.removeValue(forKey: id) else { return nil }
-        let wasSent = entry.frame == nil && !entry.isAnswered
+        let wasSent = entry.message == nil && !entry.isAnswered
         if wasSent { self.inFlight -= 1 }
-        if entry.frame != nil { self.line.remove(id, of: entry.caller) }
-        return Ending(id: id, waiter: entry.waiter, wasSent: wasSent, isAnswered: entry.isAnswered)
+        if entry.message != nil { self.line.remove(id, of: entry.caller) }
+        return Ending(
+            id: id,
+            waiter: entry.waiter,
+            wasSent: wasSent,
+            isAnswered: entry.isAnswered,
+            isProbe: entry.isProbe
+        )
     }
 
     enum Answer {
@@ -35,7 +45,8 @@ extension SessionStateMachine {
     /// that were sent count (T20).
     /// - Parameter hold: puts the answer into the waiter and says yes, if the waiter is not to be told yet.
     mutating func answered(_ id: JSONRPCRequestID, hold: (inout Waiter) -> Bool) -> Answer {
-        guard let number = Self.number(of: id), var entry = self.pending[number], entry.frame == nil, !entry.isAnswered
+        guard let number = Self.number(of: id), var entry = self.pending[number], entry.message == nil,
+            !entry.isAnswered
         else { return .stray }
         if case .integer = id, entry.isProbe { return .stray }
         if case .string(let text) = id, entry.isProbe != text.hasPrefix(Self.probePrefix) { return .stray }
@@ -90,6 +101,9 @@ extension SessionStateMachine {
 
     /// The message cannot be sent.
     mutating func failed(_ id: Int64) -> Ending? { self.take(id) }
+
+    /// The transport says that one request has failed. It takes what was sent as an answer would be, and nothing else.
+    mutating func failed(_ id: JSONRPCRequestID) -> Ending? { self.answered(id) }
 
     /// Nothing will come any more.
     mutating func broke(_ error: MCPError) -> [Ending] {

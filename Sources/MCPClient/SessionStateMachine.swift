@@ -1,4 +1,3 @@
-import MCPJSON
 import MCPTransport
 import MCPTypes
 
@@ -37,7 +36,7 @@ struct SessionStateMachine<Waiter> {
         var lastSign: Duration
         var progress: Double?
         /// The message, while it waits for its turn.
-        var frame: RawJSON?
+        var message: OutgoingMessage?
         /// In whose line it waits.
         var caller: String?
         var isProbe: Bool
@@ -66,7 +65,7 @@ struct SessionStateMachine<Waiter> {
     /// is out of date, because the transport has drained in between and will not say so again (T6).
     private var drains = 0
     /// Messages that nobody waits for: answers to the server, cancellations. They wait for room like requests, and go first (T13).
-    var outbox: [RawJSON] = []
+    var outbox: [Post] = []
     /// So many of them may wait before the server is not listened to any more.
     private static var outboxLimit: Int { 256 }
     /// Whether the server is to be listened to: not while it asks and does not read the answers.
@@ -89,7 +88,7 @@ struct SessionStateMachine<Waiter> {
 
     enum StartAction {
         /// Send it; a refusal goes back with this number of drains.
-        case send(RawJSON, drains: Int)
+        case send(OutgoingMessage, drains: Int)
         case wait
         case refuse(Waiter, MCPError)
     }
@@ -98,7 +97,7 @@ struct SessionStateMachine<Waiter> {
     mutating func start(
         _ id: Int64,
         _ waiter: Waiter,
-        _ frame: RawJSON,
+        _ message: OutgoingMessage,
         timeouts: Timeouts,
         isProbe: Bool = false,
         caller: String? = nil,
@@ -113,23 +112,23 @@ struct SessionStateMachine<Waiter> {
             timeouts: timeouts,
             started: now - timeouts.spent,
             lastSign: now,
-            frame: nil,
+            message: nil,
             caller: caller,
             isProbe: isProbe
         )
         if !self.isBlocked, self.line.isEmpty, self.inFlight < self.limits.inFlight {
             self.inFlight += 1
             self.pending[id] = entry
-            return .send(frame, drains: self.drains)
+            return .send(message, drains: self.drains)
         }
         let waiting = self.line.count(of: caller)
         guard waiting < self.limits.waitingPerCaller, self.line.count < self.limits.waiting else {
-            let message =
+            let reason =
                 "busy: \(self.inFlight) requests in flight, \(waiting) of this caller waiting (limit "
                 + "\(self.limits.waitingPerCaller)), \(self.line.count) in all (limit \(self.limits.waiting))"
-            return .refuse(waiter, MCPError(.busy, message))
+            return .refuse(waiter, MCPError(.busy, reason))
         }
-        entry.frame = frame
+        entry.message = message
         self.pending[id] = entry
         self.line.append(id, of: caller)
         return .wait
@@ -138,11 +137,11 @@ struct SessionStateMachine<Waiter> {
     /// The transport had no room for the message of `id`: it goes back to the head of the line.
     /// - Parameter drains: the number that came with the message.
     /// - Returns: whether the transport has drained since: then it is to be tried again now, nobody will say so later.
-    mutating func sendRefused(_ id: Int64, _ frame: RawJSON, drains: Int) -> Bool {
+    mutating func sendRefused(_ id: Int64, _ message: OutgoingMessage, drains: Int) -> Bool {
         let isOutdated = self.noteRefusal(drains)
         // Ended meanwhile, or answered without having been asked.
         guard let entry = self.pending[id], !entry.isAnswered else { return isOutdated }
-        self.pending[id]?.frame = frame
+        self.pending[id]?.message = message
         self.inFlight -= 1
         self.line.prepend(id, of: entry.caller)
         return isOutdated
@@ -160,39 +159,46 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// The next message whose turn it is, if there is a free place. Ask until nil.
-    mutating func nextToSend() -> (id: Int64, frame: RawJSON, drains: Int)? {
+    mutating func nextToSend() -> (id: Int64, message: OutgoingMessage, drains: Int)? {
         guard !self.isBlocked, self.inFlight < self.limits.inFlight else { return nil }
         while let id = self.line.popFirst() {
-            guard let frame = self.pending[id]?.frame else { continue }  // ended while it waited
-            self.pending[id]?.frame = nil
+            guard let message = self.pending[id]?.message else { continue }  // ended while it waited
+            self.pending[id]?.message = nil
             self.inFlight += 1
-            return (id, frame, self.drains)
+            return (id, message, self.drains)
         }
         return nil
     }
 
     // MARK: Messages that nobody waits for
 
+    /// One of them.
+    struct Post: Sendable {
+        var message: OutgoingMessage
+        /// The request that it gives up, if it does: how is the transport's affair.
+        var cancels: JSONRPCRequestID?
+    }
+
     /// A message is to leave as soon as there is room.
-    mutating func post(_ message: RawJSON) {
+    mutating func post(_ post: Post) {
         guard self.brokenBy == nil else { return }
-        self.outbox.append(message)
+        self.outbox.append(post)
         if self.outbox.count >= Self.outboxLimit { self.isReceiving = false }
     }
 
     /// The next of them, if there is room. Ask until nil.
-    mutating func nextPost() -> (message: RawJSON, drains: Int)? {
+    mutating func nextPost() -> (post: Post, drains: Int)? {
         guard !self.isBlocked, !self.outbox.isEmpty else { return nil }
-        let message = self.outbox.removeFirst()
+        let post = self.outbox.removeFirst()
         if self.outbox.isEmpty { self.isReceiving = true }
-        return (message, self.drains)
+        return (post, self.drains)
     }
 
     /// The transport had no room for it.
     /// - Returns: whether it is to be tried again now.
-    mutating func postRefused(_ message: RawJSON, drains: Int) -> Bool {
+    mutating func postRefused(_ post: Post, drains: Int) -> Bool {
         let isOutdated = self.noteRefusal(drains)
-        if self.brokenBy == nil { self.outbox.insert(message, at: 0) }
+        if self.brokenBy == nil { self.outbox.insert(post, at: 0) }
         return isOutdated
     }
 
@@ -201,7 +207,7 @@ struct SessionStateMachine<Waiter> {
     /// The server reported progress: its idle time starts again, the hard limit does not (F11, F12). A token of nobody and a value
     /// that does not grow change nothing (F14).
     mutating func progressed(_ token: Int64, _ value: Double, now: Duration) -> Waiter? {
-        guard let entry = self.pending[token], entry.frame == nil, !entry.isAnswered,
+        guard let entry = self.pending[token], entry.message == nil, !entry.isAnswered,
             value > entry.progress ?? -.infinity
         else { return nil }
         self.pending[token]?.progress = value

@@ -197,14 +197,18 @@ extension ClientSession {
             var failures: [WireString: MCPError] = [:]
             for uri in wanted.resources.subtracting(subscribed).sorted() {
                 do throws(MCPError) {
-                    _ = try await self.request(.resourcesSubscribe) { $0.member("uri", uri.text) }
+                    _ = try await self.request(RequestHead(.resourcesSubscribe, about: uri.text)) {
+                        $0.member("uri", uri.text)
+                    }
                     subscribed.insert(uri)
                 } catch {
                     failures[uri] = error
                 }
             }
             for uri in subscribed.subtracting(wanted.resources).sorted() {
-                _ = try? await self.request(.resourcesUnsubscribe) { $0.member("uri", uri.text) }
+                _ = try? await self.request(RequestHead(.resourcesUnsubscribe, about: uri.text)) {
+                    $0.member("uri", uri.text)
+                }
                 subscribed.remove(uri)
             }
             self.appliedSubscriptions.reached(version, failures: failures)
@@ -285,7 +289,7 @@ extension ClientSession {
         var end = MCPError(.connectionLost, "the server ended the subscription")
         do throws(MCPError) {
             _ = try await self.exchange(
-                .subscriptionsListen,
+                RequestHead(.subscriptionsListen),
                 revision: self.server?.revision,
                 options: RequestOptions(idleTimeout: .seconds(1 << 31), hardTimeout: .seconds(1 << 31)),
                 id: listening.id,

@@ -11,9 +11,15 @@ final class ToolCatalog: Sendable {
         /// Compiled when first needed; nil where there is none, or none that can be used.
         fileprivate(set) var input: JSONSchema?
         fileprivate(set) var output: JSONSchema?
+        fileprivate var mirrors: MirroredParameters?
         fileprivate var isCompiled = false
 
         fileprivate init(_ tool: Tool) { self.tool = tool }
+
+        /// What of the arguments of a call is repeated outside the message.
+        func mirrored(_ arguments: RawJSON?) -> [OutgoingMessage.MirroredParameter] {
+            self.mirrors?.values(in: arguments) ?? []
+        }
 
         /// Runs only as a task (`TASKL-07`).
         var needsTask: Bool { self.tool.execution?.taskSupport == .required }
@@ -85,7 +91,9 @@ final class ToolCatalog: Sendable {
         guard var entry, !entry.isCompiled else { return (entry, isCurrent) }
         // Compiling may take milliseconds: not under the lock. Two who do it at once come to the same.
         var problem: String?
-        entry.input = Self.compile(entry.tool.inputSchema, "inputSchema", &problem)
+        entry.input = Self.compile(entry.tool.inputSchema, "inputSchema", &problem) {
+            entry.mirrors = MirroredParameters(schema: $0)
+        }
         entry.output = entry.tool.outputSchema.flatMap { Self.compile($0, "outputSchema", &problem) }
         entry.isCompiled = true
         self.state.withLock { state in
@@ -136,9 +144,15 @@ final class ToolCatalog: Sendable {
         return Dictionary(problems.map { ($0.key.text, $0.value) }, uniquingKeysWith: { first, _ in first })
     }
 
-    private static func compile(_ schema: RawJSON, _ name: String, _ problem: inout String?) -> JSONSchema? {
+    private static func compile(
+        _ schema: RawJSON,
+        _ name: String,
+        _ problem: inout String?,
+        read: (JSONValue) -> Void = { _ in }
+    ) -> JSONSchema? {
         do {
             let value = try schema.decode(JSONValue.self)
+            read(value)
             do {
                 return try JSONSchema(value)
             } catch let error {

@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPTransport
 import MCPTypes
 
 /// What a modern request carries, encoded once for the session.
@@ -22,13 +23,15 @@ enum Wire {
         case modern(ModernMeta)
     }
 
+    /// - Parameter revision: the one that is spoken, or asked for in it.
     static func request(
         id: JSONRPCRequestID,
         method: Method,
+        revision: ProtocolRevision?,
         meta: Envelope,
         token: Int64,
         writeParams: (inout JSONWriter) -> Void
-    ) -> RawJSON {
+    ) -> OutgoingMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("jsonrpc")
@@ -71,11 +74,19 @@ enum Wire {
         }
         writer.endObject()
         writer.endObject()
-        return writer.finish()
+        return OutgoingMessage(
+            writer.finish(),
+            kind: .request(id),
+            method: method.rawValue,
+            revision: revision
+        )
     }
 
-    static func notification(_ method: NotificationMethod, writeParams: ((inout JSONWriter) -> Void)? = nil) -> RawJSON
-    {
+    static func notification(
+        _ method: NotificationMethod,
+        revision: ProtocolRevision?,
+        writeParams: ((inout JSONWriter) -> Void)? = nil
+    ) -> OutgoingMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("jsonrpc")
@@ -89,11 +100,15 @@ enum Wire {
             writer.endObject()
         }
         writer.endObject()
-        return writer.finish()
+        return OutgoingMessage(writer.finish(), kind: .notification, method: method.rawValue, revision: revision)
     }
 
-    static func cancelled(_ id: Int64, reason: String) -> RawJSON {
-        self.notification(.cancelled) { writer in
+    static func cancelled(
+        _ id: JSONRPCRequestID,
+        reason: String,
+        revision: ProtocolRevision?
+    ) -> OutgoingMessage {
+        self.notification(.cancelled, revision: revision) { writer in
             writer.key("requestId")
             writer.write(id)
             writer.key("reason")
@@ -101,7 +116,7 @@ enum Wire {
         }
     }
 
-    static func emptyResult(_ id: JSONRPCRequestID) -> RawJSON {
+    static func emptyResult(_ id: JSONRPCRequestID) -> OutgoingMessage {
         self.response(id) { writer in
             writer.key("result")
             writer.beginObject()
@@ -109,14 +124,14 @@ enum Wire {
         }
     }
 
-    static func result(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
+    static func result(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> OutgoingMessage {
         self.response(id) { writer in
             writer.key("result")
             write(&writer)
         }
     }
 
-    static func error(_ id: JSONRPCRequestID, _ code: ErrorCode, _ message: String) -> RawJSON {
+    static func error(_ id: JSONRPCRequestID, _ code: ErrorCode, _ message: String) -> OutgoingMessage {
         self.response(id) { writer in
             writer.key("error")
             writer.beginObject()
@@ -128,7 +143,7 @@ enum Wire {
         }
     }
 
-    private static func response(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> RawJSON {
+    private static func response(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> OutgoingMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("jsonrpc")
@@ -137,6 +152,6 @@ enum Wire {
         writer.write(id)
         write(&writer)
         writer.endObject()
-        return writer.finish()
+        return OutgoingMessage(writer.finish(), kind: .response(to: id))
     }
 }

@@ -212,7 +212,7 @@ extension MCPHost {
     }
 
     /// Asks, and again when the connection was lost and nothing can have been done twice: as often as that happens to a request that had
-    /// not been sent, within its time, and once for one that had.
+    /// not been sent, within its time, and once for one that had, or that failed alone.
     private func ask<R: Sendable>(
         _ server: ManagedServer,
         mayRepeat: Bool = false,
@@ -238,11 +238,15 @@ extension MCPHost {
                     let isIdempotent = mayRepeat || tool.map { server.isIdempotent($0) } ?? false
                     guard isIdempotent, server.definition.repeatsIdempotentCalls else { throw error }
                 }
-                if error.wasSent {
+                if error.wasSent || error.isOfOneRequest {
                     guard maySendAgain else { throw error }
                     maySendAgain = false
                 }
-                guard clock.now < deadline, await server.waitForLoss(of: session) else { throw error }
+                guard clock.now < deadline else { throw error }
+                // A connection that goes on is asked again, and not waited for to end.
+                if !error.isOfOneRequest {
+                    guard await server.waitForLoss(of: session) else { throw error }
+                }
                 loss = error
             }
         }

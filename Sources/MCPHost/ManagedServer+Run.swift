@@ -151,7 +151,7 @@ extension ManagedServer {
     private func explain(_ end: ClientSession.End) -> MCPError {
         if let error = end.transport.launchError { return error.naming(self.name) }
         if var error = end.handshakeError {
-            if error.code == .connectionLost, let status = end.transport.exitStatus,
+            if error.code == .connectionLost, let status = end.transport.process?.exitStatus,
                 !error.message.contains("\(status)")
             {
                 error.message += "; then its process ended with \(status)"
@@ -159,7 +159,7 @@ extension ManagedServer {
             if let details = self.definition.endpoint.details { error.message += "\n" + details }
             return error.naming(self.name)
         }
-        if let status = end.transport.exitStatus {
+        if let status = end.transport.process?.exitStatus {
             return MCPError(.connectionLost, "the server's process ended with \(status)", server: self.name)
         }
         return MCPError(.connectionLost, "the server went away", server: self.name)
@@ -257,18 +257,19 @@ extension ManagedServer.State {
         self.report.generation = generation
         self.report.step = transport.step
         self.report.stepTimes = transport.stepTimes
-        self.report.processID = transport.processID
-        self.report.startedAt = transport.startedAt
-        for descendant in transport.descendantsEnded {
-            self.report.descendantsSeenAt[descendant] = transport.endedAt
+        let process = transport.process
+        self.report.processID = process?.processID
+        self.report.exitStatus = process?.exitStatus
+        self.report.stderrTail = process?.stderrTail ?? ""
+        self.report.startedAt = process?.startedAt
+        for descendant in process?.descendantsEnded ?? [] {
+            self.report.descendantsEnded.append(descendant)
+            self.report.descendantsSeenAt[descendant] = process?.endedAt
         }
-        self.report.exitStatus = transport.exitStatus
-        self.report.descendantsEnded += transport.descendantsEnded
-        if !transport.processesLeft.isEmpty || transport.doubt != nil, !self.cleared.contains(generation) {
-            self.rests[generation] = .init(processes: transport.processesLeft, doubt: transport.doubt)
+        if !transport.isProved, !self.cleared.contains(generation) {
+            self.rests[generation] = .init(processes: process?.processesLeft ?? [], doubt: transport.doubt)
         }
         self.report.callsFailed += end.requestsFailed
-        self.report.stderrTail = transport.stderrTail
     }
 
     /// What was given up of a generation is gone.

@@ -53,10 +53,15 @@ final class ServerOutput {
         switch frame {
         case .message(let message):
             self.hasMessages = true
-            self.receiver.transportDidReceive(message)
+            self.receiver.transportDidReceive(message, from: .main)
         case .oversized(let start, let size):
             self.hasMessages = true
-            self.receiver.transportDidDropOversized(start: start, size: size, limit: self.maximumMessageSize)
+            self.receiver.transportDidDropOversized(
+                start: start,
+                size: size,
+                limit: self.maximumMessageSize,
+                from: .main
+            )
         case .stray(let line, let size):
             self.strayLines += 1
             self.strayBytes += size

@@ -56,7 +56,7 @@ extension ServerProcess {
             if count == 0 { return self.stopReadingControl() }
             guard count == MemoryLayout.size(ofValue: event) else { return }
             switch event.kind {
-            case Int32(MCP_GUARD_DESCENDANT): self.end.descendantsEnded.append(event.value)
+            case Int32(MCP_GUARD_DESCENDANT): self.processEnd.descendantsEnded.append(event.value)
             case Int32(MCP_GUARD_ENDED) where !self.hasEnded:
                 self.ended(event.value, scratch, otherwise: "ended")
                 self.perform(self.machine.leaderEnded())
@@ -183,7 +183,9 @@ extension ServerProcess {
     func search() {
         if self.guardProcess != nil {
             // The guard has named them all before it told of the end.
-            return self.perform(self.machine.found(self.end.descendantsEnded.isEmpty ? .guardProcess : .descendants))
+            return self.perform(
+                self.machine.found(self.processEnd.descendantsEnded.isEmpty ? .guardProcess : .descendants)
+            )
         }
         self.look { found in
             self.perform(self.machine.found(found.isEmpty ? .nobody : .descendants))
@@ -205,9 +207,9 @@ extension ServerProcess {
     }
 
     private func noteDescendants(_ processes: [ProcessIdentity]) {
-        let known = Set(self.end.descendantsEnded)
+        let known = Set(self.processEnd.descendantsEnded)
         for process in processes where process.pid != self.process.pid && !known.contains(process.pid) {
-            self.end.descendantsEnded.append(process.pid)
+            self.processEnd.descendantsEnded.append(process.pid)
         }
     }
 
@@ -306,7 +308,7 @@ extension ServerProcess {
         } else if self.isUnreaped {
             left.append(self.process.pid)
         }
-        self.end.processesLeft = left
+        self.processEnd.processesLeft = left
         if self.end.doubt == nil {
             self.end.doubt =
                 self.isBlind

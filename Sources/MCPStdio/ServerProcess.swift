@@ -45,7 +45,7 @@ final class ServerProcess: @unchecked Sendable {
     var guardProcess: LaunchedProcess.GuardProcess?
     /// What the server left and nobody guards; a watch for its end, or nil where the system has none.
     var others: [ProcessIdentity: IOThread.ExitWatch?] = [:]
-    /// The server has ended; how is in `end.exitStatus`, if anybody knows.
+    /// The server has ended; how is in `processEnd.exitStatus`, if anybody knows.
     var hasEnded = false
     /// The server was our child, and nobody has reaped it yet.
     var isUnreaped = false
@@ -67,6 +67,8 @@ final class ServerProcess: @unchecked Sendable {
     private var lastStep: TeardownStep = .none
     private var stepStart: Duration = .zero
     var end = TransportEnd()
+    /// What is told of the process in it.
+    var processEnd: ProcessEnd
 
     /// How long after the end of output the end of the process may take and still be told as the reason (B2, D9).
     private static let exitPatience: Duration = .milliseconds(80)
@@ -82,6 +84,7 @@ final class ServerProcess: @unchecked Sendable {
         endedLate: @escaping EndedLate
     ) {
         self.process = process
+        self.processEnd = ProcessEnd(processID: process.pid)
         self.io = io
         self.server = process.serverIdentity
         self.guardProcess = process.guardProcess
@@ -107,8 +110,7 @@ final class ServerProcess: @unchecked Sendable {
 
     func begin(_ finish: CheckedContinuation<TransportEnd, Never>) {
         self.finish = finish
-        self.end.processID = self.process.pid
-        self.end.startedAt = .now
+        self.processEnd.startedAt = .now
         self.accounts.add(3, \.descriptors)
         if self.guardProcess != nil { self.accounts.add(1, \.descriptors) }
         do throws(SystemFailure) {
@@ -275,14 +277,14 @@ final class ServerProcess: @unchecked Sendable {
     ///   - why: what to say instead of a status.
     func ended(_ status: Int32?, _ scratch: UnsafeMutableRawBufferPointer, otherwise why: String) {
         self.hasEnded = true
-        self.end.endedAt = .now
+        self.processEnd.endedAt = .now
         if let status {
             let signal = status & 0x7F
-            self.end.exitStatus = signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
+            self.processEnd.exitStatus = signal == 0 ? .exited((status >> 8) & 0xFF) : .signalled(signal)
         }
         self.drain(scratch)
         self.awaitingExit = nil
-        let how = self.end.exitStatus.map { "ended with \($0)" } ?? why
+        let how = self.processEnd.exitStatus.map { "ended with \($0)" } ?? why
         self.breakOff(MCPError(self.machine.isOpen ? .connectionLost : .hostClosed, "the server's process \(how)"))
     }
 
@@ -384,8 +386,9 @@ final class ServerProcess: @unchecked Sendable {
         }
         self.timer = nil
         self.end.step = self.machine.step
-        self.end.stderrTail = self.output.lastWords
-        self.end.strayLines = self.output.strayLines
+        self.processEnd.stderrTail = self.output.lastWords
+        self.processEnd.strayLines = self.output.strayLines
+        self.end.process = self.processEnd
         finish.resume(returning: self.end)
     }
 }

@@ -1,5 +1,5 @@
 import CMCPProcess
-public import MCPJSON
+import MCPJSON
 public import MCPTransport
 
 #if canImport(Darwin)
@@ -173,7 +173,7 @@ public final class StdioTransport: Transport {
             }
         }
         self.state.withLock { $0.serverProcess = nil }
-        ProcessJournal.shared.over(process.launchToken, isProved: end.processesLeft.isEmpty && end.doubt == nil)
+        ProcessJournal.shared.over(process.launchToken, isProved: end.isProved)
         self.accounts.add(-1, \.processes)
         return end
     }
@@ -191,7 +191,8 @@ public final class StdioTransport: Transport {
     }
 
     /// Writes the message, or queues what the pipe does not take.
-    public func send(_ message: RawJSON) throws(MCPError) {
+    public func send(_ message: OutgoingMessage) throws(MCPError) {
+        let message = message.payload
         guard message.count <= self.options.maximumMessageSize else {
             throw MCPError(
                 .messageTooLarge,

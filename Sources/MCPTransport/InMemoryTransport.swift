@@ -1,4 +1,4 @@
-public import MCPJSON
+import MCPJSON
 
 /// Two ends of one connection in the same process, for tests and for servers that need no process of their own.
 ///
@@ -59,7 +59,7 @@ public final class InMemoryTransport: Transport {
     }
 
     /// Hands the message to the other end.
-    public func send(_ message: RawJSON) throws(MCPError) {
+    public func send(_ message: OutgoingMessage) throws(MCPError) {
         guard self.state.withLock({ $0.ended }) == nil, let other = self.peer.withLock({ $0.end }) else {
             throw MCPError(.connectionLost, "the connection is closed")
         }
@@ -69,7 +69,7 @@ public final class InMemoryTransport: Transport {
                 state.refused = true
                 return false
             }
-            state.inbox.append(message)
+            state.inbox.append(message.payload)
             return true
         }
         switch accepted {
@@ -113,7 +113,7 @@ public final class InMemoryTransport: Transport {
                 return (state.inbox.removeFirst(), receiver, state.refused)
             }
             guard let (message, receiver, wasFull) = next else { return }
-            receiver.transportDidReceive(message)
+            receiver.transportDidReceive(message, from: .main)
             self.state.withLock { $0.isDelivering = false }
             if wasFull {
                 let other = self.peer.withLock { $0.end }

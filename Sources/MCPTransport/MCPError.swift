@@ -9,7 +9,10 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     public struct Code: Sendable, Hashable, CustomStringConvertible {
         /// A stable name, also in JSON output.
         public let description: String
-        init(_ name: String) { self.description = name }
+
+        /// A kind of your own, for a transport or a handler that fails in a way which is none of these.
+        /// - Parameter name: a stable name in lower camel case.
+        public init(_ name: String) { self.description = name }
 
         /// The server's program could not be started (B4 to B7).
         public static let launchFailed = Self("launchFailed")
@@ -62,15 +65,32 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     /// What the server answered, where its answer breaks what its own tool promises (``Code/badResponse``): the call was made, and its
     /// result is not lost.
     public var answer: RawJSON?
-    /// The request concerned had left when its connection was lost.
-    package var wasSent = false
+    /// The error that this one follows from, where there is one: the system's, a library's.
+    public var cause: (any Error)?
+    /// The request concerned had left when its connection was lost: the server may have begun with it.
+    public package(set) var wasSent = false
+    /// Only this request has failed: the connection goes on.
+    package var isOfOneRequest = false
 
     /// Makes an error.
-    public init(_ code: Code, _ message: String, server: String? = nil, rpcError: JSONRPCErrorObject? = nil) {
+    /// - Parameters:
+    ///   - code: what kind of failure it is.
+    ///   - message: one sentence for a person; no secrets.
+    ///   - server: the server concerned, if it is known.
+    ///   - rpcError: what the server said, for ``Code/serverError``.
+    ///   - cause: the error that it follows from.
+    public init(
+        _ code: Code,
+        _ message: String,
+        server: String? = nil,
+        rpcError: JSONRPCErrorObject? = nil,
+        cause: (any Error)? = nil
+    ) {
         self.code = code
         self.message = message
         self.server = server
         self.rpcError = rpcError
+        self.cause = cause
     }
 
     /// `server: message`

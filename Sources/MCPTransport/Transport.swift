@@ -1,4 +1,5 @@
 public import MCPJSON
+public import MCPTypes
 
 /// How messages travel between one client and one server: a pair in memory, a subprocess, HTTP.
 ///
@@ -12,16 +13,33 @@ public protocol Transport: Sendable {
     /// - Returns: how it ended.
     func run(_ receiver: any TransportReceiver) async -> TransportEnd
 
-    /// Queues one whole message. From any thread; never blocks. Messages go out in the order of the calls, each whole.
+    /// Queues one whole message. From any thread; never blocks. Messages of one stream go out in the order of the calls, each whole.
+    ///
+    /// What fails later, and concerns this request only, is told by ``TransportReceiver/transportDidFail(_:_:wasSent:)``.
     /// - Throws: `busy` when the queue is full (``TransportReceiver/transportDidDrain()`` says when to try again),
     ///   `messageTooLarge`, or `connectionLost`.
-    func send(_ message: RawJSON) throws(MCPError)
+    func send(_ message: OutgoingMessage) throws(MCPError)
+
+    /// Nobody waits for the answer to a request any more. Where requests have streams of their own the stream is closed; where not, which
+    /// is what is done unless you say otherwise, the notification is sent.
+    /// - Parameters:
+    ///   - request: the id of the request, as it was sent.
+    ///   - notification: `notifications/cancelled` about it, in the revision that is spoken.
+    /// - Throws: as ``send(_:)``; after `busy` it is asked again.
+    func cancel(_ request: JSONRPCRequestID, _ notification: OutgoingMessage) throws(MCPError)
 
     /// Stops or resumes delivering messages, so that a receiver that cannot keep up slows the server down instead of filling memory.
     func setReceiving(_ enabled: Bool)
 
     /// Asks for the end. From any thread, any number of times; returns at once, ``run(_:)`` returns when it is done.
     func close(_ mode: TeardownMode)
+}
+
+extension Transport {
+    /// Sends the notification, as everything else.
+    public func cancel(_ request: JSONRPCRequestID, _ notification: OutgoingMessage) throws(MCPError) {
+        try self.send(notification)
+    }
 }
 
 /// How to end a connection.
@@ -37,41 +55,29 @@ public protocol TransportReceiver: AnyObject, Sendable {
     /// The way is open: messages may be sent.
     func transportDidOpen()
     /// One message arrived. It starts with `{` or `[`; more is not known about it.
-    func transportDidReceive(_ message: RawJSON)
+    /// - Parameters:
+    ///   - message: all of it.
+    ///   - stream: on which stream it came; ``MessageStream/main`` where there is only one.
+    func transportDidReceive(_ message: RawJSON, from stream: MessageStream)
+    /// One request has failed, and the connection goes on: a server refused it before it read it, its stream broke for good.
+    /// - Parameters:
+    ///   - request: its id, as it was sent.
+    ///   - error: why, in words for whoever waits for it.
+    ///   - wasSent: whether the server may have begun to work on it.
+    func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool)
     /// A message was larger than the limit and was thrown away.
     /// - Parameters:
     ///   - start: what is known of it: a message with its id and its method, as far as it had them (`Envelope.id(inStart:)`); an
     ///     array of such for a batch.
     ///   - size: its length in bytes.
     ///   - limit: the limit in bytes.
-    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int)
+    ///   - stream: on which stream it came.
+    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream)
     /// The outgoing queue has room again after a `busy`.
     func transportDidDrain()
     /// Nothing will arrive any more. Comes exactly once, before ``Transport/run(_:)`` returns, also when opening failed.
     /// - Parameter error: why, in words for the calls that are waiting.
     func transportDidBreak(_ error: MCPError)
-}
-
-/// How a process ended.
-public enum ProcessExitStatus: Sendable, Hashable, CustomStringConvertible {
-    /// It called `exit` with this code.
-    case exited(Int32)
-    /// A signal ended it.
-    case signalled(Int32)
-
-    /// `exit status 7`, `signal 9 (SIGKILL)`.
-    public var description: String {
-        switch self {
-        case .exited(let code): "exit status \(code)"
-        case .signalled(let signal): "signal \(signal)\(Self.names[signal].map { " (\($0))" } ?? "")"
-        }
-    }
-
-    private static let names: [Int32: String] = [
-        1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 6: "SIGABRT", 8: "SIGFPE", 9: "SIGKILL", 11: "SIGSEGV",
-        13: "SIGPIPE",
-        14: "SIGALRM", 15: "SIGTERM",
-    ]
 }
 
 /// The steps of closing, in order (docs/architecture.md, section 7). The one that ended the server is reported.
@@ -111,51 +117,30 @@ public struct TeardownStepTime: Sendable, Hashable {
 public struct TransportEnd: Sendable {
     /// Why opening failed, if it did.
     public var launchError: MCPError?
-    /// The step that ended the server.
+    /// The step that ended the connection.
     public var step: TeardownStep
     /// Time spent on each step that was entered.
     public var stepTimes: [TeardownStepTime]
-    /// How the process ended, if there was one and it could be reaped.
-    public var exitStatus: ProcessExitStatus?
-    /// The process, if there was one.
-    public var processID: Int32?
-    /// Other members of its process group that were still there when it had ended, and had to be ended too.
-    public var descendantsEnded: [Int32]
-    /// Processes that are still there after everything.
-    public var processesLeft: [Int32]
     /// Why it is not proved that nothing else is left; nil when it is.
     public var doubt: String?
-    /// The last lines that the server wrote to its standard error.
-    public var stderrTail: String
-    /// Lines on standard output that were not messages.
-    public var strayLines: Int
-    /// A moment at which the process was there: who is born later with its number is somebody else (E18).
-    package var startedAt: ContinuousClock.Instant?
-    /// When its end was seen; helpers that outlived it were there.
-    package var endedAt: ContinuousClock.Instant?
+    /// How its process ended; nil for a transport that has none, or did not get as far.
+    public var process: ProcessEnd?
 
-    /// An end without a process.
+    /// The end of a connection.
     public init(
         launchError: MCPError? = nil,
         step: TeardownStep = .none,
         stepTimes: [TeardownStepTime] = [],
-        exitStatus: ProcessExitStatus? = nil,
-        processID: Int32? = nil,
-        descendantsEnded: [Int32] = [],
-        processesLeft: [Int32] = [],
         doubt: String? = nil,
-        stderrTail: String = "",
-        strayLines: Int = 0
+        process: ProcessEnd? = nil
     ) {
         self.launchError = launchError
         self.step = step
         self.stepTimes = stepTimes
-        self.exitStatus = exitStatus
-        self.processID = processID
-        self.descendantsEnded = descendantsEnded
-        self.processesLeft = processesLeft
         self.doubt = doubt
-        self.stderrTail = stderrTail
-        self.strayLines = strayLines
+        self.process = process
     }
+
+    /// Nothing that it opened is left, and that is certain.
+    package var isProved: Bool { self.doubt == nil && self.process?.processesLeft.isEmpty ?? true }
 }

@@ -347,7 +347,7 @@ private final class StickyTransport: Transport {
         return TransportEnd()
     }
 
-    func send(_ message: RawJSON) throws(MCPError) {}
+    func send(_ message: OutgoingMessage) throws(MCPError) {}
     func setReceiving(_ enabled: Bool) {}
     func close(_ mode: TeardownMode) {}
 }

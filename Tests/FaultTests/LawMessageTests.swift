@@ -253,7 +253,7 @@ private final class HastyTransport: Transport {
         return await self.base.run(receiver)
     }
 
-    func send(_ message: RawJSON) throws(MCPError) {
+    func send(_ message: OutgoingMessage) throws(MCPError) {
         let receiver = self.state.withLock { state -> (any TransportReceiver)? in
             guard state.refuses else { return nil }
             state.refuses = false
@@ -273,10 +273,10 @@ private final class HastyTransport: Transport {
 private struct QueueWorld {
     /// What some thread is about to do.
     private enum Step {
-        case send(Int64, RawJSON, drains: Int)
-        case tellRefused(Int64, RawJSON, drains: Int)
-        case post(RawJSON, drains: Int)
-        case tellPostRefused(RawJSON, drains: Int)
+        case send(Int64, OutgoingMessage, drains: Int)
+        case tellRefused(Int64, OutgoingMessage, drains: Int)
+        case post(SessionStateMachine<Int>.Post, drains: Int)
+        case tellPostRefused(SessionStateMachine<Int>.Post, drains: Int)
         case tellDrained
         case sendNext
     }
@@ -327,14 +327,15 @@ private struct QueueWorld {
 
     private mutating func call() {
         let id = self.machine.takeID()
-        let frame = RawJSON(copying: #"{"id":\#(id),"x":"\#(String(repeating: "x", count: Int(id % 50)))"}"#)
+        let text = #"{"id":\#(id),"x":"\#(String(repeating: "x", count: Int(id % 50)))"}"#
+        let frame = OutgoingMessage(RawJSON(copying: text), kind: .request(.integer(id)))
         switch self.machine.start(id, Int(id), frame, timeouts: .init(idle: .seconds(9), hard: .seconds(9)), now: .zero)
         {
         case .send(let frame, let drains): self.steps.append(.send(id, frame, drains: drains))
         case .wait: break
         case .refuse: return
         }
-        self.expected.insert(frame.description)
+        self.expected.insert(text)
         self.trace.append("call \(id)")
     }
 
@@ -342,7 +343,7 @@ private struct QueueWorld {
         self.nextPost += 1
         let message = RawJSON(copying: #"{"reply":\#(self.nextPost)}"#)
         self.expected.insert(message.description)
-        self.machine.post(message)
+        self.machine.post(.init(message: OutgoingMessage(message, kind: .response(to: .integer(0)))))
         self.steps.append(.sendNext)
         self.trace.append("reply \(self.nextPost)")
     }
@@ -393,7 +394,7 @@ private struct QueueWorld {
         guard !self.steps.isEmpty else { return }
         switch self.steps.remove(at: Int.random(in: 0..<self.steps.count, using: &self.random)) {
         case .send(let id, let frame, let drains):
-            switch self.offer(frame) {
+            switch self.offer(frame.payload) {
             case .accepted, .blocked: break
             case .full:
                 self.refusals += 1
@@ -403,22 +404,22 @@ private struct QueueWorld {
             }
         case .tellRefused(let id, let frame, let drains):
             if self.machine.sendRefused(id, frame, drains: drains) { self.steps.append(.sendNext) }
-        case .post(let message, let drains):
-            switch self.offer(message) {
+        case .post(let post, let drains):
+            switch self.offer(post.message.payload) {
             case .accepted, .blocked: self.steps.append(.sendNext)
             case .full:
                 self.refusals += 1
-                self.steps.append(.tellPostRefused(message, drains: drains))
+                self.steps.append(.tellPostRefused(post, drains: drains))
             case .broken: self.problem = "broken"
             }
-        case .tellPostRefused(let message, let drains):
-            if self.machine.postRefused(message, drains: drains) { self.steps.append(.sendNext) }
+        case .tellPostRefused(let post, let drains):
+            if self.machine.postRefused(post, drains: drains) { self.steps.append(.sendNext) }
         case .tellDrained:
             self.machine.drained()
             self.steps.append(.sendNext)
         case .sendNext:
-            if let (message, drains) = self.machine.nextPost() {
-                self.steps.append(.post(message, drains: drains))
+            if let (post, drains) = self.machine.nextPost() {
+                self.steps.append(.post(post, drains: drains))
             } else if let (id, frame, drains) = self.machine.nextToSend() {
                 self.steps.append(.send(id, frame, drains: drains))
                 self.steps.append(.sendNext)

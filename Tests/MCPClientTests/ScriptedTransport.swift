@@ -14,6 +14,8 @@ final class ScriptedTransport: Transport {
         var receiver: (any TransportReceiver)?
         var sent: [JSONValue] = []
         var texts: [String] = []
+        var messages: [OutgoingMessage] = []
+        var cancelled: [JSONRPCRequestID] = []
         var finish: CheckedContinuation<TransportEnd, Never>?
         var isClosed = false
     }
@@ -29,6 +31,12 @@ final class ScriptedTransport: Transport {
     /// The same, byte for byte.
     var texts: [String] { self.state.value.texts }
 
+    /// The same, as the transport was told of them.
+    var messages: [OutgoingMessage] { self.state.value.messages }
+
+    /// The requests that the session has given up.
+    var cancelled: [JSONRPCRequestID] { self.state.value.cancelled }
+
     /// Waits until so many messages of a method have been sent.
     func wait(forSent method: String, times: Int = 1, sourceLocation: SourceLocation = #_sourceLocation) async {
         await self.state.wait(for: "\(times) \(method) from the session", sourceLocation: sourceLocation) { state in
@@ -39,7 +47,14 @@ final class ScriptedTransport: Transport {
     func methods() -> [String] { self.sent.compactMap { $0["method"]?.string } }
 
     /// Lets a message arrive.
-    func deliver(_ text: String) { self.state.value.receiver?.transportDidReceive(RawJSON(copying: text)) }
+    func deliver(_ text: String, from stream: MessageStream = .main) {
+        self.state.value.receiver?.transportDidReceive(RawJSON(copying: text), from: stream)
+    }
+
+    /// Lets one request fail.
+    func fail(_ id: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {
+        self.state.value.receiver?.transportDidFail(id, error, wasSent: wasSent)
+    }
 
     func reply(_ id: JSONRPCRequestID?, result: String) {
         self.deliver(#"{"jsonrpc":"2.0","id":\#(id.map { "\($0)" } ?? "null"),"result":\#(result)}"#)
@@ -66,15 +81,21 @@ final class ScriptedTransport: Transport {
         return end
     }
 
-    func send(_ message: RawJSON) throws(MCPError) {
-        let value = (try? message.decode(JSONValue.self)) ?? .null
+    func send(_ message: OutgoingMessage) throws(MCPError) {
+        let value = (try? message.payload.decode(JSONValue.self)) ?? .null
         self.state.withLock { state in
             state.sent.append(value)
-            state.texts.append(message.description)
+            state.texts.append(message.payload.description)
+            state.messages.append(message)
         }
         guard let method = value["method"]?.string else { return }  // an answer of ours is not answered
         let id = value["id"].flatMap { try? RawJSON(encoding: $0).decode(JSONRPCRequestID.self) }
         self.answer(self, id, method, value["params"] ?? .null)
+    }
+
+    func cancel(_ request: JSONRPCRequestID, _ notification: OutgoingMessage) throws(MCPError) {
+        self.state.withLock { $0.cancelled.append(request) }
+        try self.send(notification)
     }
 
     func setReceiving(_ enabled: Bool) {}

@@ -1,6 +1,7 @@
 import MCPJSON
 import MCPTransport
 import MCPTypes
+import TestSupport
 import Testing
 
 @testable import MCPClient
@@ -129,7 +130,7 @@ struct SessionStateMachineTests {
         for step in 0..<2000 {
             now += .seconds(Int(next(10)))
             let id = Int64(next(UInt64(started.count + 2)))
-            switch next(8) {
+            switch next(9) {
             case 0, 1, 2:
                 let fresh = machine.takeID()
                 if next(10) == 0 { _ = machine.cancelled(fresh) }
@@ -150,9 +151,10 @@ struct SessionStateMachineTests {
             case 5: for expired in machine.expire(now: now) { ended[expired.ending.id, default: 0] += 1 }
             case 6:
                 if let next = machine.nextToSend(), step.isMultiple(of: 3) {
-                    _ = machine.sendRefused(next.id, next.frame, drains: next.drains)
+                    _ = machine.sendRefused(next.id, next.message, drains: next.drains)
                 }
                 machine.drained()
+            case 7: if let ending = machine.failed(.integer(id)) { ended[ending.id, default: 0] += 1 }
             default: _ = machine.progressed(id, Double(step), now: now)
             }
         }

@@ -3,6 +3,7 @@ import Foundation
 import MCPJSON
 import MCPStdio
 import MCPTransport
+import MCPTypes
 import TestSupport
 import Testing
 
@@ -19,7 +20,7 @@ struct LaunchTests {
 
     private func message(_ launch: ServerLaunch) async -> String {
         let end = await self.end(launch)
-        #expect(end.launchError?.code == .launchFailed && end.processID == nil)
+        #expect(end.launchError?.code == .launchFailed && end.process?.processID == nil)
         return end.launchError?.message ?? ""
     }
 
@@ -98,7 +99,8 @@ struct LaunchTests {
         let end = await self.end(
             ServerLaunch(command: "/bin/sh", arguments: ["-c", "env >&2"], environment: environment)
         )
-        #expect(end.stderrTail.contains("OWN=1") && !end.stderrTail.contains("canary"))
+        let stderr = try #require(end.process).stderrTail
+        #expect(stderr.contains("OWN=1") && !stderr.contains("canary"))
     }
 
     @Test("D14 D15 S24 a server has descriptors 0, 1 and 2 and no other")
@@ -113,7 +115,7 @@ struct LaunchTests {
             }
             return await group.reduce(into: []) { $0.append($1) }
         }
-        for end in ends { #expect(end.stderrTail == "looked") }
+        for end in ends { #expect(end.process?.stderrTail == "looked") }
     }
 
     @Test("T14 L11 what stays open for servers leaves the last descriptors to others in this program", .exitTestTurn)
@@ -154,16 +156,17 @@ struct LaunchTests {
     }
 
     @Test("E22 a server has a process group of its own, and default signals")
-    func processGroup() async {
+    func processGroup() async throws {
         let end = await self.end(
             ServerLaunch(
                 command: "/bin/sh",
                 arguments: ["-c", "ps -o pgid= -p $$ >&2; grep SigIgn /proc/$$/status >&2"]
             )
         )
-        #expect(end.stderrTail.contains("\(end.processID ?? 0)"))
+        let process = try #require(end.process)
+        #expect(process.stderrTail.contains("\(process.processID)"))
         // Bits 32 and 33 are the C library's own signals; SIGPIPE, which the host ignores, is bit 12.
-        let ignored = end.stderrTail.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
+        let ignored = process.stderrTail.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) }
         #expect(ignored.map { $0 & 0x7FFF_FFFF } == 0)
     }
 }
@@ -186,14 +189,15 @@ final class Recorder: TransportReceiver {
     func waitForMessages() async { await self.expected.wait() }
 
     func transportDidOpen() { self.opened.complete(()) }
-    func transportDidReceive(_ message: RawJSON) {
+    func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
         let count = self.messages.withLock { messages in
             messages.append(message)
             return messages.count
         }
         if count == self.count { self.expected.complete(()) }
     }
-    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+    func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {}
+    func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {
         self.oversized.withLock { $0.append(size) }
     }
     func transportDidDrain() {}

@@ -23,7 +23,9 @@ struct StdioTransportTests {
         try await body(transport, recorder)
         let result = await end
         #expect(accounts.snapshot.isEmpty, "\(accounts.snapshot)")
-        if let pid = result.processID { #expect(!ProcessCounts.isAlive(pid, since: result.startedAt)) }
+        if let pid = result.process?.processID {
+            #expect(!ProcessCounts.isAlive(pid, since: result.process?.startedAt))
+        }
         return (result, recorder)
     }
 
@@ -55,15 +57,15 @@ struct StdioTransportTests {
     func lastWords(round: Int) async throws {
         let (end, recorder) = try await self.run("printf '{\"a\":1}\\n{\"b\":2}'; exit 5")
         #expect(recorder.messages.withLock { $0.map(\.description) } == [#"{"a":1}"#, #"{"b":2}"#])
-        #expect(end.exitStatus == .exited(5) && end.step == .alreadyGone)
+        #expect(end.process?.exitStatus == .exited(5) && end.step == .alreadyGone)
     }
 
     @Test("E7 E8 the end is seen at once though a grandchild holds the pipes, and the grandchild is ended too")
     func grandchildHoldsPipes() async throws {
         let (end, recorder) = try await self.run("sleep 60 & exit 7", options: self.patient)
-        #expect(end.exitStatus == .exited(7))
+        #expect(end.process?.exitStatus == .exited(7))
         #expect(await recorder.broken.wait().message.contains("exit status 7"))
-        #expect(end.descendantsEnded.count == 1 && end.processesLeft.isEmpty)
+        #expect(end.process?.descendantsEnded.count == 1 && end.isProved)
     }
 
     @Test("E1 STDIO-12 STDIO-13 a polite server gets no signal")
@@ -74,7 +76,7 @@ struct StdioTransportTests {
         ) { transport, _ in
             transport.close(.graceful)
         }
-        #expect(end.step == .endOfInput && end.exitStatus == .exited(0) && end.stderrTail == "bye")
+        #expect(end.step == .endOfInput && end.process?.exitStatus == .exited(0) && end.process?.stderrTail == "bye")
     }
 
     @Test("E2 STDIO-12 STDIO-13 a server that ignores the end of input gets SIGTERM, one that ignores that too SIGKILL")
@@ -82,7 +84,7 @@ struct StdioTransportTests {
         let (term, _) = try await self.run("sleep 60 & wait", options: self.quickEnd) { transport, _ in
             transport.close(.graceful)
         }
-        #expect(term.step == .terminate && term.exitStatus == .signalled(15))
+        #expect(term.step == .terminate && term.process?.exitStatus == .signalled(15))
         // It says when it has become deaf.
         let (kill, _) = try await self.run(
             "trap '' TERM; echo '{}'; while :; do sleep 60; done",
@@ -92,7 +94,7 @@ struct StdioTransportTests {
             await recorder.waitForMessages()
             transport.close(.graceful)
         }
-        #expect(kill.step == .kill && kill.exitStatus == .signalled(9))
+        #expect(kill.step == .kill && kill.process?.exitStatus == .signalled(9))
         #expect(kill.stepTimes.map(\.step) == [.endOfInput, .terminate, .kill])
     }
 
@@ -101,7 +103,7 @@ struct StdioTransportTests {
         let (end, _) = try await self.run("trap '' TERM; while :; do sleep 60; done") { transport, _ in
             transport.close(.immediate)
         }
-        #expect(end.step == .kill && end.exitStatus == .signalled(9))
+        #expect(end.step == .kill && end.process?.exitStatus == .signalled(9))
     }
 
     @Test("E3 a server that has stopped itself is ended all the same")
@@ -114,7 +116,7 @@ struct StdioTransportTests {
             await recorder.waitForMessages()
             transport.close(.graceful)
         }
-        #expect(end.exitStatus == .signalled(9))
+        #expect(end.process?.exitStatus == .signalled(9))
     }
 
     @Test("D1 L1 ten megabytes of standard error do not stop a server; the last lines are kept")
@@ -125,14 +127,15 @@ struct StdioTransportTests {
             await recorder.waitForMessages()
             transport.close(.graceful)
         }
-        #expect(end.stderrTail.hasSuffix("last words") && end.stderrTail.utf8.count <= 4096)
+        let stderr = try #require(end.process).stderrTail
+        #expect(stderr.hasSuffix("last words") && stderr.utf8.count <= 4096)
     }
 
     @Test("C1 lines that are no messages are counted and passed over")
     func strayLines() async throws {
         let (end, recorder) = try await self.run("echo Listening; echo '{\"a\":1}'; echo debug; echo '{\"b\":2}'")
         #expect(recorder.messages.withLock { $0.count } == 2)
-        #expect(end.strayLines == 2)
+        #expect(end.process?.strayLines == 2)
     }
 
     @Test("C2 a program that is no server is found out", .timeLimit(.minutes(1)))
@@ -166,7 +169,7 @@ struct StdioTransportTests {
     func outputClosed() async throws {
         let (end, recorder) = try await self.run("exec >&-; read -r line; exit 3", options: self.patient)
         #expect(await recorder.broken.wait().message.contains("closed its output"))
-        #expect(end.exitStatus == .exited(3))
+        #expect(end.process?.exitStatus == .exited(3))
     }
 
     @Test(

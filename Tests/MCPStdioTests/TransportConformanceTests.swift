@@ -2,6 +2,7 @@ import Foundation
 import MCPJSON
 import MCPStdio
 import MCPTransport
+import MCPTypes
 import TestSupport
 import Testing
 
@@ -24,17 +25,18 @@ struct TransportConformanceTests {
             }
         }
 
-        func send(_ message: RawJSON) throws(MCPError) { try self.pair.client.send(message) }
+        func send(_ message: OutgoingMessage) throws(MCPError) { try self.pair.client.send(message) }
         func setReceiving(_ enabled: Bool) { self.pair.client.setReceiving(enabled) }
         func close(_ mode: TeardownMode) { self.pair.client.close(mode) }
 
         func transportDidOpen() {}
-        func transportDidReceive(_ message: RawJSON) {
+        func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
             if message.description.contains(#""method":"bye""#) { return self.pair.server.close(.graceful) }
             self.held.withLock { $0.append(message) }
             self.sendBack()
         }
-        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {}
+        func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {}
+        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {}
         func transportDidDrain() {
             self.pair.server.setReceiving(true)
             self.sendBack()

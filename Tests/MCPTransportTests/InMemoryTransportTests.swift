@@ -1,5 +1,6 @@
 import MCPJSON
 import MCPTransport
+import MCPTypes
 import TestSupport
 import Testing
 
@@ -11,8 +12,11 @@ struct InMemoryTransportTests {
         let opened = OneShot<Void>()
         let drained = Locked(0)
         func transportDidOpen() { self.opened.complete(()) }
-        func transportDidReceive(_ message: RawJSON) { self.received.withLock { $0.append(message.description) } }
-        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {}
+        func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
+            self.received.withLock { $0.append(message.description) }
+        }
+        func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {}
+        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {}
         func transportDidDrain() { self.drained.withLock { $0 += 1 } }
         func transportDidBreak(_ error: MCPError) { self.broken.complete(error) }
     }

@@ -350,15 +350,16 @@ public final class ProtocolServer: Sendable {
             }
         }
 
-        func send(_ message: RawJSON) throws(MCPError) { try self.pair.client.send(message) }
+        func send(_ message: OutgoingMessage) throws(MCPError) { try self.pair.client.send(message) }
         func setReceiving(_ enabled: Bool) { self.pair.client.setReceiving(enabled) }
         func close(_ mode: TeardownMode) { self.pair.client.close(mode) }
 
         func transportDidOpen() {}
-        func transportDidReceive(_ message: RawJSON) {
+        func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
             if let work = self.server.receive(message) { self.job.yield(work) }
         }
-        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {}
+        func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {}
+        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {}
         func transportDidDrain() {}
         func transportDidBreak(_ error: MCPError) {}
     }

@@ -1,5 +1,6 @@
 import MCPJSON
 public import MCPTransport
+import MCPTypes
 import Testing
 
 /// What every transport has to do, whoever made it: the promises of `Transport` and `TransportReceiver`, one after the other.
@@ -27,6 +28,7 @@ public struct TransportConformance: Sendable {
         try await self.checkClosing()
         try await self.checkEarlyClose()
         try await self.checkEndOfPeer()
+        try await self.checkCancellation()
     }
 
     // MARK: One promise each
@@ -36,7 +38,7 @@ public struct TransportConformance: Sendable {
         try await self.run { transport, receiver in
             for number in 0..<500 { try await Self.send(Self.message(number), transport, receiver) }
             await receiver.wait(forMessages: 500)
-            #expect(receiver.value.messages == (0..<500).map { Self.message($0).description }, "\(self.name): order")
+            #expect(receiver.value.messages == (0..<500).map { Self.text($0) }, "\(self.name): order")
             #expect(receiver.value.opened == 1 && !receiver.value.wasEarly, "\(self.name): opened once, and first")
         }
     }
@@ -73,7 +75,7 @@ public struct TransportConformance: Sendable {
             for (place, size) in [0, 1, 65_535, 65_536, 3_000_000].enumerated() {
                 try transport.send(Self.message(place, size: size))
                 await receiver.wait(forMessages: place + 1)
-                #expect(receiver.value.messages.last == Self.message(place, size: size).description, "\(size) bytes")
+                #expect(receiver.value.messages.last == Self.text(place, size: size), "\(size) bytes")
             }
         }
     }
@@ -142,13 +144,30 @@ public struct TransportConformance: Sendable {
     private func checkEndOfPeer() async throws {
         try await self.run { transport, receiver in
             try transport.send(Self.message(1))
-            try transport.send(#"{"jsonrpc":"2.0","method":"bye"}"#)
+            let bye = OutgoingMessage(#"{"jsonrpc":"2.0","method":"bye"}"#, kind: .notification, method: "bye")
+            try transport.send(bye)
             await receiver.wait(for: "the break") { $0.broken != nil }
             #expect(
                 receiver.value.broken?.code == .connectionLost,
                 "\(self.name): \(String(describing: receiver.value.broken))"
             )
-            #expect(receiver.value.messages.first == Self.message(1).description)
+            #expect(receiver.value.messages.first == Self.text(1))
+        }
+    }
+
+    /// Giving up a request hurts nothing else: the next one is answered, and the connection stays.
+    private func checkCancellation() async throws {
+        try await self.run { transport, receiver in
+            try transport.send(Self.message(1))
+            let payload: RawJSON = #"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#
+            let notification = OutgoingMessage(payload, kind: .notification, method: "notifications/cancelled")
+            try transport.cancel(.integer(1), notification)
+            try transport.send(Self.message(2))
+            await receiver.wait(for: "the answer to the next one") { $0.messages.contains(Self.text(2)) }
+            #expect(
+                receiver.value.broken == nil && !receiver.value.failed.contains(.integer(2)),
+                "\(self.name): cancel"
+            )
         }
     }
 
@@ -168,13 +187,14 @@ public struct TransportConformance: Sendable {
         #expect(state.breaks == 1, "\(self.name): told of the end \(state.breaks) times")
         #expect(!state.wasLate, "\(self.name): something came after the end")
         #expect(!state.overlapped, "\(self.name): two calls to the receiver at once")
-        #expect(ended.launchError == nil && ended.processesLeft.isEmpty, "\(self.name): \(ended)")
+        #expect(ended.launchError == nil && ended.isProved, "\(self.name): \(ended)")
         #expect(accounts.snapshot.isEmpty, "\(self.name): still open: \(accounts.snapshot)")
         try result.get()
     }
 
     /// Sends it as soon as there is room.
-    private static func send(_ message: RawJSON, _ transport: any Transport, _ receiver: Listener) async throws {
+    private static func send(_ message: OutgoingMessage, _ transport: any Transport, _ receiver: Listener) async throws
+    {
         while true {
             let drained = receiver.value.drained
             do throws(MCPError) { return try transport.send(message) } catch {
@@ -184,11 +204,14 @@ public struct TransportConformance: Sendable {
         }
     }
 
-    private static func message(_ number: Int, size: Int = 10) -> RawJSON {
-        RawJSON(
-            copying:
-                #"{"jsonrpc":"2.0","id":\#(number),"method":"echo","params":"\#(String(repeating: "x", count: size))"}"#
-        )
+    private static func message(_ number: Int, size: Int = 10) -> OutgoingMessage {
+        let text =
+            #"{"jsonrpc":"2.0","id":\#(number),"method":"echo","params":"\#(String(repeating: "x", count: size))"}"#
+        return OutgoingMessage(RawJSON(copying: text), kind: .request(.integer(Int64(number))), method: "echo")
+    }
+
+    private static func text(_ number: Int, size: Int = 10) -> String {
+        self.message(number, size: size).payload.description
     }
 
     private static func number(of message: String) -> Int? {
@@ -206,6 +229,7 @@ public struct TransportConformance: Sendable {
             var opened = 0
             var messages: [String] = []
             var drained = 0
+            var failed: [JSONRPCRequestID] = []
             var broken: MCPError?
             var breaks = 0
             var wasEarly = false
@@ -240,14 +264,17 @@ public struct TransportConformance: Sendable {
         }
 
         func transportDidOpen() { self.tell { $0.opened += 1 } }
-        func transportDidReceive(_ message: RawJSON) {
+        func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
             let text = message.description
             self.tell { state in
                 state.wasEarly = state.wasEarly || state.opened == 0
                 state.messages.append(text)
             }
         }
-        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int) {
+        func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {
+            self.tell { $0.failed.append(request) }
+        }
+        func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {
             Issue.record("\(size) bytes are too many for this transport, which takes \(limit)")
         }
         func transportDidDrain() { self.tell { $0.drained += 1 } }

@@ -54,7 +54,7 @@ final class UnixSocketTransport: Transport, @unchecked Sendable {
         }
     }
 
-    func send(_ message: RawJSON) throws(MCPError) {
+    func send(_ message: OutgoingMessage) throws(MCPError) {
         let problem: MCPError.Code? = self.locked {
             if self.isClosed || self.socket < 0 { return .connectionLost }
             if self.waiting >= self.capacity {
@@ -67,7 +67,7 @@ final class UnixSocketTransport: Transport, @unchecked Sendable {
         if let problem {
             throw MCPError(problem, problem == .busy ? "256 messages are waiting" : "the socket is closed")
         }
-        self.writing.async { self.write(message) }
+        self.writing.async { self.write(message.payload) }
     }
 
     func setReceiving(_ enabled: Bool) {
@@ -153,7 +153,7 @@ final class UnixSocketTransport: Transport, @unchecked Sendable {
                 pending.removeSubrange(...end)
                 guard line.first == UInt8(ascii: "{") || line.first == UInt8(ascii: "[") else { continue }
                 guard self.waitUntilReceiving() else { return }
-                self.tell { $0.transportDidReceive(RawJSON(copying: Array(line))) }
+                self.tell { $0.transportDidReceive(RawJSON(copying: Array(line)), from: .main) }
             }
         }
     }
