@@ -7,6 +7,8 @@ struct HostContext: Sendable {
     var journal: LifecycleJournal
     var clock: any MonotonicClock
     var handlers: ServerRequestHandlers
+    /// How many servers are started at once.
+    var starts: StartGate
     /// What the names of tools mean.
     let tools = ToolIndex()
     /// What all servers tell.

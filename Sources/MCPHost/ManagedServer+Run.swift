@@ -16,13 +16,18 @@ extension ManagedServer {
         while true {
             while case .connect(let generation, let legacyOnly) = action {
                 self.state.withLock { $0.restarts.started(now: self.context.clock.now) }
+                let (turn, waited) = await self.takeTurn(generation)
+                // The time in the line is nobody's fault.
+                start += waited
                 let isGuess = mayGuess && !legacyOnly && memory?.isLegacy == true
                 let end = await self.converse(
                     generation,
                     legacyOnly || isGuess,
                     isGuess ? nil : memory,
-                    since: start
+                    since: start,
+                    turn
                 )
+                turn?.end()
                 // What was remembered is wrong, or the server is broken: asking will tell.
                 // Whoever asks for a restart, or for the end, has given it no time to answer.
                 let isWrong =
@@ -129,20 +134,50 @@ extension ManagedServer {
         }
     }
 
+    /// Waits until this server may be started, or is not to be any more.
+    /// - Returns: its turn, and how long it has waited for that. No turn where none is needed, or somebody wants it closed or started anew.
+    private func takeTurn(_ generation: Int) async -> (StartTurn?, Duration) {
+        guard self.definition.isSubprocess else { return (nil, .zero) }
+        let gate = self.context.starts
+        let place = gate.join()
+        var waited: Duration = .zero
+        if place.value == nil {
+            let mayWait = self.state.withLock { state in
+                guard state.machine.requestedClose == nil else { return false }
+                state.leaveLine = { gate.leave(place) }
+                return true
+            }
+            if mayWait {
+                let since = self.context.clock.now
+                self.note("queued", generation, "\(self.context.starts.limit) other servers are being started")
+                _ = await place.wait()
+                waited = self.context.clock.now - since
+            } else {
+                gate.leave(place)
+            }
+        }
+        self.state.withLock { $0.leaveLine = nil }
+        return (place.value == true ? StartTurn(gate, self.context) : nil, waited)
+    }
+
     private func converse(
         _ generation: Int,
         _ legacyOnly: Bool,
         _ memory: EraMemory?,
-        since start: Duration
+        since start: Duration,
+        _ turn: StartTurn?
     ) async -> ClientSession.End {
-        self.note("opening", generation, self.definition.endpoint.description)
         let connection = self.makeConnection(generation, legacyOnly: legacyOnly, since: start)
         let mode = self.state.withLock { state in
             state.connection = connection
             return state.machine.requestedClose  // between the machine's yes and now
         }
-        if let mode { connection.session.close(mode) }
-        let end = await connection.run { await self.follow(connection, memory) }
+        if let mode {
+            connection.session.close(mode)
+        } else {
+            self.note("opening", generation, self.definition.endpoint.description)
+        }
+        let end = await connection.run { await self.follow(connection, memory, turn) }
         self.state.withLock { $0.enter(end, generation) }
         self.note("ended", generation, self.explain(end).message)
         return end
@@ -194,10 +229,14 @@ extension ManagedServer {
     }
 
     /// Follows a session from its handshake to its loss.
-    /// - Parameter memory: where it is noted that the server has turned out to be a legacy one.
-    private func follow(_ connection: Connection, _ memory: EraMemory?) async {
+    /// - Parameters:
+    ///   - memory: where it is noted that the server has turned out to be a legacy one.
+    ///   - turn: over when it is ready.
+    private func follow(_ connection: Connection, _ memory: EraMemory?, _ turn: StartTurn?) async {
         let session = connection.session
-        guard case .success(let description) = await session.ready.wait() else { return }
+        let outcome = await session.ready.wait()
+        turn?.end()
+        guard case .success(let description) = outcome else { return }
         // One that was only slow to come up answers the question in the end.
         if !description.revision.isModern, !session.hasAnsweredProbeLate { memory?.remember() }
         let now = self.context.clock.now

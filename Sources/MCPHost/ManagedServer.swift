@@ -50,6 +50,8 @@ public final class ManagedServer: Sendable {
         var closeTask = ""
         /// Ends the waiting for a restart.
         var alarm: OneShot<Void>?
+        /// Ends the waiting for a turn to start.
+        var leaveLine: (@Sendable () -> Void)?
         var report: TeardownReport.Server
         /// What each generation has left, as far as it is not gone by now.
         var rests: [Int: Rest] = [:]
@@ -214,7 +216,7 @@ public final class ManagedServer: Sendable {
     /// - Returns: nil if the server is closing or closed.
     func decideOnRestart(cause: String) -> Restart? {
         let task = TaskIdentity.current
-        let (action, session, generation, alarm, outcome) = self.state.withLock { state in
+        let (action, session, generation, alarm, leaveLine, outcome) = self.state.withLock { state in
             let wasReady = state.machine.state == .ready
             let action = state.machine.restart()
             switch action {
@@ -230,13 +232,16 @@ public final class ManagedServer: Sendable {
                     state.gone = OneShot()
                 }
             }
-            return (action, state.connection?.session, state.machine.generation, state.alarm, state.attempt)
+            return (
+                action, state.connection?.session, state.machine.generation, state.alarm, state.leaveLine, state.attempt
+            )
         }
         if action == .refuse { return nil }
         return Restart(outcome: outcome, hasToBeEntered: action == .enter) {
             if action != .join { self.note("restart asked for", generation, cause, task: task) }
             if action == .wake { alarm?.complete(()) }
             if action == .closeSession {
+                leaveLine?()
                 session?.close(.graceful, because: MCPError(.connectionLost, "the server is being restarted"))
             }
         }
@@ -245,11 +250,12 @@ public final class ManagedServer: Sendable {
     /// Asks for the end. From any task, at any moment, any number of times.
     func close(_ mode: TeardownMode, cause: String) {
         let task = TaskIdentity.current
-        let (action, session, generation, alarm, isOver) = self.state.withLock { state in
+        let (action, session, generation, alarm, leaveLine, isOver) = self.state.withLock { state in
             let action = state.machine.close(mode)
             if action != .nothing, state.closeCause.isEmpty { (state.closeCause, state.closeTask) = (cause, task) }
             return (
-                action, state.connection?.session, state.machine.generation, state.alarm, state.machine.state == .failed
+                action, state.connection?.session, state.machine.generation, state.alarm, state.leaveLine,
+                state.machine.state == .failed
             )
         }
         switch action {
@@ -262,6 +268,7 @@ public final class ManagedServer: Sendable {
         case .wait: self.note("closing", generation, cause, task: task)
         case .closeSession(let mode):
             self.note("closing", generation, cause, task: task)
+            leaveLine?()
             session?.close(mode)
         }
     }

@@ -70,6 +70,9 @@ public struct HostConfiguration: Sendable {
     public var handlers = ServerRequestHandlers()
     /// How long calls in flight may go on when the host shuts down, before they end with `hostClosed`. Default 5 s.
     public var drainTimeout: Duration = .seconds(5)
+    /// So many subprocesses are started at once; the others wait for their turn, and the time to connect of each counts from its own launch.
+    /// A start that takes longer than 5 s keeps nobody waiting any more. At least 1; default twice the cores.
+    public var maximumStarts = StartGate.standardLimit
     /// Entries that the journal keeps. Default 4096.
     public var journalCapacity = 4096
     /// Where entries of the journal are written to as well; nil, the default, for nowhere. The command line writes them.
