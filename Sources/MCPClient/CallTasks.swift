@@ -138,8 +138,8 @@ extension ClientSession {
     {
         let (task, token) = try await self.createTask(name, arguments, nil, options)
         // Progress keeps the token of the request for the whole life of the task (`PROG-09`).
-        if let onProgress = options.onProgress {
-            self.taskProgress.withLock { $0[token] = ProgressHandler(onProgress) }
+        if let handler = ProgressHandler(options.onProgress, raw: options.context?.onProgress) {
+            self.taskProgress.withLock { $0[token] = handler }
         }
         defer { self.taskProgress.withLock { _ = $0.removeValue(forKey: token) } }
         do throws(MCPError) {
@@ -234,7 +234,11 @@ extension ClientSession {
     ) async throws(MCPError) {
         let open = (state.inputRequests ?? InputRequests()).members.filter { !answered.contains(WireString($0.name)) }
         guard !open.isEmpty else { return }
-        let responses = try await self.fulfil(InputRequests(open), taskID: state.id)
+        let responses = try await self.fulfil(
+            InputRequests(open),
+            with: options.context?.handlers,
+            taskID: state.id
+        )
         answered.formUnion(open.map { WireString($0.name) })
         _ = try await self.request(RequestHead(.tasksUpdate, about: state.id), options: options) { writer in
             writer.member("taskId", state.id)

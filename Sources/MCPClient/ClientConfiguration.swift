@@ -39,6 +39,9 @@ public struct ClientConfiguration: Sendable {
     public var caches = true
     /// Which eras may be negotiated.
     public var era: EraPreference = .automatic
+    /// What the server is known to say about itself, from an earlier ``ClientSession/server``: one of 2026-07-28 is not asked again, so that a
+    /// start costs no traffic; one of an earlier revision is spoken to in its era at once. What ``era`` excludes is not believed.
+    public var knownServer: ServerDescription?
     /// From start to ready, all attempts together (B1, B9). Default 30 s.
     public var connectTimeout: Duration = .seconds(30)
     /// How much of it earlier attempts have taken.
@@ -139,6 +142,12 @@ public struct RequestOptions: Sendable {
     public var ignoresCache = false
     /// From which level on the server is to log what it does for this request, since 2026-07-28; nil means what the configuration says.
     public var logLevel: LoggingLevel?
+    /// On whose behalf it is made, where this program passes on what somebody else wants; nil for its own.
+    public var context: RequestContext? {
+        get { self.boxedContext?.value }
+        set { self.boxedContext = newValue.map(BoxedContext.some) }
+    }
+    private var boxedContext: BoxedContext?
 
     /// The defaults of the connection.
     public init(
@@ -162,6 +171,19 @@ public struct ServerDescription: Sendable {
     public var capabilities: ServerCapabilities
     /// How it wants to be used, for the model. Untrusted text.
     public var instructions: String?
+
+    /// Describes a server that is known already; see ``ClientConfiguration/knownServer``.
+    public init(
+        revision: ProtocolRevision,
+        serverInfo: Implementation? = nil,
+        capabilities: ServerCapabilities = ServerCapabilities(),
+        instructions: String? = nil
+    ) {
+        self.revision = revision
+        self.serverInfo = serverInfo
+        self.capabilities = capabilities
+        self.instructions = instructions
+    }
 }
 
 /// A notification that the session does not handle itself.

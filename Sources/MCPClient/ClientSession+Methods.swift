@@ -145,12 +145,8 @@ extension ClientSession {
         arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> GetPromptResult {
-        let resolved = try await self.resolve(RequestHead(.promptsGet, about: name), options: options) { writer in
-            writer.member("name", name)
-            if !arguments.isEmpty {
-                writer.key("arguments")
-                writer.write(arguments)
-            }
+        let resolved = try await self.resolve(RequestHead(.promptsGet, about: name), options: options) {
+            Self.writePrompt(&$0, name, arguments)
         }
         return try Self.decode(resolved.payload, .promptsGet)
     }
@@ -281,13 +277,7 @@ extension ClientSession {
                 options.hardTimeout ?? self.configuration.hardTimeout,
                 max(.milliseconds(1), deadline - self.clock.now)
             )
-            let payload = try await self.request(method, options: bounded) { writer in
-                if let cursor {
-                    writer.key("cursor")
-                    writer.write(cursor)
-                }
-            }
-            let result: Page = try Self.decode(payload, method)
+            let result: Page = try await self.page(method, cursor, bounded)
             all += items(result)
             guard all.count <= limits.items else {
                 throw MCPError(

@@ -79,8 +79,13 @@ extension ClientSession {
             listening.acknowledged.complete(.success(filter ?? SubscriptionFilter()))
             return
         case .toolsListChanged, .promptsListChanged, .resourcesListChanged, .resourcesUpdated, .tasks:
+            guard self.isModern else { break }
             // Of a subscription that has been closed, or that never was.
-            if self.isModern, self.appliedSubscriptions.listening(for: params) == nil { return }
+            guard let listening = self.appliedSubscriptions.listening(for: params) else { return }
+            if let reader = listening.reader {
+                if let event = ServerEvent(method, params) { self.forget(event) }
+                return reader(ServerNotification(method: method, params: params))
+            }
         default: break
         }
         if let event = ServerEvent(method, params) { self.tell(event) }
@@ -91,10 +96,15 @@ extension ClientSession {
 
     /// Tells everybody who listens, after what is known has been forgotten.
     func tell(_ event: ServerEvent) {
-        self.cache.invalidate(event)
-        if case .toolsChanged = event { self.catalog.noteChange() }
+        self.forget(event)
         self.events.send(event)
         self.configuration.onEvent?(event)
+    }
+
+    /// What is known and has changed is known no more.
+    private func forget(_ event: ServerEvent) {
+        self.cache.invalidate(event)
+        if case .toolsChanged = event { self.catalog.noteChange() }
     }
 
     private func progressed(_ params: RawJSON) {
@@ -104,7 +114,7 @@ extension ClientSession {
         let now = self.clock.now
         let waiter = self.state.withLock { $0.progressed(token, progress.progress, now: now) }
         let handler = waiter?.progress ?? self.taskProgress.withLock { $0[token] }
-        handler?.tell(progress)
+        handler?.tell(progress, params)
     }
 
     /// A legacy server wants no answer any more, or a modern one ends a subscription (`CAN-08`, `SUB-06`).

@@ -56,7 +56,9 @@ extension ClientSession {
             method: method,
             revision: isInitialize ? nil : revision,
             meta: isInitialize
-                ? .none : revision?.isModern == true ? .modern(self.modernMeta(revision, options)) : .legacy,
+                ? .none
+                : revision?.isModern == true
+                    ? .modern(self.modernMeta(revision, options)) : .legacy(options.context?.meta),
             token: id,
             writeParams: writeParams
         )
@@ -72,7 +74,7 @@ extension ClientSession {
             await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
                 let waiter = Waiter(
                     continuation: continuation,
-                    progress: options.onProgress.map(ProgressHandler.init),
+                    progress: ProgressHandler(options.onProgress, raw: options.context?.onProgress),
                     isInitialize: isInitialize,
                     isCall: method == .toolsCall
                 )
@@ -105,13 +107,22 @@ extension ClientSession {
     }
 
     private func modernMeta(_ revision: ProtocolRevision?, _ options: RequestOptions) -> ModernMeta {
-        ModernMeta(
+        var meta = ModernMeta(
             protocolVersion: (revision ?? .latest).rawValue,
             clientInfo: self.encodedInfo,
             clientCapabilities: self.encodedCapabilities,
             logLevel: options.logLevel ?? self.logLevel.withLock { $0 },
             trace: TraceContext.current
         )
+        guard let context = options.context else { return meta }
+        meta.others = context.meta
+        if let info = context.clientInfo { meta.clientInfo = RawJSON(encoding: info) }
+        if let offered = context.offered(self.configuration) {
+            var writer = JSONWriter()
+            offered.encode(to: &writer, for: revision ?? .latest)
+            meta.clientCapabilities = writer.finish()
+        }
+        return meta
     }
 
     private func start(

@@ -98,7 +98,12 @@ extension ClientSession {
                         "\(method.rawValue): the server asked for input in \(round) rounds, which is the limit"
                     )
                 }
-                let (responses, state) = try await self.answers(payload, method, round)
+                let (responses, state) = try await self.answers(
+                    payload,
+                    method,
+                    round,
+                    budget.options.context?.handlers
+                )
                 isOneOff = true
                 payload = try await self.request(head, options: try budget.rest()) { writer in
                     writeParams(&writer)
@@ -130,13 +135,14 @@ extension ClientSession {
         } catch {
             refusal = error
         }
+        let handlers = budget.options.context?.handlers ?? self.configuration.handlers
         guard refusal.rpcError?.code == .urlElicitationRequired, let pages = refusal.rpcError?.elicitations,
-            !pages.isEmpty, self.configuration.handlers.elicitationURL != nil
+            !pages.isEmpty, handlers.elicitationURL != nil
         else { throw refusal }
         // Whoever is quick is done before all pages have been shown.
         let events = ServerEvents(self.events, buffer: 64, isCounted: false)
         for page in pages {
-            guard try await self.visit(page) else { throw refusal }
+            guard try await self.visit(page, handlers) else { throw refusal }
         }
         let open = Set(pages.compactMap(\.elicitationId).map { WireString($0) })
         guard await self.waitForPages(open, events, try budget.left()) else {
@@ -145,9 +151,12 @@ extension ClientSession {
         return try await self.request(head, options: try budget.rest(), writeParams: writeParams)
     }
 
-    private func visit(_ page: ElicitRequestURLParams) async throws(MCPError) -> Bool {
+    private func visit(
+        _ page: ElicitRequestURLParams,
+        _ handlers: ServerRequestHandlers
+    ) async throws(MCPError) -> Bool {
         let requests = InputRequests([.init("page", InputRequest(.elicit(.url(page))))])
-        let response = try await self.fulfil(requests).members.first?.value.result
+        let response = try await self.fulfil(requests, with: handlers).members.first?.value.result
         return (try? response?.decode(ElicitResult.self))?.action == .accept
     }
 
@@ -169,14 +178,15 @@ extension ClientSession {
     private func answers(
         _ payload: RawJSON,
         _ method: Method,
-        _ round: Int
+        _ round: Int,
+        _ handlers: ServerRequestHandlers?
     ) async throws(MCPError) -> (InputResponses?, RawJSON?) {
         let wanted: InputRequired
         do { wanted = try payload.decode() } catch {
             throw MCPError(.badResponse, "\(method.rawValue): what the server asks for is unusable: \(error)")
         }
         if let requests = wanted.requests, !requests.members.isEmpty {
-            return (try await self.fulfil(requests), wanted.state)
+            return (try await self.fulfil(requests, with: handlers), wanted.state)
         }
         guard wanted.state != nil else {
             throw MCPError(.badResponse, "\(method.rawValue): the server needs input, and does not say which")

@@ -1,4 +1,5 @@
 import Dispatch
+import MCPJSON
 import MCPTypes
 
 extension ClientSession {
@@ -6,11 +7,26 @@ extension ClientSession {
     /// returns.
     struct ProgressHandler: Sendable {
         private let queue = DispatchQueue(label: "mcp.progress")
-        let handle: @Sendable (ProgressNotificationParams) -> Void
+        private let handle: @Sendable (ProgressNotificationParams, RawJSON) -> Void
 
-        init(_ handle: @escaping @Sendable (ProgressNotificationParams) -> Void) { self.handle = handle }
+        /// - Returns: nil if nobody wants to know.
+        init?(
+            _ handle: (@Sendable (ProgressNotificationParams) -> Void)?,
+            raw: (@Sendable (RawJSON) -> Void)? = nil
+        ) {
+            if handle == nil, raw == nil { return nil }
+            self.handle = { progress, params in
+                handle?(progress)
+                raw?(params)
+            }
+        }
 
-        func tell(_ progress: ProgressNotificationParams) { self.queue.async { self.handle(progress) } }
+        /// - Parameters:
+        ///   - progress: the report.
+        ///   - params: the same, as it came.
+        func tell(_ progress: ProgressNotificationParams, _ params: RawJSON) {
+            self.queue.async { self.handle(progress, params) }
+        }
         func whenTold(_ next: @escaping @Sendable () -> Void) { self.queue.async(execute: next) }
     }
 }

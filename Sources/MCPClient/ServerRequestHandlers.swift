@@ -1,3 +1,4 @@
+public import MCPJSON
 import MCPTransport
 public import MCPTypes
 
@@ -29,6 +30,9 @@ public struct ServerRequestHandlers: Sendable {
     public var elicitationURL: (@Sendable (ElicitRequestURLParams, Context) async throws -> ElicitResult)?
     /// Names the roots: `file:` URLs only (`ROOT-04`).
     public var roots: (@Sendable (Context) async throws -> [Root])?
+    /// Answers methods that this library does not know: those of extensions, and your own. Give the result as JSON; throw ``Rejection``, or an
+    /// `MCPError` with an `rpcError` that is to be passed on.
+    public var other: (@Sendable (_ method: String, _ params: RawJSON?, Context) async throws -> RawJSON)?
     /// The roots can change; ``ClientSession/rootsChanged()`` tells servers.
     public var rootsChange = true
 
@@ -65,7 +69,7 @@ public struct ServerRequestHandlers: Sendable {
         case .samplingCreateMessage: self.sampling != nil
         case .elicitationCreate: self.elicitationForm != nil || self.elicitationURL != nil
         case .rootsList: self.roots != nil
-        default: false
+        default: self.other != nil
         }
     }
 
@@ -76,6 +80,7 @@ public struct ServerRequestHandlers: Sendable {
             (result.sampling, result.samplingOffersTools) = (others.sampling, others.samplingOffersTools)
         }
         result.elicitationForm = result.elicitationForm ?? others.elicitationForm
+        result.other = result.other ?? others.other
         result.elicitationURL = result.elicitationURL ?? others.elicitationURL
         if result.roots == nil { (result.roots, result.rootsChange) = (others.roots, others.rootsChange) }
         return result

@@ -1,5 +1,4 @@
 import MCPJSON
-import MCPJSONSchema
 import MCPTransport
 import MCPTypes
 
@@ -44,19 +43,6 @@ final class InboundRequests: Sendable {
         }
         for cancelled in running { cancelled.complete(()) }
     }
-}
-
-/// Why a server does not get what it asks for.
-struct ServerRequestRefusal: Error {
-    var code: ErrorCode
-    var message: String
-
-    init(_ code: ErrorCode, _ message: String) {
-        self.code = code
-        self.message = message
-    }
-
-    static func unknown(_ method: Method) -> Self { Self(.methodNotFound, "Method not found: \(method.rawValue)") }
 }
 
 extension ClientSession {
@@ -127,7 +113,8 @@ extension ClientSession {
     {
         do throws(ServerRequestRefusal) {
             let kind = try Self.kind(method, params)
-            let result = try await self.fulfil(kind, Self.relatedTask(params), revision)
+            let responder = self.responder(self.configuration.handlers, Self.relatedTask(params), revision)
+            let result = try await responder.fulfil(kind)
             return Wire.result(id) { result.encode(to: &$0, for: revision) }
         } catch {
             return Wire.error(id, error.code, error.message)
@@ -138,13 +125,29 @@ extension ClientSession {
         (try? params?.decode(EmptyParams.self))?.meta?.relatedTask?.taskId
     }
 
+    private func responder(
+        _ handlers: ServerRequestHandlers,
+        _ taskID: String?,
+        _ revision: ProtocolRevision
+    ) -> ServerRequestResponder {
+        ServerRequestResponder(
+            handlers: handlers,
+            context: ServerRequestHandlers.Context(
+                server: self.configuration.serverName,
+                revision: revision,
+                taskID: taskID
+            )
+        )
+    }
+
     private static func kind(_ method: Method, _ params: RawJSON?) throws(ServerRequestRefusal) -> InputRequest.Kind {
         let params = params ?? [:]
         do {
             switch method {
             case .samplingCreateMessage: return .createMessage(try params.decode())
             case .elicitationCreate: return .elicit(try params.decode())
-            default: return .listRoots(nil)
+            case .rootsList: return .listRoots(nil)
+            default: return .unknown(method, try params.decode())
             }
         } catch {
             throw ServerRequestRefusal(.invalidParams, "Invalid params: \(error)")
@@ -155,15 +158,27 @@ extension ClientSession {
 
     /// Gets everything that an `input_required` result asks for, each thing in a task of its own, all of it before the retry
     /// (`MRTR-13`). Runs in the caller's task: cancelled with it, and when the connection ends.
-    func fulfil(_ requests: InputRequests, taskID: String? = nil) async throws(MCPError) -> InputResponses {
-        let revision = self.server?.revision ?? .latest
+    /// - Parameters:
+    ///   - requests: what it asks for.
+    ///   - handlers: who answers; nil for those of the connection.
+    ///   - taskID: the task on whose behalf it asks.
+    func fulfil(
+        _ requests: InputRequests,
+        with handlers: ServerRequestHandlers? = nil,
+        taskID: String? = nil
+    ) async throws(MCPError) -> InputResponses {
+        let responder = self.responder(
+            handlers ?? self.configuration.handlers,
+            taskID,
+            self.server?.revision ?? .latest
+        )
         typealias Part = (Int, Result<InputResponse, ServerRequestRefusal>)?
         let parts = await withTaskGroup(of: Part.self) { group in
             for (i, request) in requests.members.enumerated() {
                 group.addTask {
                     let outcome = await self.apart { () -> Result<InputResponse, ServerRequestRefusal> in
                         do throws(ServerRequestRefusal) {
-                            return .success(Self.response(try await self.fulfil(request.value.kind, taskID, revision)))
+                            return .success(Self.response(try await responder.fulfil(request.value.kind)))
                         } catch {
                             return .failure(error)
                         }
@@ -227,138 +242,4 @@ extension ClientSession {
     }
 
     private static func response(_ result: any ProtocolObject) -> InputResponse { InputResponse(result) }
-
-    // MARK: One request, in whichever way it came
-
-    private func fulfil(
-        _ kind: InputRequest.Kind,
-        _ taskID: String?,
-        _ revision: ProtocolRevision
-    ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        let context = ServerRequestHandlers.Context(
-            server: self.configuration.serverName,
-            revision: revision,
-            taskID: taskID
-        )
-        switch kind {
-        case .createMessage(let params): return try await self.sample(params, context)
-        case .elicit(.form(let params)): return try await self.elicit(params, context)
-        case .elicit(.url(let params)): return try await self.open(params, context)
-        case .listRoots: return try await self.listRoots(context)
-        case .unknown(let method, _): throw .unknown(method)
-        }
-    }
-
-    private func sample(
-        _ params: CreateMessageRequestParams,
-        _ context: ServerRequestHandlers.Context
-    ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        let handlers = self.configuration.handlers
-        guard let handler = handlers.sampling else { throw .unknown(.samplingCreateMessage) }
-        if params.tools != nil || params.toolChoice != nil, !handlers.samplingOffersTools {
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: sampling with tools was not declared")
-        }
-        if let problem = SamplingMessages.problem(params.messages) {
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: \(problem)")
-        }
-        do {
-            return try await handler(params, context)
-        } catch let rejection as ServerRequestHandlers.Rejection {
-            throw ServerRequestRefusal(.userRejected, rejection.reason)
-        } catch {
-            throw ServerRequestRefusal(.internalError, "sampling failed: \(error)")
-        }
-    }
-
-    private func elicit(
-        _ params: ElicitRequestFormParams,
-        _ context: ServerRequestHandlers.Context
-    ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        guard let handler = self.configuration.handlers.elicitationForm else {
-            if self.configuration.handlers.elicitationURL == nil { throw .unknown(.elicitationCreate) }
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by form was not declared")
-        }
-        let form = ElicitationForm(params.requestedSchema)
-        if let problem = form.problem { throw ServerRequestRefusal(.invalidParams, "Invalid params: \(problem)") }
-        var result: ElicitResult
-        do {
-            result = try await handler(params, context)
-        } catch is ServerRequestHandlers.Rejection {
-            return ElicitResult(action: .decline)
-        } catch {
-            throw ServerRequestRefusal(.internalError, "elicitation failed: \(error)")
-        }
-        guard result.action == .accept else {
-            result.content = nil
-            return result
-        }
-        let content = form.completed(result.content ?? JSONObject())
-        let violations = form.violations(in: content)
-        guard violations.isEmpty else {
-            let reasons = violations.map(\.description).joined(separator: "; ")
-            throw ServerRequestRefusal(.internalError, "the answer does not fit the form: \(reasons)")
-        }
-        result.content = content
-        return result
-    }
-
-    private func open(
-        _ params: ElicitRequestURLParams,
-        _ context: ServerRequestHandlers.Context
-    ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        guard let handler = self.configuration.handlers.elicitationURL else {
-            if self.configuration.handlers.elicitationForm == nil { throw .unknown(.elicitationCreate) }
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by URL was not declared")
-        }
-        do {
-            var result = try await handler(params, context)
-            result.content = nil
-            return result
-        } catch is ServerRequestHandlers.Rejection {
-            return ElicitResult(action: .decline)
-        } catch {
-            throw ServerRequestRefusal(.internalError, "elicitation failed: \(error)")
-        }
-    }
-
-    private func listRoots(
-        _ context: ServerRequestHandlers.Context
-    ) async throws(ServerRequestRefusal) -> any ProtocolObject {
-        guard let handler = self.configuration.handlers.roots else { throw .unknown(.rootsList) }
-        let roots: [Root]
-        do { roots = try await handler(context) } catch {
-            throw ServerRequestRefusal(.internalError, "roots: \(error)")
-        }
-        guard roots.allSatisfy({ $0.uri.hasPrefix("file://") }) else {
-            throw ServerRequestRefusal(.internalError, "a root is not a file: URL")
-        }
-        return ListRootsResult(roots: roots)
-    }
-}
-
-/// What the specification demands of a conversation that a server wants continued.
-enum SamplingMessages {
-    /// Tool results stand alone, and answer exactly the uses before them (`SAMP-10`, `SAMP-11`).
-    static func problem(_ messages: [SamplingMessage]) -> String? {
-        var unanswered: Set<WireString>?
-        for (i, message) in messages.enumerated() {
-            var (uses, results, others): (Set<WireString>, Set<WireString>, Int) = ([], [], 0)
-            for block in message.content.blocks {
-                switch block {
-                case .toolUse(let use): uses.insert(WireString(use.id))
-                case .toolResult(let result): results.insert(WireString(result.toolUseId))
-                default: others += 1
-                }
-            }
-            if !results.isEmpty, others > 0 || !uses.isEmpty {
-                return "message \(i) mixes tool results with something else"
-            }
-            if let unanswered, message.role != .user || results != unanswered {
-                return "message \(i) does not answer each tool use before it"
-            }
-            if unanswered == nil, !results.isEmpty { return "message \(i) answers a tool use that is not there" }
-            unanswered = message.role == .assistant && !uses.isEmpty ? uses : nil
-        }
-        return unanswered == nil ? nil : "the last tool use is not answered"
-    }
 }

@@ -76,8 +76,20 @@ final class AppliedSubscriptions: Sendable {
         /// What the server will tell, or why nothing.
         let acknowledged = OneShot<Result<SubscriptionFilter, MCPError>>()
         let isStopped = Locked(false)
+        /// The request has not ended.
+        let isRequested = Locked(true)
+        /// Who alone is told what comes on it; nil for everybody.
+        let reader: (@Sendable (ServerNotification) -> Void)?
+        /// Why it is over, for that reader.
+        let ended = OneShot<Subscription.End>()
 
-        init(_ id: Int64, _ wanted: DesiredSubscriptions.Wanted) { (self.id, self.wanted) = (id, wanted) }
+        init(
+            _ id: Int64,
+            _ wanted: DesiredSubscriptions.Wanted,
+            _ reader: (@Sendable (ServerNotification) -> Void)? = nil
+        ) {
+            (self.id, self.wanted, self.reader) = (id, wanted, reader)
+        }
     }
 
     private struct State {
@@ -275,10 +287,12 @@ extension ClientSession {
         return Dictionary(uniqueKeysWithValues: wanted.resources.subtracting(accepted).map { ($0, error) })
     }
 
-    private func stop(_ listening: AppliedSubscriptions.Listening) {
+    func stop(_ listening: AppliedSubscriptions.Listening) {
         listening.isStopped.withLock { $0 = true }
         self.appliedSubscriptions.closed(listening)
         self.cancel(listening.id)
+        // Its request had ended before, and the number is nobody's any more; where it ends now, that end forgets it.
+        if !listening.isRequested.withLock({ $0 }) { self.state.withLock { $0.forget(listening.id) } }
     }
 
     private func listen(
@@ -286,21 +300,9 @@ extension ClientSession {
         _ filter: SubscriptionFilter,
         _ signal: AsyncStream<Void>.Continuation
     ) async {
-        var end = MCPError(.connectionLost, "the server ended the subscription")
-        do throws(MCPError) {
-            _ = try await self.exchange(
-                RequestHead(.subscriptionsListen),
-                revision: self.server?.revision,
-                options: RequestOptions(idleTimeout: .seconds(1 << 31), hardTimeout: .seconds(1 << 31)),
-                id: listening.id,
-                writeParams: { writer in
-                    writer.key("notifications")
-                    filter.encode(to: &writer, for: .latest)
-                }
-            )
-        } catch {
-            end = error
-        }
+        let end =
+            await self.exchange(listening, filter)
+            ?? MCPError(.connectionLost, "the server ended the subscription")
         self.appliedSubscriptions.closed(listening)
         // Before the acknowledgment it is a refusal; asking again would get the same answer.
         let isRefusal = listening.acknowledged.complete(.failure(end))
@@ -313,6 +315,30 @@ extension ClientSession {
         for event in [ServerEvent.toolsChanged, .promptsChanged, .resourcesChanged] { self.tell(event) }
         await self.pause(self.configuration.listenRetryDelay)
         signal.yield()
+    }
+
+    /// Asks to be told, and waits until that is over.
+    /// - Returns: why, unless the server has answered.
+    func exchange(_ listening: AppliedSubscriptions.Listening, _ filter: SubscriptionFilter) async -> MCPError? {
+        defer {
+            listening.isRequested.withLock { $0 = false }
+            self.state.withLock { $0.forget(listening.id) }
+        }
+        do throws(MCPError) {
+            _ = try await self.exchange(
+                RequestHead(.subscriptionsListen),
+                revision: self.server?.revision,
+                options: RequestOptions(idleTimeout: .seconds(1 << 31), hardTimeout: .seconds(1 << 31)),
+                id: listening.id,
+                writeParams: { writer in
+                    writer.key("notifications")
+                    filter.encode(to: &writer, for: .latest)
+                }
+            )
+            return nil
+        } catch {
+            return error
+        }
     }
 
     /// Waits for an event, or until a time or the connection is over.

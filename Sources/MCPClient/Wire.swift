@@ -10,6 +10,8 @@ struct ModernMeta {
     var logLevel: LoggingLevel?
     /// W3C names and values (`META-19`).
     var trace: [(String, String)] = []
+    /// Of the caller.
+    var others: JSONObject?
 }
 
 /// Messages, written straight into the bytes that leave.
@@ -17,8 +19,8 @@ enum Wire {
     /// What goes into `params._meta`.
     enum Envelope {
         case none
-        /// A progress token, so that a server can show signs of life.
-        case legacy
+        /// A progress token, so that a server can show signs of life; and members of the caller.
+        case legacy(JSONObject?)
         /// That, and what the revision demands of every request (`META-07` to `META-09`).
         case modern(ModernMeta)
     }
@@ -45,15 +47,20 @@ enum Wire {
         writeParams(&writer)
         switch meta {
         case .none: break
-        case .legacy:
+        case .legacy(let others):
             writer.key("_meta")
             writer.beginObject()
+            if let others { self.write(others, except: [], &writer) }
             writer.key("progressToken")
             writer.write(token)
             writer.endObject()
         case .modern(let modern):
             writer.key("_meta")
             writer.beginObject()
+            if let others = modern.others {
+                let own = modern.trace.map(\.0) + (modern.logLevel == nil ? [] : [Meta.Name.logLevel])
+                self.write(others, except: own, &writer)
+            }
             writer.key("io.modelcontextprotocol/protocolVersion")
             writer.write(modern.protocolVersion)
             writer.key("io.modelcontextprotocol/clientInfo")
@@ -80,6 +87,16 @@ enum Wire {
             method: method.rawValue,
             revision: revision
         )
+    }
+
+    /// What a caller wants in `_meta`, without what is ours to say.
+    private static func write(_ others: JSONObject, except own: [String], _ writer: inout JSONWriter) {
+        let ours =
+            [Meta.Name.protocolVersion, Meta.Name.clientInfo, Meta.Name.clientCapabilities, "progressToken"] + own
+        for (key, value) in others where !ours.contains(where: { $0.isSame(as: key) }) {
+            writer.key(key)
+            writer.write(value)
+        }
     }
 
     static func notification(

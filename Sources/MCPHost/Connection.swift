@@ -26,12 +26,14 @@ final class Connection: Sendable {
     ) {
         self.generation = generation
         self.accounts = context.accounts
+        let name = definition.name
         let transport = definition.endpoint.makeTransport(
             TransportContext(
-                server: definition.name,
+                server: name,
                 attempt: generation,
                 accounts: context.accounts,
                 clock: context.clock,
+                standardError: context.onStandardError.map { tell in { @Sendable line in tell(name, line) } },
                 endedLate: endedLate
             )
         )

@@ -7,6 +7,8 @@ struct HostContext: Sendable {
     var journal: LifecycleJournal
     var clock: any MonotonicClock
     var handlers: ServerRequestHandlers
+    /// Told of what servers write for people.
+    var onStandardError: (@Sendable (_ server: String, _ line: String) -> Void)?
     /// How many servers are started at once.
     var starts: StartGate
     /// What the names of tools mean.

@@ -59,6 +59,7 @@ final class HostRoot: Sendable {
             ),
             clock: configuration.clock,
             handlers: configuration.handlers,
+            onStandardError: configuration.onStandardError,
             starts: StartGate(limit: configuration.maximumStarts),
             events: Broadcast { [listenerCount] in listenerCount.setCount($0) },
             launch: Self.launchHandler

@@ -79,6 +79,10 @@ public struct HostConfiguration: Sendable {
     public var lifecycleLog: LifecycleLog?
     /// Whether the start ends what earlier hosts of this user left when they were killed (`Orphans`). Default true.
     public var reapsOrphans = true
+    /// Told of each line that a server writes to its standard error, with the server's name: for a log, or for a screen. Lines over 16 KiB come
+    /// in pieces. Called on the thread that serves all servers, which it must not block, one line at a time. Untrusted text. Nil, the default,
+    /// for nobody; the last lines are in errors and in the report anyway.
+    public var onStandardError: (@Sendable (_ server: String, _ line: String) -> Void)?
     /// Where time comes from.
     public var clock: any MonotonicClock = SystemMonotonicClock()
 

@@ -17,7 +17,15 @@ final class ServerOutput {
     /// Nothing is delivered any more.
     var isMuted = false
 
-    init(_ options: StdioTransport.Options, receiver: any TransportReceiver) {
+    private var lines: LineSink?
+
+    /// - Parameter standardError: told of each line of it.
+    init(
+        _ options: StdioTransport.Options,
+        receiver: any TransportReceiver,
+        standardError: (@Sendable (String) -> Void)?
+    ) {
+        self.lines = standardError.map(LineSink.init)
         self.framer = LineFramer(limit: options.maximumMessageSize)
         self.maximumMessageSize = options.maximumMessageSize
         self.maximumStrayBytes = options.maximumStrayBytes
@@ -27,7 +35,13 @@ final class ServerOutput {
     /// The last lines of standard error and of what did not belong on standard output.
     var lastWords: String { self.stderr.text() }
 
-    func takeErrors(_ bytes: UnsafeRawBufferPointer) { self.stderr.append(bytes) }
+    func takeErrors(_ bytes: UnsafeRawBufferPointer) {
+        self.stderr.append(bytes)
+        self.lines?.append(bytes)
+    }
+
+    /// Nothing more comes on standard error.
+    func endErrors() { self.lines?.end() }
 
     /// - Returns: why this is no server, once that is certain.
     func take(_ bytes: UnsafeRawBufferPointer) -> MCPError? {

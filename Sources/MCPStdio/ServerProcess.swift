@@ -81,6 +81,7 @@ final class ServerProcess: @unchecked Sendable {
         accounts: ResourceAccounts,
         clock: any MonotonicClock,
         receiver: any TransportReceiver,
+        standardError: (@Sendable (String) -> Void)?,
         endedLate: @escaping EndedLate
     ) {
         self.process = process
@@ -95,7 +96,7 @@ final class ServerProcess: @unchecked Sendable {
         self.clock = clock
         self.receiver = receiver
         self.endedLate = endedLate
-        self.output = ServerOutput(options, receiver: receiver)
+        self.output = ServerOutput(options, receiver: receiver, standardError: standardError)
         self.machine = TeardownStateMachine(
             graces: TeardownStateMachine.Graces(
                 flush: options.flushGrace,
@@ -386,6 +387,7 @@ final class ServerProcess: @unchecked Sendable {
         }
         self.timer = nil
         self.end.step = self.machine.step
+        self.output.endErrors()
         self.processEnd.stderrTail = self.output.lastWords
         self.processEnd.strayLines = self.output.strayLines
         self.end.process = self.processEnd

@@ -20,6 +20,7 @@ extension Endpoint {
                 options: options,
                 accounts: context.accounts,
                 clock: context.clock,
+                standardError: context.standardError,
                 endedLate: context.endedLate
             )
         }

@@ -60,6 +60,7 @@ public final class StdioTransport: Transport {
     private let options: Options
     private let accounts: ResourceAccounts
     private let clock: any MonotonicClock
+    private let standardError: (@Sendable (String) -> Void)?
     private let endedLate: EndedLate
     private let outgoing = Locked(Outgoing())
     private let state = Locked(State())
@@ -83,17 +84,28 @@ public final class StdioTransport: Transport {
         accounts: ResourceAccounts = ResourceAccounts(),
         clock: any MonotonicClock = SystemMonotonicClock()
     ) {
-        self.init(launch, options: options, accounts: accounts, clock: clock, endedLate: { _, _ in })
+        self.init(
+            launch,
+            options: options,
+            accounts: accounts,
+            clock: clock,
+            standardError: nil,
+            endedLate: { _, _ in }
+        )
     }
 
-    /// - Parameter endedLate: told of each process that ended after it had been given up.
+    /// - Parameters:
+    ///   - standardError: told of each line of it, on the I/O thread.
+    ///   - endedLate: told of each process that ended after it had been given up.
     package init(
         _ launch: ServerLaunch,
         options: Options,
         accounts: ResourceAccounts,
         clock: any MonotonicClock,
+        standardError: (@Sendable (String) -> Void)? = nil,
         endedLate: @escaping EndedLate
     ) {
+        self.standardError = standardError
         self.launch = launch
         self.options = options
         self.accounts = accounts
@@ -160,6 +172,7 @@ public final class StdioTransport: Transport {
             accounts: self.accounts,
             clock: self.clock,
             receiver: receiver,
+            standardError: self.standardError,
             endedLate: self.endedLate
         )
         let end = await withCheckedContinuation { continuation in

@@ -8,6 +8,9 @@ public struct TransportContext: Sendable {
     public var accounts: ResourceAccounts
     /// Where its time limits come from.
     public var clock: any MonotonicClock
+    /// Told of each line that the server writes for people: on its standard error, where it has one. From one thread at a time, which it must
+    /// not block; nil where nobody wants to know.
+    public var standardError: (@Sendable (String) -> Void)?
     /// To be told when something that ``TransportEnd`` had to give up has ended after all: in words for the journal, and whether nothing
     /// of it is left now. From any thread.
     public var endedLate: @Sendable (_ what: String, _ isClear: Bool) -> Void
@@ -18,15 +21,18 @@ public struct TransportContext: Sendable {
     ///   - attempt: which connection it is for.
     ///   - accounts: what is open.
     ///   - clock: where time limits come from.
+    ///   - standardError: told of lines for people.
     ///   - endedLate: told of what ended after it had been given up.
     public init(
         server: String,
         attempt: Int = 1,
         accounts: ResourceAccounts = ResourceAccounts(),
         clock: any MonotonicClock = SystemMonotonicClock(),
+        standardError: (@Sendable (String) -> Void)? = nil,
         endedLate: @escaping @Sendable (_ what: String, _ isClear: Bool) -> Void = { _, _ in }
     ) {
         self.server = server
+        self.standardError = standardError
         self.attempt = attempt
         self.accounts = accounts
         self.clock = clock

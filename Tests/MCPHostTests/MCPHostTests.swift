@@ -167,4 +167,19 @@ struct MCPHostTests {
         #expect(entries.contains { $0.event == "added" && $0.task == "task \"opener 9\"" })
         expectClean(await host.shutdown(), servers: 10)
     }
+
+    @Test("D1 a host is told which server wrote what, and what it wrote last")
+    func standardError() async throws {
+        let told = Watched<[String]>([])
+        var configuration = HostConfiguration(servers: [ScriptedServer.configuration("a")])
+        configuration.servers.append(
+            ServerDefinition(name: "b", command: "/bin/sh", arguments: ["-c", "echo one >&2; printf two >&2; exit 3"])
+        )
+        configuration.onStandardError = { server, line in told.withLock { $0.append("\(server): \(line)") } }
+        let host = try await MCPHost.start(configuration)
+        await told.wait(for: "the last word") { $0.contains("b: two") }
+        let b = told.value.filter { $0.hasPrefix("b") }
+        #expect(b.starts(with: ["b: one", "b: two"]))
+        _ = await host.shutdown()
+    }
 }

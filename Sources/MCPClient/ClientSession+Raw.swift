@@ -1,0 +1,166 @@
+public import MCPJSON
+public import MCPTransport
+import MCPTypes
+
+/// The raw door: methods of one's own, and those of the protocol as they are, for whoever passes them on.
+extension ClientSession {
+    /// Sends a request as it is given, and gives its result as it came: without rounds, tasks, caches, checks or decoding.
+    /// - Parameters:
+    ///   - method: of the protocol, or of your own.
+    ///   - params: a JSON object, or nil. Its `_meta` goes along; what the protocol wants in there is ours.
+    ///   - options: time limits, and on whose behalf (``RequestOptions/context``).
+    /// - Returns: the member `result`, unread.
+    /// - Throws: `serverError` with what the server said; `notSupported` for what belongs to the session itself: `initialize`, and
+    ///   `subscriptions/listen`, for which there is ``listen(to:options:)``; `invalidArguments` where `params` is no object.
+    public func forward(
+        _ method: String,
+        params: RawJSON? = nil,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> RawJSON {
+        let members = try Members(params, of: method)
+        let kind = Method(rawValue: method)
+        if kind == .initialize || kind == .subscriptionsListen {
+            let instead = kind == .initialize ? "the session has begun" : "use ClientSession.listen(to:)"
+            throw MCPError(.notSupported, "\(method) cannot be passed on: \(instead)")
+        }
+        var options = options
+        if let meta = members.meta {
+            var context = options.context ?? RequestContext()
+            context.meta = JSONObject(Array(meta) + Array(context.meta ?? JSONObject()))
+            options.context = context
+        }
+        let name = members.subject(of: kind)
+        let mirrored =
+            kind == .toolsCall ? name.flatMap { self.catalog.lookUp($0).entry?.mirrored(members["arguments"]) } : nil
+        return try await self.request(
+            RequestHead(kind, about: name, mirroring: mirrored ?? []),
+            options: options,
+            writeParams: members.write
+        )
+    }
+
+    /// Tells the server something.
+    /// - Parameters:
+    ///   - method: of your own; those of the protocol that a client may send belong to the session.
+    ///   - params: a JSON object, or nil.
+    /// - Throws: `notSupported` for `notifications/initialized` and `notifications/cancelled`; `invalidArguments` where `params` is no
+    ///   object; why the conversation is not ready.
+    public func notify(_ method: String, params: RawJSON? = nil) async throws(MCPError) {
+        let kind = NotificationMethod(rawValue: method)
+        if kind == .initialized || kind == .cancelled {
+            throw MCPError(.notSupported, "\(method) cannot be sent by hand: the session does")
+        }
+        let members = try Members(params, of: method)
+        let revision = try await self.negotiated().revision
+        if let error = self.broken.value { throw error }
+        let notification = Wire.notification(kind, revision: revision) { writer in
+            members.write(&writer)
+            if let meta = members.meta {
+                writer.key("_meta")
+                meta.encode(to: &writer)
+            }
+        }
+        self.post(notification)
+    }
+
+    /// The members of `params`, unread but for `_meta`.
+    private struct Members {
+        private var all: [(key: String, value: RawJSON)] = []
+        private(set) var meta: JSONObject?
+
+        init(_ params: RawJSON?, of method: String) throws(MCPError) {
+            guard let params else { return }
+            do {
+                var reader = try JSONReader(params)
+                try reader.beginObject()
+                while let key = try reader.nextKey() {
+                    let name = key.string
+                    // Two readers could see two different requests (C19).
+                    guard self[name] == nil, name != "_meta" || self.meta == nil else {
+                        throw reader.error("the member \"\(name)\" occurs twice")
+                    }
+                    if name == "_meta" {
+                        self.meta = try reader.read()
+                    } else {
+                        self.all.append((name, try reader.readRaw()))
+                    }
+                }
+                try reader.expectEnd()
+            } catch {
+                throw MCPError(
+                    .invalidArguments,
+                    "the parameters of \(method) are no JSON object: \(error)",
+                    cause: error
+                )
+            }
+        }
+
+        subscript(name: String) -> RawJSON? { self.all.first { $0.key.isSame(as: name) }?.value }
+
+        func write(_ writer: inout JSONWriter) {
+            for (key, value) in self.all {
+                writer.key(key)
+                writer.write(raw: value)
+            }
+        }
+
+        /// What a request is about, for the transport.
+        func subject(of method: Method) -> String? {
+            let member: String
+            switch method {
+            case .toolsCall, .promptsGet: member = "name"
+            case .resourcesRead, .resourcesSubscribe, .resourcesUnsubscribe: member = "uri"
+            case .tasksGet, .tasksUpdate, .tasksCancel, .tasksResult: member = "taskId"
+            default: return nil
+            }
+            return try? self[member]?.decode(String.self)
+        }
+    }
+}
+
+/// One page of a list, for whoever goes through it by himself: nothing is kept, and nothing is counted.
+extension ClientSession {
+    /// One page of the tools.
+    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    public func toolsPage(
+        after cursor: String?,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> ListToolsResult { try await self.page(.toolsList, cursor, options) }
+
+    /// One page of the resources.
+    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    public func resourcesPage(
+        after cursor: String?,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> ListResourcesResult { try await self.page(.resourcesList, cursor, options) }
+
+    /// One page of the resource templates.
+    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    public func resourceTemplatesPage(
+        after cursor: String?,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> ListResourceTemplatesResult {
+        try await self.page(.resourcesTemplatesList, cursor, options)
+    }
+
+    /// One page of the prompts.
+    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    public func promptsPage(
+        after cursor: String?,
+        options: RequestOptions = RequestOptions()
+    ) async throws(MCPError) -> ListPromptsResult { try await self.page(.promptsList, cursor, options) }
+
+    func page<Page: ResultObject>(
+        _ method: Method,
+        _ cursor: String?,
+        _ options: RequestOptions
+    ) async throws(MCPError) -> Page {
+        let payload = try await self.request(method, options: options) { writer in
+            if let cursor {
+                writer.key("cursor")
+                writer.write(cursor)
+            }
+        }
+        return try Self.decode(payload, method)
+    }
+}

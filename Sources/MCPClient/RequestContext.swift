@@ -1,0 +1,41 @@
+public import MCPJSON
+public import MCPTypes
+
+/// On whose behalf a request is made, where this program passes on what somebody else wants: a gateway gives what its own client gave it.
+public struct RequestContext: Sendable {
+    /// Members of `_meta` beside those that the protocol gives a meaning; of those, and of `progressToken`, ours count.
+    public var meta: JSONObject?
+    /// What the request says is offered, since 2026-07-28; nil for what ``handlers`` offer, if there are any, or the connection does. Earlier
+    /// revisions say it once, in the handshake.
+    public var capabilities: ClientCapabilities?
+    /// Who the request says it is from, since 2026-07-28; nil for ``ClientConfiguration/clientInfo``.
+    public var clientInfo: Implementation?
+    /// What is done when the server asks for something before it answers, since 2026-07-28; nil for ``ClientConfiguration/handlers``. Earlier
+    /// revisions do not say for which request the server asks, so those of the connection answer.
+    public var handlers: ServerRequestHandlers?
+    /// Told of progress as it came, with our token: for whoever passes it on. One report at a time, before the request returns.
+    public var onProgress: (@Sendable (RawJSON) -> Void)?
+
+    /// Says nothing.
+    public init() {}
+
+    /// What is offered to the server by this request, where that is not what the connection offers.
+    func offered(_ configuration: ClientConfiguration) -> ClientCapabilities? {
+        if let capabilities = self.capabilities { return capabilities }
+        guard let handlers = self.handlers else { return nil }
+        var configuration = configuration
+        configuration.handlers = handlers
+        return configuration.offered
+    }
+}
+
+/// A context in one word, so that the many requests that have none do not carry the room for one.
+indirect enum BoxedContext: Sendable {
+    case some(RequestContext)
+
+    var value: RequestContext {
+        switch self {
+        case .some(let context): context
+        }
+    }
+}
