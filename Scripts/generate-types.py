@@ -141,7 +141,8 @@ def methods(requests, notifications):
         for row in rows:
             short = camel(row["method"].removeprefix("notifications/"))
             out += [f"    /// {row['doc']}{row['when']}", f"    public static let {short} = Self(rawValue: \"{row['method']}\")"]
-        out += ["}", ""]
+        names = ", ".join("." + camel(row["method"].removeprefix("notifications/")) for row in rows)
+        out += ["    /// All that the protocol has.", f"    package static let all: Set<Self> = [{names}]", "}", ""]
     for row in requests:
         out += [f"/// {row['doc']}{row['when']}", f"package enum {row['name']}: MCPRequest {{", "    /// What it asks with.", f"    package typealias Params = {row['params']}", "    /// What answers it.", f"    package typealias Result = {row['result']}", "    /// Its name.", f"    package static var method: Method {{ .{camel(row['method'])} }}", "}", ""]
     for row in notifications:

@@ -138,7 +138,7 @@ extension ClientSession {
     {
         let (task, token) = try await self.createTask(name, arguments, nil, options)
         // Progress keeps the token of the request for the whole life of the task (`PROG-09`).
-        if let handler = ProgressHandler(options.onProgress, raw: options.context?.onProgress) {
+        if let handler = ProgressHandler.of(options) {
             self.taskProgress.withLock { $0[token] = handler }
         }
         defer { self.taskProgress.withLock { _ = $0.removeValue(forKey: token) } }
@@ -236,7 +236,7 @@ extension ClientSession {
         guard !open.isEmpty else { return }
         let responses = try await self.fulfil(
             InputRequests(open),
-            with: options.context?.handlers,
+            with: self.responders(options),
             taskID: state.id
         )
         answered.formUnion(open.map { WireString($0.name) })

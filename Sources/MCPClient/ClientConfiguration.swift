@@ -40,7 +40,8 @@ public struct ClientConfiguration: Sendable {
     /// Which eras may be negotiated.
     public var era: EraPreference = .automatic
     /// What the server is known to say about itself, from an earlier ``ClientSession/server``: one of 2026-07-28 is not asked again, so that a
-    /// start costs no traffic; one of an earlier revision is spoken to in its era at once. What ``era`` excludes is not believed.
+    /// start costs no traffic, and counts as ready before it has said anything; one of an earlier revision is spoken to in its era at once.
+    /// What ``era`` excludes is not believed. A host believes it at the first start of the server only.
     public var knownServer: ServerDescription?
     /// From start to ready, all attempts together (B1, B9). Default 30 s.
     public var connectTimeout: Duration = .seconds(30)
@@ -96,6 +97,8 @@ public struct ClientConfiguration: Sendable {
     /// Where events go besides; and the subscriptions that callers want, which outlive a session.
     package var events: Broadcast<ServerEvent>?
     package var onEvent: (@Sendable (ServerEvent) -> Void)?
+    /// Told of every change before what was known is forgotten, whoever else is told of it.
+    package var onChange: (@Sendable (ServerEvent) -> Void)?
     /// Told of the tools whenever the server has listed them all, of how many changes it had told before, and whether of none since.
     package var onTools: (@Sendable ([Tool], _ changes: Int, _ isCurrent: Bool) -> Void)?
     /// The tools are listed before the first call, and again after a change (V4).

@@ -133,7 +133,7 @@ extension ClientSession {
             $0.member("uri", uri)
         }
         let result: ReadResourceResult = try Self.decode(resolved.payload, .resourcesRead)
-        if !resolved.isOneOff {
+        if !resolved.isOneOff, options.context == nil {
             self.keep(kind, .resourcesRead, result, expires: self.end(of: result.ttlMs), epoch: epoch)
         }
         return result
@@ -231,7 +231,8 @@ extension ClientSession {
 
     private func known<Value: Sendable>(_ kind: ResultCache.Kind, _ method: Method, _ options: RequestOptions) -> Value?
     {
-        guard self.configuration.caches, !options.ignoresCache else { return nil }
+        // What somebody else was given is not for everybody (`CACHE-12`).
+        guard self.configuration.caches, !options.ignoresCache, options.context == nil else { return nil }
         return self.cache.value(kind, method.rawValue, as: Value.self, now: self.clock.elapsed)
     }
 
@@ -291,6 +292,7 @@ extension ClientSession {
                 expires = cursor == nil ? end : min(expires ?? end, end)
             }
             guard let following = next else {
+                if options.context != nil { return all }
                 whenRead(all, expires)
                 self.keep(kind, method, all, expires: expires, epoch: epoch)
                 return all

@@ -11,7 +11,8 @@ extension ClientSession {
     ///   - options: time limits, and on whose behalf (``RequestOptions/context``).
     /// - Returns: the member `result`, unread.
     /// - Throws: `serverError` with what the server said; `notSupported` for what belongs to the session itself: `initialize`, and
-    ///   `subscriptions/listen`, for which there is ``listen(to:options:)``; `invalidArguments` where `params` is no object.
+    ///   `subscriptions/listen`, for which there is ``listen(to:options:buffer:)``, and for names of notifications; `invalidArguments` where
+    ///   `params` is no JSON object in every letter, for a server is not to be sent what only some can read.
     public func forward(
         _ method: String,
         params: RawJSON? = nil,
@@ -19,10 +20,13 @@ extension ClientSession {
     ) async throws(MCPError) -> RawJSON {
         let members = try Members(params, of: method)
         let kind = Method(rawValue: method)
-        if kind == .initialize || kind == .subscriptionsListen {
-            let instead = kind == .initialize ? "the session has begun" : "use ClientSession.listen(to:)"
-            throw MCPError(.notSupported, "\(method) cannot be passed on: \(instead)")
-        }
+        let instead: String? =
+            switch kind {
+            case .initialize: "the session has begun"
+            case .subscriptionsListen: "use ClientSession.listen(to:)"
+            default: method.hasPrefix("notifications/") ? "it is no request; use ClientSession.notify" : nil
+            }
+        if let instead { throw MCPError(.notSupported, "\(method) cannot be passed on: \(instead)") }
         var options = options
         if let meta = members.meta {
             var context = options.context ?? RequestContext()
@@ -41,14 +45,14 @@ extension ClientSession {
 
     /// Tells the server something.
     /// - Parameters:
-    ///   - method: of your own; those of the protocol that a client may send belong to the session.
+    ///   - method: of your own; those of the protocol belong to the session.
     ///   - params: a JSON object, or nil.
-    /// - Throws: `notSupported` for `notifications/initialized` and `notifications/cancelled`; `invalidArguments` where `params` is no
-    ///   object; why the conversation is not ready.
+    /// - Throws: `notSupported` for what the protocol itself has; `invalidArguments` where `params` is no JSON object; `busy` where the server does
+    ///   not read: nobody waits for a notification, so it is not kept; `messageTooLarge`; why the conversation is not ready.
     public func notify(_ method: String, params: RawJSON? = nil) async throws(MCPError) {
         let kind = NotificationMethod(rawValue: method)
-        if kind == .initialized || kind == .cancelled {
-            throw MCPError(.notSupported, "\(method) cannot be sent by hand: the session does")
+        guard !NotificationMethod.all.contains(kind), !Method.all.contains(Method(rawValue: method)) else {
+            throw MCPError(.notSupported, "\(method) cannot be sent by hand: it belongs to the session")
         }
         let members = try Members(params, of: method)
         let revision = try await self.negotiated().revision
@@ -60,7 +64,11 @@ extension ClientSession {
                 meta.encode(to: &writer)
             }
         }
-        self.post(notification)
+        // What is posted waits for room; what somebody else wants said must not fill that, and must not overtake it either.
+        guard self.state.withLock({ $0.outbox.isEmpty }) else {
+            throw MCPError(.busy, "the server does not read its input; \(method) was not sent")
+        }
+        try self.transport.send(notification)
     }
 
     /// The members of `params`, unread but for `_meta`.
@@ -72,13 +80,17 @@ extension ClientSession {
             guard let params else { return }
             do {
                 var reader = try JSONReader(params)
+                var seen: Set<WireString> = []
                 try reader.beginObject()
                 while let key = try reader.nextKey() {
                     let name = key.string
                     // Two readers could see two different requests (C19).
-                    guard self[name] == nil, name != "_meta" || self.meta == nil else {
+                    guard seen.insert(WireString(name)).inserted else {
                         throw reader.error("the member \"\(name)\" occurs twice")
                     }
+                    let start = reader.checkpoint
+                    try reader.checkValue()
+                    reader.rewind(to: start)
                     if name == "_meta" {
                         self.meta = try reader.read()
                     } else {
@@ -86,6 +98,7 @@ extension ClientSession {
                     }
                 }
                 try reader.expectEnd()
+                if reader.repairs > 0 { throw reader.error("a string is no Unicode") }
             } catch {
                 throw MCPError(
                     .invalidArguments,
@@ -162,5 +175,30 @@ extension ClientSession {
             }
         }
         return try Self.decode(payload, method)
+    }
+}
+
+extension JSONReader {
+    /// Steps over the next value, every letter of it read, and as deep as the limits allow.
+    fileprivate mutating func checkValue() throws(JSONError) {
+        switch try self.peekKind() {
+        case .object:
+            try self.beginObject()
+            while try self.nextKey() != nil { try self.checkValue() }
+        case .array:
+            try self.beginArray()
+            while try self.nextElement() { try self.checkValue() }
+        case .string:
+            let start = self.checkpoint
+            // Servers may write control characters in strings, and are understood; others are not sent any.
+            guard try self.readRaw().withUnsafeBytes({ $0.allSatisfy { $0 >= 0x20 } }) else {
+                throw self.error("a string has a control character in it")
+            }
+            self.rewind(to: start)
+            _ = try self.readString()
+        case .number: _ = try self.readNumber()
+        case .bool: _ = try self.readBool()
+        case .null: try self.readNull()
+        }
     }
 }

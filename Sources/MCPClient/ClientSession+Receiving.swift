@@ -35,14 +35,18 @@ extension ClientSession {
     }
 
     private func answer(_ id: JSONRPCRequestID, _ reply: Reply) {
-        let answer = self.state.withLock { machine in
-            machine.answered(id) { waiter in
+        let (answer, isFirst) = self.state.withLock { machine in
+            let isFirst = !machine.hasAnswered
+            machine.hasAnswered = true
+            let answer = machine.answered(id) { waiter in
                 // Progress that came before the answer is told before it.
                 guard waiter.progress != nil else { return false }
                 waiter.reply = reply
                 return true
             }
+            return (answer, isFirst)
         }
+        if isFirst { self.heard.complete(true) }
         switch answer {
         case .ends(let ending): self.resume(ending.waiter, reply)
         case .held(let number, let waiter):
@@ -104,6 +108,7 @@ extension ClientSession {
     /// What is known and has changed is known no more.
     private func forget(_ event: ServerEvent) {
         self.cache.invalidate(event)
+        self.configuration.onChange?(event)
         if case .toolsChanged = event { self.catalog.noteChange() }
     }
 

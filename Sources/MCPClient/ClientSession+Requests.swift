@@ -48,41 +48,17 @@ extension ClientSession {
         id given: Int64? = nil,
         writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
-        let method = head.method
         let id = given ?? self.state.withLock { $0.takeID() }
-        let isInitialize = method == .initialize
-        var message = Wire.request(
-            id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
-            method: method,
-            revision: isInitialize ? nil : revision,
-            meta: isInitialize
-                ? .none
-                : revision?.isModern == true
-                    ? .modern(self.modernMeta(revision, options)) : .legacy(options.context?.meta),
-            token: id,
-            writeParams: writeParams
-        )
-        message.name = head.name
-        message.mirrored = head.mirrored
-        let timeouts = SessionStateMachine<Waiter>.Timeouts(
-            idle: options.idleTimeout ?? self.configuration.idleTimeout,
-            hard: options.hardTimeout ?? self.configuration.hardTimeout,
-            spent: options.timeSpent
-        )
         self.accounts.add(1, \.requests)
-        let reply = await withTaskCancellationHandler { [message] in
+        let reply = await withTaskCancellationHandler {
+            // The message is written in here: whatever lives across the waiting is room that every call needs.
             await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
-                let waiter = Waiter(
-                    continuation: continuation,
-                    progress: ProgressHandler(options.onProgress, raw: options.context?.onProgress),
-                    isInitialize: isInitialize,
-                    isCall: method == .toolsCall
-                )
-                self.start(id, waiter, message, timeouts, isProbe, options.caller)
+                self.start(id, continuation, head, revision, options, isProbe, writeParams)
             }
         } onCancel: {
             self.cancel(id)
         }
+        let method = head.method
         self.state.withLock { $0.forget(id) }
         switch reply {
         case .result(let result?): return result
@@ -125,17 +101,53 @@ extension ClientSession {
         return meta
     }
 
+    /// Writes the request, and sends it or lets it wait for its turn.
     private func start(
         _ id: Int64,
-        _ waiter: Waiter,
-        _ message: OutgoingMessage,
-        _ timeouts: SessionStateMachine<Waiter>.Timeouts,
+        _ continuation: CheckedContinuation<Reply, Never>,
+        _ head: RequestHead,
+        _ revision: ProtocolRevision?,
+        _ options: RequestOptions,
         _ isProbe: Bool,
-        _ caller: String?
+        _ writeParams: (inout JSONWriter) -> Void
     ) {
+        let isInitialize = head.method == .initialize
+        var message = Wire.request(
+            id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
+            method: head.method,
+            revision: isInitialize ? nil : revision,
+            meta: isInitialize
+                ? .none
+                : revision?.isModern == true
+                    ? .modern(self.modernMeta(revision, options)) : .legacy(options.context?.meta),
+            token: id,
+            writeParams: writeParams
+        )
+        message.name = head.name
+        message.mirrored = head.mirrored
+        let waiter = Waiter(
+            continuation: continuation,
+            progress: ProgressHandler.of(options),
+            isInitialize: isInitialize,
+            isCall: head.method == .toolsCall
+        )
+        let timeouts = SessionStateMachine<Waiter>.Timeouts(
+            idle: options.idleTimeout ?? self.configuration.idleTimeout,
+            hard: options.hardTimeout ?? self.configuration.hardTimeout,
+            spent: options.timeSpent
+        )
         let now = self.clock.now
         let action = self.state.withLock {
-            $0.start(id, waiter, message, timeouts: timeouts, isProbe: isProbe, caller: caller, now: now)
+            $0.start(
+                id,
+                waiter,
+                message,
+                timeouts: timeouts,
+                isProbe: isProbe,
+                isStanding: head.method == .subscriptionsListen,
+                caller: options.caller,
+                now: now
+            )
         }
         switch action {
         case .send(let message, let drains):
@@ -150,7 +162,6 @@ extension ClientSession {
     private func send(_ id: Int64, _ message: OutgoingMessage, _ drains: Int) -> Bool {
         do throws(MCPError) {
             try self.transport.send(message)
-            return false
         } catch {
             // Between the refusal and this lock the transport may have drained and said so: the machine knows by the number (T6).
             if error.code == .busy { return self.state.withLock { $0.sendRefused(id, message, drains: drains) } }
@@ -158,6 +169,14 @@ extension ClientSession {
             if let ending { self.resume(ending.waiter, .failure(error)) }
             return true
         }
+        // Whoever gave it up in the meantime has left it to us to tell the server: it would have come before the request.
+        if let reason = self.state.withLock({ $0.sent(id) }) { self.tellCancelled(message, reason) }
+        return false
+    }
+
+    private func tellCancelled(_ message: OutgoingMessage, _ reason: String) {
+        guard case .request(let request) = message.kind, message.method != Method.initialize.rawValue else { return }
+        self.post(Wire.cancelled(request, reason: reason, revision: self.spokenRevision), cancels: request)
     }
 
     /// Sends what waited for room: first what nobody waits for, then requests.
@@ -210,7 +229,7 @@ extension ClientSession {
 
     /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
     private func end(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, reason: String) {
-        if ending.wasSent, !ending.waiter.isInitialize {
+        if ending.wasSent, !ending.isSending, !ending.waiter.isInitialize {
             let message = Wire.cancelled(ending.wireID, reason: reason, revision: self.spokenRevision)
             self.post(message, cancels: ending.wireID)
         }
@@ -221,6 +240,7 @@ extension ClientSession {
         let endings = self.state.withLock { $0.broke(error) }
         self.failedCount.withLock { $0 += endings.count { !$0.isAnswered } }
         self.broken.complete(error)
+        self.heard.complete(false)
         for ending in endings {
             // Its answer had come before, and only the caller's progress handler was in the way.
             if ending.isAnswered, let reply = ending.waiter.reply {

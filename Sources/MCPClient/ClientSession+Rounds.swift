@@ -30,7 +30,8 @@ public struct RoundInput: Sendable {
 /// Multi round trips by hand: the server's questions are given to the caller, and no handler is asked. A server of an earlier revision asks
 /// in requests of its own, which the handlers of the connection answer, and is done after one round.
 extension ClientSession {
-    /// One round of a tool call. Arguments are checked as in ``callTool(_:arguments:options:)``; nothing is made a task.
+    /// One round of a tool call. Arguments are checked as in ``callTool(_:arguments:options:)``. The server is not offered to make a task of it;
+    /// one that does so all the same is told to give it up.
     /// - Parameters:
     ///   - name: as the server lists it.
     ///   - arguments: the same in each round.
@@ -91,6 +92,14 @@ extension ClientSession {
                 "revision \(revision.rawValue) has no rounds: the server's own requests are answered"
             )
         }
+        var options = options
+        if self.configuration.usesTasks, options.context?.offered(self.configuration) == nil {
+            var configuration = self.configuration
+            configuration.usesTasks = false
+            var context = options.context ?? RequestContext()
+            context.capabilities = configuration.offered
+            options.context = context
+        }
         let payload = try await self.request(head, options: options) { writer in
             writeParams(&writer)
             guard let input else { return }
@@ -104,6 +113,10 @@ extension ClientSession {
             do { return .inputRequired(try payload.decode()) } catch {
                 throw MCPError(.badResponse, "\(head.method.rawValue): what the server asks for is unusable: \(error)")
             }
+        }
+        if revision.isModern, head.method == .toolsCall, let task = Self.createdTask(payload) {
+            self.spawn { try? await CallTask(id: task.id, session: self, first: nil).cancel() }
+            throw MCPError(.badResponse, "the server made a task of one round of a call; task \(task.id) is given up")
         }
         return .complete(try Self.decode(payload, head.method))
     }

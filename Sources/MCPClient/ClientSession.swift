@@ -44,6 +44,9 @@ public final class ClientSession: Sendable {
     let state: Locked<SessionStateMachine<Waiter>>
     let opened = OneShot<Bool?>()
     package let ready = OneShot<Result<ServerDescription, MCPError>>()
+    /// The server has answered for the first time: true; or nothing will come any more: false. Whoever is only believed to be there has to
+    /// show it (``ClientConfiguration/knownServer``).
+    package let heard = OneShot<Bool>()
     /// Why nothing will come any more.
     package let broken = OneShot<MCPError>()
     let inboundRequests = InboundRequests()
@@ -273,7 +276,7 @@ public final class ClientSession: Sendable {
         } catch {
             result = .failure(error)
             // An end that follows from our own verdict is no answer to the question.
-            if error.code != .connectionLost { self.setProbing(false) }
+            if error.code != .connectionLost || error.isOfOneRequest { self.setProbing(false) }
         }
         if case .success(let server) = result {
             self.known.withLock { $0 = Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server)) }

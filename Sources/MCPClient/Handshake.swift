@@ -87,6 +87,8 @@ struct Handshake {
             case .serverError: return try self.verdict(on: error)
             case .timeout where mayFallBack && self.remaining > .zero: return .silence
             case .badResponse, .messageTooLarge: return .legacy
+            // A server that refuses the very request is no modern one either (B12).
+            case _ where error.isOfOneRequest && mayFallBack: return .legacy
             case .timeout:
                 throw self.tooLate(
                     "server/discover",

@@ -18,10 +18,15 @@ struct MirroredParameters: Sendable {
         self.find(in: schema, [])
         var seen: Set<String> = []
         self.entries.removeAll { !seen.insert($0.name.lowercased()).inserted }
+        // Nobody means as many headers as that.
+        if self.entries.count > Self.limit { self.entries = [] }
     }
+
+    private static let limit = 64
 
     private mutating func find(in schema: JSONValue, _ path: [String]) {
         for (name, property) in schema["properties"]?.object ?? JSONObject() {
+            guard self.entries.count <= Self.limit else { return }
             let path = path + [name]
             if let header = property["x-mcp-header"]?.string, Self.isToken(header),
                 ["string", "integer", "boolean"].contains(property["type"]?.string)

@@ -102,7 +102,7 @@ extension ClientSession {
                     payload,
                     method,
                     round,
-                    budget.options.context?.handlers
+                    self.responders(budget.options)
                 )
                 isOneOff = true
                 payload = try await self.request(head, options: try budget.rest()) { writer in
@@ -135,7 +135,7 @@ extension ClientSession {
         } catch {
             refusal = error
         }
-        let handlers = budget.options.context?.handlers ?? self.configuration.handlers
+        let handlers = self.responders(budget.options)
         guard refusal.rpcError?.code == .urlElicitationRequired, let pages = refusal.rpcError?.elicitations,
             !pages.isEmpty, handlers.elicitationURL != nil
         else { throw refusal }
@@ -179,7 +179,7 @@ extension ClientSession {
         _ payload: RawJSON,
         _ method: Method,
         _ round: Int,
-        _ handlers: ServerRequestHandlers?
+        _ handlers: ServerRequestHandlers
     ) async throws(MCPError) -> (InputResponses?, RawJSON?) {
         let wanted: InputRequired
         do { wanted = try payload.decode() } catch {

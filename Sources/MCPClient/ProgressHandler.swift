@@ -7,25 +7,23 @@ extension ClientSession {
     /// returns.
     struct ProgressHandler: Sendable {
         private let queue = DispatchQueue(label: "mcp.progress")
-        private let handle: @Sendable (ProgressNotificationParams, RawJSON) -> Void
+        private let handle: (@Sendable (ProgressNotificationParams) -> Void)?
+        /// Of a report as it came, which is kept until it is told only where somebody wants it.
+        private let handleRaw: (@Sendable (RawJSON) -> Void)?
 
-        /// - Returns: nil if nobody wants to know.
-        init?(
-            _ handle: (@Sendable (ProgressNotificationParams) -> Void)?,
-            raw: (@Sendable (RawJSON) -> Void)? = nil
-        ) {
-            if handle == nil, raw == nil { return nil }
-            self.handle = { progress, params in
-                handle?(progress)
-                raw?(params)
-            }
+        /// For the progress of one request.
+        /// - Returns: nil if nobody wants to know, which costs nothing.
+        static func of(_ options: RequestOptions) -> ProgressHandler? {
+            let (handle, raw) = (options.onProgress, options.context?.onProgress)
+            return handle == nil && raw == nil ? nil : ProgressHandler(handle: handle, handleRaw: raw)
         }
 
         /// - Parameters:
         ///   - progress: the report.
         ///   - params: the same, as it came.
         func tell(_ progress: ProgressNotificationParams, _ params: RawJSON) {
-            self.queue.async { self.handle(progress, params) }
+            if let handle = self.handle { self.queue.async { handle(progress) } }
+            if let handle = self.handleRaw { self.queue.async { handle(params) } }
         }
         func whenTold(_ next: @escaping @Sendable () -> Void) { self.queue.async(execute: next) }
     }

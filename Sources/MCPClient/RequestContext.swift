@@ -19,6 +19,16 @@ public struct RequestContext: Sendable {
     /// Says nothing.
     public init() {}
 
+    /// Who answers the server for this request, where that is not those of the connection: nobody for what the request does not offer.
+    func responders(_ configuration: ClientConfiguration) -> ServerRequestHandlers? {
+        guard let offered = self.capabilities else { return self.handlers }
+        var handlers = self.handlers ?? configuration.handlers
+        if offered.sampling == nil { handlers.sampling = nil }
+        if offered.elicitation == nil { (handlers.elicitationForm, handlers.elicitationURL) = (nil, nil) }
+        if offered.roots == nil { handlers.roots = nil }
+        return handlers
+    }
+
     /// What is offered to the server by this request, where that is not what the connection offers.
     func offered(_ configuration: ClientConfiguration) -> ClientCapabilities? {
         if let capabilities = self.capabilities { return capabilities }

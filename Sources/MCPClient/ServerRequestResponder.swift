@@ -7,10 +7,12 @@ import MCPTypes
 struct ServerRequestRefusal: Error {
     var code: ErrorCode
     var message: String
+    var data: JSONValue?
 
-    init(_ code: ErrorCode, _ message: String) {
+    init(_ code: ErrorCode, _ message: String, data: JSONValue? = nil) {
         self.code = code
         self.message = message
+        self.data = data
     }
 
     static func unknown(_ method: Method) -> Self { Self(.methodNotFound, "Method not found: \(method.rawValue)") }
@@ -48,7 +50,9 @@ struct ServerRequestResponder: Sendable {
             throw ServerRequestRefusal(.userRejected, rejection.reason)
         } catch let error as MCPError {
             // Whoever passes on what another server wants passes on what the other side says.
-            if let refusal = error.rpcError { throw ServerRequestRefusal(refusal.code, refusal.message) }
+            if let refusal = error.rpcError {
+                throw ServerRequestRefusal(refusal.code, refusal.message, data: refusal.data)
+            }
             throw ServerRequestRefusal(.internalError, "\(method.rawValue) failed: \(error)")
         } catch {
             throw ServerRequestRefusal(.internalError, "\(method.rawValue) failed: \(error)")

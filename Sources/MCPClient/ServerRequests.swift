@@ -117,12 +117,17 @@ extension ClientSession {
             let result = try await responder.fulfil(kind)
             return Wire.result(id) { result.encode(to: &$0, for: revision) }
         } catch {
-            return Wire.error(id, error.code, error.message)
+            return Wire.error(id, error.code, error.message, data: error.data)
         }
     }
 
     private static func relatedTask(_ params: RawJSON?) -> String? {
         (try? params?.decode(EmptyParams.self))?.meta?.relatedTask?.taskId
+    }
+
+    /// Who answers what the server asks for in order to answer a request.
+    func responders(_ options: RequestOptions) -> ServerRequestHandlers {
+        options.context?.responders(self.configuration) ?? self.configuration.handlers
     }
 
     private func responder(
@@ -160,15 +165,15 @@ extension ClientSession {
     /// (`MRTR-13`). Runs in the caller's task: cancelled with it, and when the connection ends.
     /// - Parameters:
     ///   - requests: what it asks for.
-    ///   - handlers: who answers; nil for those of the connection.
+    ///   - handlers: who answers.
     ///   - taskID: the task on whose behalf it asks.
     func fulfil(
         _ requests: InputRequests,
-        with handlers: ServerRequestHandlers? = nil,
+        with handlers: ServerRequestHandlers,
         taskID: String? = nil
     ) async throws(MCPError) -> InputResponses {
         let responder = self.responder(
-            handlers ?? self.configuration.handlers,
+            handlers,
             taskID,
             self.server?.revision ?? .latest
         )

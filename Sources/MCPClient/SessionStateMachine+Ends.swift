@@ -13,6 +13,8 @@ extension SessionStateMachine {
         /// The answer had come: the waiter has it.
         var isAnswered = false
         var isProbe = false
+        /// The transport is just being given the message: what has to be told to the server waits for that.
+        var isSending = false
 
         /// Its id, as it was sent.
         var wireID: JSONRPCRequestID { SessionStateMachine.wireID(self.id, isProbe: self.isProbe) }
@@ -21,14 +23,16 @@ extension SessionStateMachine {
     mutating func take(_ id: Int64) -> Ending? {
         guard let entry = self.pending.removeValue(forKey: id) else { return nil }
         let wasSent = entry.message == nil && !entry.isAnswered
-        if wasSent { self.inFlight -= 1 }
+        if wasSent { self.returned(entry) }
+        self.over(entry)
         if entry.message != nil { self.line.remove(id, of: entry.caller) }
         return Ending(
             id: id,
             waiter: entry.waiter,
             wasSent: wasSent,
             isAnswered: entry.isAnswered,
-            isProbe: entry.isProbe
+            isProbe: entry.isProbe,
+            isSending: entry.isSending
         )
     }
 
@@ -52,7 +56,7 @@ extension SessionStateMachine {
         if case .string(let text) = id, entry.isProbe != text.hasPrefix(Self.probePrefix) { return .stray }
         guard hold(&entry.waiter) else { return self.take(number).map { .ends($0) } ?? .stray }
         entry.isAnswered = true
-        self.inFlight -= 1
+        self.returned(entry)
         self.pending[number] = entry
         return .held(number, entry.waiter)
     }
@@ -90,7 +94,10 @@ extension SessionStateMachine {
 
     /// The caller has gone.
     mutating func cancelled(_ id: Int64) -> Ending? {
-        if let ending = self.take(id) { return ending }
+        if let ending = self.take(id) {
+            self.note(ending, "the caller cancelled")
+            return ending
+        }
         if id >= self.nextID || self.brokenBy != nil { return nil }
         self.cancelledEarly.insert(id)
         return nil
@@ -100,7 +107,15 @@ extension SessionStateMachine {
     mutating func forget(_ id: Int64) { self.cancelledEarly.remove(id) }
 
     /// The message cannot be sent.
-    mutating func failed(_ id: Int64) -> Ending? { self.take(id) }
+    mutating func failed(_ id: Int64) -> Ending? {
+        self.endedWhileSending[id] = nil
+        return self.take(id)
+    }
+
+    /// A request has ended without an answer. If the transport is just being given it, the server can be told only afterwards.
+    mutating func note(_ ending: Ending, _ reason: String) {
+        if ending.isSending { self.endedWhileSending[ending.id] = reason }
+    }
 
     /// The transport says that one request has failed. It takes what was sent as an answer would be, and nothing else.
     mutating func failed(_ id: JSONRPCRequestID) -> Ending? { self.answered(id) }
@@ -113,6 +128,7 @@ extension SessionStateMachine {
         self.outbox = []
         self.isReceiving = true
         self.cancelledEarly = []
+        self.endedWhileSending = [:]
         return self.pending.keys.sorted().compactMap { self.take($0) }
     }
 }

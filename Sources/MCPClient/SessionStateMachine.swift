@@ -14,6 +14,8 @@ struct SessionStateMachine<Waiter> {
         var waitingPerCaller = 1024
         /// Waiting for their turn in all. Default 8 192.
         var waiting = 8192
+        /// Subscriptions at once, which take nobody's place: they are on their way for as long as somebody listens.
+        var standing = 256
     }
 
     /// What a request may take.
@@ -40,6 +42,10 @@ struct SessionStateMachine<Waiter> {
         /// In whose line it waits.
         var caller: String?
         var isProbe: Bool
+        /// A subscription: no place of those that are on their way is its.
+        var isStanding = false
+        /// The transport is just being given it, and has not said whether it takes it.
+        var isSending = false
         /// The answer is here, and its caller is not told yet: a progress handler is still busy. The server has done its part, so it is
         /// told of nothing any more; the caller may still go, and the hard limit still holds (T15).
         var isAnswered = false
@@ -56,6 +62,10 @@ struct SessionStateMachine<Waiter> {
     var pending: [Int64: Pending] = [:]
     var line = FairLine()
     var inFlight = 0
+    /// Subscriptions that have not ended.
+    private(set) var standing = 0
+    /// Requests that have ended while the transport was being given them, and why: whoever works on them has to be told afterwards.
+    var endedWhileSending: [Int64: String] = [:]
     var brokenBy: MCPError?
     /// Cancelled between taking a number and starting.
     var cancelledEarly: Set<Int64> = []
@@ -72,6 +82,8 @@ struct SessionStateMachine<Waiter> {
     var isReceiving = true
     /// Requests of the server that have no answer yet.
     private var questions = 0
+    /// It has answered something.
+    var hasAnswered = false
 
     init(limits: Limits) { self.limits = limits }
 
@@ -100,6 +112,7 @@ struct SessionStateMachine<Waiter> {
         _ message: OutgoingMessage,
         timeouts: Timeouts,
         isProbe: Bool = false,
+        isStanding: Bool = false,
         caller: String? = nil,
         now: Duration
     ) -> StartAction {
@@ -114,15 +127,22 @@ struct SessionStateMachine<Waiter> {
             lastSign: now,
             message: nil,
             caller: caller,
-            isProbe: isProbe
+            isProbe: isProbe,
+            isStanding: isStanding
         )
-        if !self.isBlocked, self.line.isEmpty, self.inFlight < self.limits.inFlight {
-            self.inFlight += 1
+        if isStanding {
+            guard self.standing < self.limits.standing else {
+                return .refuse(waiter, MCPError(.busy, "busy: \(self.standing) subscriptions to this server are open"))
+            }
+            self.standing += 1
+        }
+        if !self.isBlocked, isStanding || (self.line.isEmpty && self.inFlight < self.limits.inFlight) {
+            self.leave(&entry)
             self.pending[id] = entry
             return .send(message, drains: self.drains)
         }
         let waiting = self.line.count(of: caller)
-        guard waiting < self.limits.waitingPerCaller, self.line.count < self.limits.waiting else {
+        guard isStanding || (waiting < self.limits.waitingPerCaller && self.line.count < self.limits.waiting) else {
             let reason =
                 "busy: \(self.inFlight) requests in flight, \(waiting) of this caller waiting (limit "
                 + "\(self.limits.waitingPerCaller)), \(self.line.count) in all (limit \(self.limits.waiting))"
@@ -134,15 +154,42 @@ struct SessionStateMachine<Waiter> {
         return .wait
     }
 
+    /// It is given to the transport.
+    private mutating func leave(_ entry: inout Pending) {
+        entry.message = nil
+        entry.isSending = true
+        if !entry.isStanding { self.inFlight += 1 }
+    }
+
+    /// It is not on its way any more.
+    mutating func returned(_ entry: Pending) {
+        if !entry.isStanding { self.inFlight -= 1 }
+    }
+
+    /// It has ended, however.
+    mutating func over(_ entry: Pending) {
+        if entry.isStanding { self.standing -= 1 }
+    }
+
+    /// The transport has taken the message of `id`.
+    /// - Returns: why the request has ended meanwhile, if whoever works on it has to be told now.
+    mutating func sent(_ id: Int64) -> String? {
+        self.pending[id]?.isSending = false
+        return self.endedWhileSending.removeValue(forKey: id)
+    }
+
     /// The transport had no room for the message of `id`: it goes back to the head of the line.
     /// - Parameter drains: the number that came with the message.
     /// - Returns: whether the transport has drained since: then it is to be tried again now, nobody will say so later.
     mutating func sendRefused(_ id: Int64, _ message: OutgoingMessage, drains: Int) -> Bool {
         let isOutdated = self.noteRefusal(drains)
+        self.endedWhileSending[id] = nil
         // Ended meanwhile, or answered without having been asked.
-        guard let entry = self.pending[id], !entry.isAnswered else { return isOutdated }
-        self.pending[id]?.message = message
-        self.inFlight -= 1
+        guard var entry = self.pending[id], !entry.isAnswered else { return isOutdated }
+        entry.message = message
+        entry.isSending = false
+        self.pending[id] = entry
+        self.returned(entry)
         self.line.prepend(id, of: entry.caller)
         return isOutdated
     }
@@ -162,9 +209,9 @@ struct SessionStateMachine<Waiter> {
     mutating func nextToSend() -> (id: Int64, message: OutgoingMessage, drains: Int)? {
         guard !self.isBlocked, self.inFlight < self.limits.inFlight else { return nil }
         while let id = self.line.popFirst() {
-            guard let message = self.pending[id]?.message else { continue }  // ended while it waited
-            self.pending[id]?.message = nil
-            self.inFlight += 1
+            guard var entry = self.pending[id], let message = entry.message else { continue }  // ended while it waited
+            self.leave(&entry)
+            self.pending[id] = entry
             return (id, message, self.drains)
         }
         return nil
@@ -230,6 +277,7 @@ struct SessionStateMachine<Waiter> {
         let due = self.pending.filter { $0.value.deadline(self.questions == 0) <= now }.keys.sorted()
         return due.compactMap { id in
             guard let entry = self.pending[id], let ending = self.take(id) else { return nil }
+            self.note(ending, "timeout")
             let hard = entry.started + entry.timeouts.hard <= now
             let message =
                 entry.isAnswered

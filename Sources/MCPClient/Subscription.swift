@@ -52,18 +52,39 @@ public final class Subscription: AsyncSequence, Sendable {
         if self.listening.ended.complete(.cancelled) { self.session.stop(self.listening) }
     }
 
-    /// Goes through what the server tells, in order; for one reader.
-    public func makeAsyncIterator() -> AsyncStream<ServerNotification>.Iterator { self.stream.makeAsyncIterator() }
+    /// Goes through what the server tells, in order; for one reader. The subscription lives at least as long.
+    public func makeAsyncIterator() -> Iterator { Iterator(subscription: self, base: self.stream.makeAsyncIterator()) }
+
+    /// Goes through what the server tells.
+    public struct Iterator: AsyncIteratorProtocol {
+        /// Held, for a subscription that nobody holds is over.
+        fileprivate let subscription: Subscription
+        fileprivate var base: AsyncStream<ServerNotification>.Iterator
+
+        /// The next notification; nil when it is over.
+        public mutating func next() async -> ServerNotification? { await self.next(isolation: nil) }
+
+        /// The same, on the caller's actor.
+        public mutating func next(isolation actor: isolated (any Actor)?) async -> ServerNotification? {
+            await self.base.next(isolation: actor)
+        }
+    }
 }
 
 extension ClientSession {
     /// Asks the server to tell of changes, apart from what ``subscribe(to:)`` and ``serverEvents(buffer:)`` ask for.
     /// - Parameters:
     ///   - filter: of what.
+    ///   - options: the hard limit is the time that the server has to agree.
     ///   - buffer: so many notifications are kept for a slow reader; then the oldest are lost and counted.
     /// - Returns: when the server has agreed; what to is in ``Subscription/acknowledged``.
-    /// - Throws: `notSupported` before revision 2026-07-28, which has ``subscribe(to:)``; what the server refuses it with; `cancelled`.
-    public func listen(to filter: SubscriptionFilter, buffer: Int = 1024) async throws(MCPError) -> Subscription {
+    /// - Throws: `notSupported` before revision 2026-07-28, which has ``subscribe(to:)``; what the server refuses it with; `timeout`;
+    ///   `busy` where 256 are open; `cancelled`.
+    public func listen(
+        to filter: SubscriptionFilter,
+        options: RequestOptions = RequestOptions(),
+        buffer: Int = 1024
+    ) async throws(MCPError) -> Subscription {
         let revision = try await self.negotiated().revision
         guard revision.isModern else {
             throw MCPError(
@@ -80,7 +101,7 @@ extension ClientSession {
         }
         self.appliedSubscriptions.opened(listening)
         self.spawn {
-            let failure = await self.exchange(listening, filter)
+            let failure = await self.exchange(listening, filter, options)
             listening.acknowledged.complete(.failure(failure ?? MCPError(.badResponse, "ended before it began")))
             listening.ended.complete(failure.map { .failed($0) } ?? .completed)
         } left: {
@@ -89,11 +110,14 @@ extension ClientSession {
             listening.ended.complete(.failed(MCPError(.hostClosed, "the connection is closing")))
             sink.finish()
         }
-        guard let outcome = await listening.acknowledged.waitUnlessCancelled() else {
-            listening.ended.complete(.cancelled)
-            self.stop(listening)
-            throw MCPError(.cancelled, "the subscription was cancelled before the server had agreed to it")
+        let limit = options.hardTimeout ?? self.configuration.hardTimeout
+        let acknowledged: SubscriptionFilter
+        do throws(MCPError) {
+            acknowledged = try await self.acknowledgement(of: listening, within: limit)
+        } catch {
+            if listening.ended.complete(.cancelled) { self.stop(listening) }
+            throw error
         }
-        return Subscription(try outcome.get(), listening, self, stream, lost)
+        return Subscription(acknowledged, listening, self, stream, lost)
     }
 }

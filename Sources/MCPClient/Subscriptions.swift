@@ -2,71 +2,6 @@ import MCPJSON
 import MCPTransport
 import MCPTypes
 
-/// What callers want to be told of, all of them together, for as long as they want it. Outlives a session: the next one takes it over.
-package final class DesiredSubscriptions: Sendable {
-    struct Wanted: Sendable, Hashable {
-        var lists = false
-        var resources: Set<WireString> = []
-    }
-
-    private struct State {
-        var listeners = 0
-        var others = 0
-        var resources: [WireString: Int] = [:]
-        var version = 0
-        var changed: (@Sendable () -> Void)?
-
-        var wanted: Wanted {
-            Wanted(lists: self.listeners + self.others > 0, resources: Set(self.resources.keys))
-        }
-    }
-
-    private let state = Locked(State())
-
-    package init() {}
-
-    /// Who keeps the server informed from now on.
-    func attend(_ changed: @escaping @Sendable () -> Void) { self.state.withLock { $0.changed = changed } }
-
-    private func change(_ body: (inout State) -> Void) -> Int {
-        let (version, changed) = self.state.withLock { state in
-            let before = state.wanted
-            body(&state)
-            let hasChanged = state.wanted != before
-            if hasChanged { state.version += 1 }
-            return (state.version, hasChanged ? state.changed : nil)
-        }
-        changed?()
-        return version
-    }
-
-    /// - Returns: the version in which it is contained.
-    func add(_ uri: WireString) -> Int {
-        self.change { $0.resources[uri, default: 0] += 1 }
-    }
-
-    func remove(_ uri: WireString) -> Int {
-        self.change { state in
-            guard let count = state.resources[uri] else { return }
-            state.resources[uri] = count > 1 ? count - 1 : nil
-        }
-    }
-
-    /// How many listen to the events of this connection.
-    package func setListeners(_ count: Int) {
-        _ = self.change { $0.listeners = count }
-    }
-
-    /// How many listen to the events of all connections.
-    package func setOthers(_ count: Int) {
-        _ = self.change { $0.others = count }
-    }
-
-    var snapshot: (version: Int, wanted: Wanted) {
-        self.state.withLock { ($0.version, $0.wanted) }
-    }
-}
-
 /// What of the desired subscriptions has reached the server.
 final class AppliedSubscriptions: Sendable {
     /// One `subscriptions/listen`.
@@ -248,7 +183,15 @@ extension ClientSession {
                     self.appliedSubscriptions.opened(listening)
                     group.addTask { await self.listen(listening, filter, signal) }
                     current = listening
-                    failures = Self.missing(wanted, await listening.acknowledged.wait())
+                    let outcome: Result<SubscriptionFilter, MCPError>
+                    do throws(MCPError) {
+                        outcome = .success(
+                            try await self.acknowledgement(of: listening, within: self.configuration.hardTimeout)
+                        )
+                    } catch {
+                        outcome = .failure(error)
+                    }
+                    failures = Self.missing(wanted, outcome)
                 }
                 // The new one is there before the old one goes, so nothing falls between them.
                 if let old { self.stop(old) }
@@ -305,7 +248,7 @@ extension ClientSession {
             ?? MCPError(.connectionLost, "the server ended the subscription")
         self.appliedSubscriptions.closed(listening)
         // Before the acknowledgment it is a refusal; asking again would get the same answer.
-        let isRefusal = listening.acknowledged.complete(.failure(end))
+        let isRefusal = listening.acknowledged.complete(.failure(end)) && !end.isOfOneRequest
         let wasStopped = listening.isStopped.withLock { isStopped in
             defer { isStopped = true }
             return isStopped
@@ -317,9 +260,36 @@ extension ClientSession {
         signal.yield()
     }
 
+    /// Waits until the server has said what it will tell.
+    /// - Throws: what it refuses with; `timeout`; `cancelled` if the calling task is.
+    func acknowledgement(
+        of listening: AppliedSubscriptions.Listening,
+        within limit: Duration
+    ) async throws(MCPError) -> SubscriptionFilter {
+        let timer = self.clock.makeTimer {
+            let late = MCPError(.timeout, "timeout: the server has not agreed to the subscription within \(limit)")
+            listening.acknowledged.complete(.failure(late))
+        }
+        self.accounts.add(1, \.timers)
+        timer.set(self.clock.now + limit)
+        let outcome = await listening.acknowledged.waitUnlessCancelled()
+        timer.cancel()
+        self.accounts.add(-1, \.timers)
+        guard let outcome else {
+            throw MCPError(.cancelled, "the subscription was cancelled before the server had agreed to it")
+        }
+        return try outcome.get()
+    }
+
     /// Asks to be told, and waits until that is over.
     /// - Returns: why, unless the server has answered.
-    func exchange(_ listening: AppliedSubscriptions.Listening, _ filter: SubscriptionFilter) async -> MCPError? {
+    func exchange(
+        _ listening: AppliedSubscriptions.Listening,
+        _ filter: SubscriptionFilter,
+        _ options: RequestOptions = RequestOptions()
+    ) async -> MCPError? {
+        var endless = options
+        (endless.idleTimeout, endless.hardTimeout) = (.seconds(1 << 31), .seconds(1 << 31))
         defer {
             listening.isRequested.withLock { $0 = false }
             self.state.withLock { $0.forget(listening.id) }
@@ -328,7 +298,7 @@ extension ClientSession {
             _ = try await self.exchange(
                 RequestHead(.subscriptionsListen),
                 revision: self.server?.revision,
-                options: RequestOptions(idleTimeout: .seconds(1 << 31), hardTimeout: .seconds(1 << 31)),
+                options: endless,
                 id: listening.id,
                 writeParams: { writer in
                     writer.key("notifications")

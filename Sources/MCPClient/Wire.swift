@@ -148,7 +148,12 @@ enum Wire {
         }
     }
 
-    static func error(_ id: JSONRPCRequestID, _ code: ErrorCode, _ message: String) -> OutgoingMessage {
+    static func error(
+        _ id: JSONRPCRequestID,
+        _ code: ErrorCode,
+        _ message: String,
+        data: JSONValue? = nil
+    ) -> OutgoingMessage {
         self.response(id) { writer in
             writer.key("error")
             writer.beginObject()
@@ -156,6 +161,10 @@ enum Wire {
             writer.write(Int64(code.rawValue))
             writer.key("message")
             writer.write(message)
+            if let data {
+                writer.key("data")
+                writer.write(data)
+            }
             writer.endObject()
         }
     }

@@ -9,6 +9,8 @@ final class Connection: Sendable {
     /// Counted from 1 over the life of the server.
     let generation: Int
     let session: ClientSession
+    /// Its server counts as ready on what is known of it from before.
+    let isBelieved: Bool
     private let accounts: ResourceAccounts
 
     /// - Parameters:
@@ -25,6 +27,7 @@ final class Connection: Sendable {
         endedLate: @escaping @Sendable (_ what: String, _ isClear: Bool) -> Void
     ) {
         self.generation = generation
+        self.isBelieved = configuration.knownServer?.revision.isModern == true && configuration.era != .legacyOnly
         self.accounts = context.accounts
         let name = definition.name
         let transport = definition.endpoint.makeTransport(

@@ -325,7 +325,9 @@ final class HostRoot: Sendable {
             return Array(state.present.values)
         }
         self.arrival.finish()
-        for server in servers { server.close(mode, cause: cause) }
+        // All are decided on before the first is ended: the turn to start that one gives up must not go to another of them (T23).
+        let ends = servers.map { $0.decideOnClose(mode, cause: cause) }
+        for end in ends { end() }
         // A host that was never run has nobody to wait for.
         let isFirst = self.state.withLock { state in
             defer { state.isRunning = true }

@@ -203,14 +203,16 @@ extension ManagedServer {
     private func makeConnection(_ generation: Int, legacyOnly: Bool, since start: Duration) -> Connection {
         var client = self.definition.client
         if legacyOnly { client.era = .legacyOnly }
+        // It may have been replaced since, or may have been wrong.
+        if generation > 1 { client.knownServer = nil }
         client.serverName = self.name
         client.handlers = client.handlers.filled(from: self.context.handlers)
         client.launch = self.context.launch
         client.desiredSubscriptions = self.desiredSubscriptions
         client.events = self.events
         let (name, serial, tools) = (self.name, self.serial, self.context.tools)
+        client.onChange = { if case .toolsChanged = $0 { tools.noteChange(serial) } }
         client.onEvent = { [events = self.context.events] event in
-            if case .toolsChanged = event { tools.noteChange(serial) }
             events.send(HostEvent(server: name, event: event))
         }
         tools.noteConnection(serial, generation)
@@ -235,7 +237,9 @@ extension ManagedServer {
     private func follow(_ connection: Connection, _ memory: EraMemory?, _ turn: StartTurn?) async {
         let session = connection.session
         let outcome = await session.ready.wait()
-        turn?.end()
+        // One that is only believed to be there is still loading.
+        let isBelieved = connection.isBelieved
+        if !isBelieved { turn?.end() }
         guard case .success(let description) = outcome else { return }
         // One that was only slow to come up answers the question in the end.
         if !description.revision.isModern, !session.hasAnsweredProbeLate { memory?.remember() }
@@ -251,6 +255,14 @@ extension ManagedServer {
         self.note("ready", connection.generation, "revision \(description.revision.rawValue)")
         attempt.complete(.success(description))
         self.ready.complete(.success(description))
+        if isBelieved, await !session.heard.wait() {
+            // It never said a word, so it has not worked before.
+            self.state.withLock { state in
+                guard state.machine.generation == connection.generation else { return }
+                (state.wasReady, state.readySince) = (false, nil)
+            }
+        }
+        turn?.end()
         _ = await session.broken.wait()
         self.lose(session)
     }

@@ -248,7 +248,11 @@ public final class ManagedServer: Sendable {
     }
 
     /// Asks for the end. From any task, at any moment, any number of times.
-    func close(_ mode: TeardownMode, cause: String) {
+    func close(_ mode: TeardownMode, cause: String) { self.decideOnClose(mode, cause: cause)() }
+
+    /// Decides on the end: from now on nothing is started for it.
+    /// - Returns: what is to be done about it.
+    func decideOnClose(_ mode: TeardownMode, cause: String) -> @Sendable () -> Void {
         let task = TaskIdentity.current
         let (action, session, generation, alarm, leaveLine, isOver) = self.state.withLock { state in
             let action = state.machine.close(mode)
@@ -258,18 +262,18 @@ public final class ManagedServer: Sendable {
                 state.machine.state == .failed
             )
         }
-        switch action {
-        case .nothing:
-            // It has failed, and nobody can revive it any more.
-            if isOver { self.events.finish() }
-        case .wake:
-            self.note("closing", generation, cause, task: task)
-            alarm?.complete(())
-        case .wait: self.note("closing", generation, cause, task: task)
-        case .closeSession(let mode):
-            self.note("closing", generation, cause, task: task)
-            leaveLine?()
-            session?.close(mode)
+        return {
+            if action != .nothing { self.note("closing", generation, cause, task: task) }
+            switch action {
+            case .nothing:
+                // It has failed, and nobody can revive it any more.
+                if isOver { self.events.finish() }
+            case .wake: alarm?.complete(())
+            case .wait: break
+            case .closeSession(let mode):
+                leaveLine?()
+                session?.close(mode)
+            }
         }
     }
 

@@ -59,7 +59,8 @@ public protocol TransportReceiver: AnyObject, Sendable {
     ///   - message: all of it.
     ///   - stream: on which stream it came; ``MessageStream/main`` where there is only one.
     func transportDidReceive(_ message: RawJSON, from stream: MessageStream)
-    /// One request has failed, and the connection goes on: a server refused it before it read it, its stream broke for good.
+    /// One request has failed, and the connection goes on: a server refused it before it read it, its stream broke for good. Never from inside
+    /// ``Transport/send(_:)``, which throws what it knows at once.
     /// - Parameters:
     ///   - request: its id, as it was sent.
     ///   - error: why, in words for whoever waits for it.

@@ -395,7 +395,7 @@ private struct QueueWorld {
         switch self.steps.remove(at: Int.random(in: 0..<self.steps.count, using: &self.random)) {
         case .send(let id, let frame, let drains):
             switch self.offer(frame.payload) {
-            case .accepted, .blocked: break
+            case .accepted, .blocked: _ = self.machine.sent(id)
             case .full:
                 self.refusals += 1
                 self.trace.append("refused \(id)")

@@ -36,6 +36,16 @@ struct HandshakeTests {
         #expect(methods == ["server/discover", "initialize", "notifications/initialized"])
     }
 
+    @Test("B12 a server that refuses the very request of the probe is an older one", arguments: [true, false])
+    func probeFails(wasSent: Bool) async throws {
+        let (result, methods) = try await self.outcome { transport, id in
+            guard let id else { return }
+            transport.fail(id, MCPError(.connectionLost, "405 Method Not Allowed"), wasSent: wasSent)
+        }
+        #expect(try result.get().revision == .v2025_06_18)
+        #expect(methods == ["server/discover", "initialize", "notifications/initialized"])
+    }
+
     @Test(
         "B10 garbled answers to the probe mean legacy",
         arguments: [#"{"odd":true}"#, "[]", "null", "7", #"{"supportedVersions":"2026-07-28","capabilities":{}}"#]

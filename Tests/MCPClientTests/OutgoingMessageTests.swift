@@ -175,4 +175,42 @@ struct OutgoingMessageTests {
         )
         #expect(answers.allSatisfy { $0.revision == .v2025_06_18 })
     }
+
+    /// Does something while it is being given a message.
+    private final class Interrupted: Transport {
+        private let base: ScriptedTransport
+        private let during = Locked<(@Sendable () -> Void)?>(nil)
+        let order = Locked<[String]>([])
+
+        init(_ base: ScriptedTransport) { self.base = base }
+        func interrupt(_ during: @escaping @Sendable () -> Void) { self.during.withLock { $0 = during } }
+        func run(_ receiver: any TransportReceiver) async -> TransportEnd { await self.base.run(receiver) }
+        func send(_ message: OutgoingMessage) throws(MCPError) {
+            if message.method == "tools/call" { self.during.withLock { $0 }?() }
+            self.order.withLock { $0.append(message.method ?? "") }
+            try self.base.send(message)
+        }
+        func cancel(_ request: JSONRPCRequestID, _ notification: OutgoingMessage) throws(MCPError) {
+            self.order.withLock { $0.append("cancel \(request)") }
+        }
+        func setReceiving(_ enabled: Bool) {}
+        func close(_ mode: TeardownMode) { self.base.close(mode) }
+    }
+
+    @Test(
+        "F8 F9 a request that is cancelled while the transport is being given it is cancelled after that, and not before"
+    )
+    func cancelledWhileSending() async throws {
+        let transport = Interrupted(Self.server(isModern: true))
+        let session = ClientSession(transport: transport)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await session.run() }
+            _ = try? await session.waitUntilReady()
+            transport.interrupt { session.cancel(2) }
+            let error = await failure { try await session.callTool("t") }
+            #expect(error?.code == .cancelled)
+            session.close()
+        }
+        #expect(transport.order.withLock { $0 } == ["server/discover", "tools/call", "cancel 2"])
+    }
 }

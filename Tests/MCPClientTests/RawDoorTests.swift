@@ -51,13 +51,22 @@ struct RawDoorTests {
                 ("acme/x", "[1]", .invalidArguments), ("acme/x", "7", .invalidArguments),
                 ("acme/x", #"{"a":1} {}"#, .invalidArguments), ("acme/x", #"{"a":1,"a":2}"#, .invalidArguments),
                 ("acme/x", #"{"_meta":{},"_meta":{}}"#, .invalidArguments), ("acme/x", #"{"a":"#, .invalidArguments),
-                ("acme/x", #"{"_meta":7}"#, .invalidArguments),
+                ("acme/x", #"{"_meta":7}"#, .invalidArguments), ("acme/x", #"{"a":[1,,2]}"#, .invalidArguments),
+                ("acme/x", #"{"a":[1}}"#, .invalidArguments), ("acme/x", #"{"a":trash}"#, .invalidArguments),
+                ("acme/x", #"{"a":"\q"}"#, .invalidArguments), ("acme/x", #"{"a":01}"#, .invalidArguments),
+                ("acme/x", #"{"a":"\ud800"}"#, .invalidArguments), ("acme/x", "{\"a\":\"b\nc\"}", .invalidArguments),
+                ("acme/x", RawJSON(copying: "{\"a\":" + String(repeating: "[", count: 100_000)), .invalidArguments),
+                ("notifications/cancelled", #"{"requestId":1}"#, .notSupported),
+                ("notifications/own", "{}", .notSupported),
             ]
             for (method, params, code) in bad {
                 let error = await failure { try await session.forward(method, params: params) }
-                #expect(error?.code == code && error?.message.contains(method) == true, "\(method) \(params ?? "")")
+                let start = params?.description.prefix(40) ?? ""
+                #expect(error?.code == code && error?.message.contains(method) == true, "\(method) \(start)")
             }
-            for method in ["notifications/initialized", "notifications/cancelled"] {
+            for method in [
+                "notifications/initialized", "notifications/cancelled", "notifications/progress", "tools/call",
+            ] {
                 let error = await failure { try await session.notify(method) }
                 #expect(error?.code == .notSupported)
             }
@@ -97,9 +106,7 @@ struct RawDoorTests {
         let calls = server.received("tools/call").map { $0["params"]?["_meta"] }
         #expect(calls[0]?["com.example/trace"] == "abc" && calls[1]?["com.example/trace"] == nil)
         #expect(calls[0]?["progressToken"]?.int64 != nil)
-        // Each name once.
         let names = calls[0]?.object?.keys.sorted() ?? []
-        #expect(Set(names).count == names.count)
         if revision.isModern {
             #expect(calls[0]?["io.modelcontextprotocol/protocolVersion"] == "2026-07-28")
             #expect(calls[0]?["io.modelcontextprotocol/clientInfo"]?["name"] == "theirs")
@@ -160,6 +167,7 @@ struct RawDoorTests {
                         "content": [],
                         "structuredContent": [
                             "answer": answer["result"] ?? .null, "code": refusal["error"]?["code"] ?? .null,
+                            "data": refusal["error"]?["data"] ?? .null,
                             "nonsense": nonsense["error"]?["code"] ?? .null,
                         ],
                     ]
@@ -171,7 +179,7 @@ struct RawDoorTests {
                 #expect(context.revision == .v2025_11_25)
                 if method == "acme/nonsense" { return "7" }
                 guard method == "acme/ask" else {
-                    let refusal = JSONRPCErrorObject(code: .init(rawValue: -32077), message: "theirs")
+                    let refusal = JSONRPCErrorObject(code: .init(rawValue: -32077), message: "theirs", data: ["why": 1])
                     throw MCPError(.serverError, "no", rpcError: refusal)
                 }
                 return RawJSON(encoding: ["twice": (try params?.decode(JSONValue.self)["n"]?.int64 ?? 0) * 2])
@@ -185,7 +193,7 @@ struct RawDoorTests {
             }
             return try #require(result.structuredContent).decode(JSONValue.self)
         }
-        #expect(result == ["answer": ["twice": 14], "code": -32077, "nonsense": -32603])
+        #expect(result == ["answer": ["twice": 14], "code": -32077, "data": ["why": 1], "nonsense": -32603])
         #expect(server.received("acme/told").first?["params"] == ["a": [1, 2], "_meta": ["b": 2]])
     }
 
@@ -300,5 +308,131 @@ struct RawDoorTests {
             let spoken = try await session.waitUntilReady().revision
             #expect(spoken == .v2026_07_28)
         }
+    }
+
+    @Test("CACHE-12 what one caller was given is not given to another, and is not for the host")
+    func notShared() async throws {
+        let read = Locked(0)
+        let server = ProtocolServer(
+            .v2026_07_28,
+            capabilities: ["tools": ["listChanged": true], "resources": [:]],
+            [
+                "resources/read": { _ in
+                    let place = read.withLock { count in
+                        count += 1
+                        return count
+                    }
+                    let text: JSONValue = .string("\(place)")
+                    return ["contents": [["uri": "file:///x", "text": text]], "ttlMs": 60000, "cacheScope": "private"]
+                },
+                "tools/list": { call in
+                    let who = call.params["_meta"]?["com.example/who"]?.string ?? "nobody"
+                    let tool: JSONValue = ["name": .string(who), "inputSchema": ["type": "object", "required": ["a"]]]
+                    return ["tools": [tool], "ttlMs": 60000, "cacheScope": "private"]
+                },
+                "tools/call": { _ in ["content": []] },
+            ]
+        )
+        try await withSession(server) { session in
+            func read(_ who: String?) async throws -> String? {
+                var options = RequestOptions()
+                if let who {
+                    options.context = RequestContext()
+                    options.context?.meta = ["com.example/who": .string(who)]
+                }
+                let result = try await session.readResource("file:///x", options: options)
+                guard case .text(let text)? = result.contents.first else { return nil }
+                return text.text
+            }
+            let texts = [
+                try await read("a"), try await read("b"), try await read(nil), try await read(nil), try await read("a"),
+            ]
+            #expect(texts == ["1", "2", "3", "3", "4"])
+            var options = RequestOptions()
+            options.context = RequestContext()
+            options.context?.meta = ["com.example/who": "a"]
+            #expect(try await session.listTools(options: options).map(\.name) == ["a"])
+            // Its schema would refuse this, if the list had been taken for everybody's.
+            _ = try await session.callTool("a", arguments: [:])
+            #expect(try await session.listTools().map(\.name) == ["nobody"])
+        }
+    }
+
+    @Test("MRTR-24 what a request does not offer is not given, whoever could")
+    func notOffered() async throws {
+        let server = ProtocolServer(
+            .v2026_07_28,
+            [
+                "tools/call": { call in
+                    ["content": [], "x": (try await call.input(["r": ["method": "roots/list"]]))["r"] ?? .null]
+                }
+            ]
+        )
+        try await withSession(server) { configuration in
+            configuration.handlers.roots = { _ in [Root(uri: "file:///connection")] }
+        } _: { session in
+            var options = RequestOptions()
+            options.context = RequestContext()
+            options.context?.capabilities = ClientCapabilities()
+            let error = await failure { try await session.callTool("t", options: options) }
+            #expect(error?.code == MCPError.Code.notSupported)
+            options.context?.capabilities = ClientCapabilities(roots: RootsCapability())
+            _ = try await session.callTool("t", options: options)
+        }
+        #expect(server.received("tools/call").count == 3)
+    }
+
+    @Test("XTASK-22 one round of a call offers no task, and gives up the one that it gets")
+    func noTask() async throws {
+        let server = ProtocolServer(
+            .v2026_07_28,
+            [
+                "tools/call": { _ in ["resultType": "task", "taskId": "job", "status": "working"] },
+                "tasks/cancel": { _ in [:] },
+            ]
+        )
+        try await withSession(server) {
+            $0.usesTasks = true
+        } _: { session in
+            let error = await failure { _ = try await session.callToolRound("t") }
+            #expect(error?.code == .badResponse && error?.message.contains("job") == true)
+            await server.wait(forReceived: "tasks/cancel")
+        }
+        let meta = server.received("tools/call").first?["params"]?["_meta"]
+        #expect(meta?["io.modelcontextprotocol/clientCapabilities"] == [:])
+        #expect(server.received("tasks/cancel").first?["params"]?["taskId"] == "job")
+    }
+
+    /// Has no room for some messages.
+    private final class Full: Transport {
+        private let base: any Transport
+        private let method: String
+        init(_ base: any Transport, _ method: String) { (self.base, self.method) = (base, method) }
+        func run(_ receiver: any TransportReceiver) async -> TransportEnd { await self.base.run(receiver) }
+        func send(_ message: OutgoingMessage) throws(MCPError) {
+            if message.method == self.method { throw MCPError(.busy, "full") }
+            try self.base.send(message)
+        }
+        func setReceiving(_ enabled: Bool) { self.base.setReceiving(enabled) }
+        func close(_ mode: TeardownMode) { self.base.close(mode) }
+    }
+
+    @Test("T13 a notification for which there is no room is refused, and not kept")
+    func full() async throws {
+        let server = ProtocolServer(.v2025_11_25)
+        var configuration = ClientConfiguration()
+        configuration.era = .legacyOnly
+        let session = ClientSession(transport: Full(server.transport(), "acme/x"), configuration: configuration)
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await session.run() }
+            for _ in 0..<1000 {
+                let error = await failure { try await session.notify("acme/x") }
+                #expect(error?.code == .busy)
+            }
+            // Nothing of that is in the way of others.
+            #expect(await failure { try await session.ping() } == nil)
+            session.close()
+        }
+        #expect(server.received("acme/x").isEmpty)
     }
 }

@@ -130,4 +130,76 @@ struct SubscriptionHandleTests {
             #expect(error?.code == .notSupported && error?.message.contains("subscribe(to:)") == true)
         }
     }
+
+    @Test("L8 whoever goes through one holds it") func held() async throws {
+        let server = Self.server()
+        try await withSession(server) { session in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    do {
+                        for await notification in try await session.listen(
+                            to: SubscriptionFilter(toolsListChanged: true)
+                        ) {
+                            #expect(notification.method == "notifications/tools/list_changed")
+                            return
+                        }
+                        Issue.record("ended before anything was told")
+                    } catch {
+                        Issue.record("\(error)")
+                    }
+                }
+                await server.wait(for: "the subscription") { $0.listening.count == 1 }
+                server.tell("notifications/tools/list_changed")
+            }
+        }
+    }
+
+    @Test("A6 subscriptions take nobody's place; so many, and not more")
+    func places() async throws {
+        let server = ProtocolServer(
+            .v2026_07_28,
+            capabilities: ["tools": ["listChanged": true]],
+            ["tools/call": { _ in ["content": []] }]
+        )
+        try await withSession(server) { configuration in
+            configuration.maximumInFlight = 2
+            configuration.maximumWaiting = 2
+        } _: { session in
+            var open: [Subscription] = []
+            for _ in 0..<256 { open.append(try await session.listen(to: SubscriptionFilter(toolsListChanged: true))) }
+            _ = try await session.callTool("t")
+            let error = await failure { _ = try await session.listen(to: SubscriptionFilter(toolsListChanged: true)) }
+            #expect(error?.code == .busy && error?.message.contains("256") == true)
+            open.removeLast().cancel()
+            open.append(try await session.listen(to: SubscriptionFilter(toolsListChanged: true)))
+            for subscription in open { #expect(subscription.dropped == 0) }
+        }
+    }
+
+    @Test("F11 a server that does not agree has the hard limit to do so")
+    func late() async throws {
+        let server = ProtocolServer(
+            .v2026_07_28,
+            [
+                "subscriptions/listen": { _ in
+                    await untilCancelled()
+                    return [:]
+                }
+            ]
+        )
+        let clock = ManualClock()
+        try await withSession(server, clock: clock) { session in
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    let options = RequestOptions(hardTimeout: .seconds(7))
+                    let error = await failure {
+                        _ = try await session.listen(to: SubscriptionFilter(toolsListChanged: true), options: options)
+                    }
+                    #expect(error?.code == .timeout && error?.message.contains("7.0 seconds") == true)
+                }
+                await clock.pass(.seconds(7))
+            }
+            await server.wait(forReceived: "notifications/cancelled")
+        }
+    }
 }

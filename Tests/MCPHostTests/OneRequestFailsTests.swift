@@ -1,3 +1,4 @@
+import Dispatch
 import MCPHost
 import MCPJSON
 import MCPTransport
@@ -14,6 +15,7 @@ struct OneRequestFailsTests {
         private let method: String
         private let wasSent: Bool
         private let left: Locked<Int>
+        private let queue = DispatchQueue(label: "losses")
         private let receiver = Locked<(any TransportReceiver)?>(nil)
 
         init(_ base: any Transport, _ method: String, times: Int, wasSent: Bool) {
@@ -36,10 +38,13 @@ struct OneRequestFailsTests {
                     return left >= 0
                 })
             else { return try self.base.send(message) }
-            // Told first: the answer must not come before.
+            // The transport tells of it later, as it has to, and before anything is answered.
             let error = MCPError(.connectionLost, "the stream of this request broke")
-            self.receiver.withLock { $0 }?.transportDidFail(id, error, wasSent: self.wasSent)
-            if self.wasSent { try self.base.send(message) }
+            let (receiver, wasSent) = (self.receiver.withLock { $0 }, self.wasSent)
+            self.queue.async {
+                receiver?.transportDidFail(id, error, wasSent: wasSent)
+                if wasSent { try? self.base.send(message) }
+            }
         }
 
         func setReceiving(_ enabled: Bool) { self.base.setReceiving(enabled) }
@@ -87,8 +92,29 @@ struct OneRequestFailsTests {
         #expect(call.error?.code == .outcomeUnknown && call.server.received("tools/call").count == 2)
     }
 
-    @Test("a list that was lost is read again", arguments: [true, false]) func list(wasSent: Bool) async throws {
+    @Test("V4 a list that was lost fails no call", arguments: [true, false]) func list(wasSent: Bool) async throws {
         let list = try await self.calls(losing: "tools/list", times: 1, wasSent: wasSent)
-        #expect(list.error == nil)
+        #expect(list.error == nil && list.server.received("tools/call").count == 2)
+        // Calls go on without it for a while; whoever asks for the list is told.
+        #expect(list.server.received("tools/list").count == (wasSent ? 1 : 0))
+    }
+
+    @Test("SUB-06 the host's own subscription is opened again when its request is lost", arguments: [true, false])
+    func subscription(wasSent: Bool) async throws {
+        let server = ProtocolServer(.v2026_07_28, capabilities: ["tools": ["listChanged": true]])
+        var definition = server.configuration("a")
+        definition.client.listenRetryDelay = .milliseconds(1)
+        definition.endpoint = Endpoint("in memory") { _ in
+            Lossy(server.transport(), "subscriptions/listen", times: 2, wasSent: wasSent)
+        }
+        try await MCPHost.withHost(HostConfiguration(servers: [definition])) { host in
+            let events = host.serverEvents()
+            await server.wait(forReceived: "subscriptions/listen", times: wasSent ? 3 : 1)
+            await server.wait(for: "the subscription") { $0.listening.count >= 1 }
+            server.tell("notifications/tools/list_changed")
+            for await event in events {
+                if case .toolsChanged = event.event { break }
+            }
+        }
     }
 }

@@ -1,5 +1,7 @@
+import MCPClient
 import MCPJSON
 import MCPTransport
+import MCPTypes
 import TestSupport
 import Testing
 
@@ -114,6 +116,46 @@ struct StartGateTests {
             }
             #expect(zoo.count("start", "a") == 1)
             expectClean(await host.shutdown(), servers: 2)
+        }
+    }
+
+    @Test("B8 one that is only believed to be ready keeps its turn until it has said something")
+    func believed() async throws {
+        try await withZoo { zoo in
+            let clock = ManualClock()
+            let host = try await Self.host(clock, limit: 1)
+            var believed = zoo.server("believed", "--mute")
+            believed.client.knownServer = ServerDescription(revision: .latest)
+            try await host.addServer(believed)
+            #expect(try host.server("believed").status == .ready)
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                group.addTask { try await host.addServer(zoo.server("other")) }
+                await host.wait(for: "queued", of: "other")
+                clock.advance(by: .seconds(5))
+                try await group.waitForAll()
+            }
+            var talking = zoo.server("talking")
+            talking.client.knownServer = ServerDescription(revision: .latest, capabilities: ServerCapabilities())
+            try await host.addServer(talking)
+            #expect(await failure { try await host.callTool(server: "talking", name: "echo") } == nil)
+            try await host.addServer(zoo.server("last"))
+            expectClean(await host.shutdown(), servers: 4)
+        }
+    }
+
+    @Test("B2 one that was believed to be ready and never said a word is asked properly the next time")
+    func neverSpoke() async throws {
+        try await withZoo { zoo in
+            var wrong = zoo.server("wrong", "--exit", "7")
+            wrong.client.knownServer = ServerDescription(revision: .latest)
+            wrong.restart.initialDelay = .milliseconds(1)
+            let host = try await zoo.host(wrong)
+            let entry = await host.wait(for: "closed", of: "wrong")
+            #expect(entry?.generation ?? 0 > 1)
+            #expect(try host.server("wrong").failure != nil)
+            let readied = host.journal.entries(for: "wrong").count { $0.event == "ready" }
+            #expect(readied <= 1)
+            _ = await host.shutdown()
         }
     }
 }

@@ -25,5 +25,10 @@ struct LineSinkTests {
         let pieces = Self.lines(["y" + long + "\nz\n"])
         #expect(pieces.joined() == "y" + long + "z" && pieces.allSatisfy { $0.utf8.count <= LineSink.longestLine })
         #expect(pieces.count == 5)
+        // A piece ends with a whole character, and a carriage return in the middle of a line stays.
+        let umlauts = "x" + String(repeating: "ü", count: LineSink.longestLine)
+        #expect(Self.lines([umlauts]).joined() == umlauts)
+        let returns = String(repeating: "x", count: LineSink.longestLine - 1) + "\r" + "yz"
+        #expect(Self.lines([returns, "\r\n"]).joined() == returns)
     }
 }

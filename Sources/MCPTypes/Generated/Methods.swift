@@ -50,6 +50,13 @@ public struct Method: OpenString {
     public static let rootsList = Self(rawValue: "roots/list")
     /// Asks the user; inside a result in 2026-07-28. Sent by the server; revisions 2025-06-18 to 2026-07-28.
     public static let elicitationCreate = Self(rawValue: "elicitation/create")
+    /// All that the protocol has.
+    package static let all: Set<Self> = [
+        .initialize, .ping, .serverDiscover, .toolsList, .toolsCall, .resourcesList, .resourcesTemplatesList,
+        .resourcesRead, .resourcesSubscribe, .resourcesUnsubscribe, .subscriptionsListen, .promptsList, .promptsGet,
+        .completionComplete, .loggingSetLevel, .tasksGet, .tasksResult, .tasksList, .tasksCancel,
+        .samplingCreateMessage, .rootsList, .elicitationCreate,
+    ]
 }
 
 /// The name of a notification.
@@ -82,6 +89,11 @@ public struct NotificationMethod: OpenString {
     public static let tasksStatus = Self(rawValue: "notifications/tasks/status")
     /// What a subscription will tell. Sent by the server; revisions 2026-07-28.
     public static let subscriptionsAcknowledged = Self(rawValue: "notifications/subscriptions/acknowledged")
+    /// All that the protocol has.
+    package static let all: Set<Self> = [
+        .initialized, .cancelled, .progress, .message, .toolsListChanged, .promptsListChanged, .resourcesListChanged,
+        .resourcesUpdated, .rootsListChanged, .elicitationComplete, .tasksStatus, .subscriptionsAcknowledged,
+    ]
 }
 
 /// Begins a legacy conversation. Sent by the client; revisions 2024-11-05 to 2025-11-25.
