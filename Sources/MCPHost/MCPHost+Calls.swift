@@ -37,9 +37,19 @@ extension ServerItem where Item == Tool {
 
 /// The protocol's methods over all servers. From any task.
 extension MCPHost {
-    /// The tools of all servers that can be reached.
+    /// The tools of all servers that can be reached, as the host offers them (``ServerDefinition/tools``).
     public func tools() async throws(MCPError) -> HostListing<Tool> {
-        try await self.collect({ $0.tools != nil }) { session throws(MCPError) in try await session.listTools() }
+        let servers = self.servers
+        var listing = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
+            try await session.listTools()
+        }
+        for server in servers where !server.definition.tools.isEverything {
+            listing.items = listing.items.compactMap { item in
+                guard item.server.isSame(as: server.name) else { return item }
+                return server.definition.tools.offered(item.item).map { ServerItem(server: item.server, item: $0) }
+            }
+        }
+        return listing
     }
 
     /// The resources of all servers that can be reached.
@@ -151,15 +161,29 @@ extension MCPHost {
     ///
     /// A call is made at most once: when the connection is lost after it was sent, it ends with `outcomeUnknown`
     /// (``ServerDefinition/repeatsIdempotentCalls`` is the exception). A call that was not sent yet waits for the restarted server.
+    /// - Throws: `notFound` for a tool that the host does not offer (``ServerDefinition/tools``).
     public func callTool(
         server: String,
         name: String,
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        try await self.ask(server, repeating: name, atMost: options.hardTimeout) { session throws(MCPError) in
-            try await session.callTool(name, arguments: arguments, options: options)
+        let original = try self.original(name, of: server)
+        return try await self.ask(server, repeating: name, atMost: options.hardTimeout) { session throws(MCPError) in
+            try await session.callTool(original, arguments: arguments, options: options)
         }
+    }
+
+    /// The server's own name of a tool that the host offers.
+    func original(_ tool: String, of server: String) throws(MCPError) -> String {
+        // Whether there is such a server, and whether anybody may be asked any more, is said by whoever asks it.
+        guard let selection = self.root.server(server)?.definition.tools else { return tool }
+        if let original = selection.original(of: tool) { return original }
+        throw MCPError(
+            .notFound,
+            "this host does not offer a tool \"\(tool)\" of this server; ServerDefinition.tools says which it does",
+            server: server
+        )
     }
 
     /// Reads a server's resource.

@@ -38,8 +38,9 @@ extension MCPHost {
         timeToLive: Duration? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> StartedCall {
-        try await self.ask(server) { session throws(MCPError) in
-            try await session.startTool(name, arguments: arguments, timeToLive: timeToLive, options: options)
+        let original = try self.original(name, of: server)
+        return try await self.ask(server) { session throws(MCPError) in
+            try await session.startTool(original, arguments: arguments, timeToLive: timeToLive, options: options)
         }
     }
 
@@ -57,8 +58,9 @@ extension MCPHost {
         returning type: Value.Type = Value.self,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> Value {
-        try await self.ask(server) { session throws(MCPError) in
-            try await session.callTool(name, arguments: arguments, returning: type, options: options)
+        let original = try self.original(name, of: server)
+        return try await self.ask(server) { session throws(MCPError) in
+            try await session.callTool(original, arguments: arguments, returning: type, options: options)
         }
     }
 }

@@ -217,8 +217,17 @@ extension ManagedServer {
         }
         tools.noteConnection(serial, generation)
         client.listsTools = true
-        client.onTools = { [journal = self.context.journal] list, changes, isCurrent in
-            for taken in tools.learn(serial, generation, tools: list, changes: changes, isCurrent: isCurrent) {
+        client.onTools = {
+            [journal = self.context.journal, selection = self.definition.tools] list, changes, isCurrent in
+            let names = tools.learn(
+                serial,
+                generation,
+                tools: list,
+                selection: selection,
+                changes: changes,
+                isCurrent: isCurrent
+            )
+            for taken in names {
                 journal.note("name taken", server: name, cause: "\(taken) means another server's tool already")
             }
         }

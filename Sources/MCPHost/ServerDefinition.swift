@@ -16,6 +16,8 @@ public struct ServerDefinition: Sendable {
         get { self.endpoint.stdio?.options ?? StdioTransport.Options() }
         set { if let stdio = self.endpoint.stdio { self.endpoint = .stdio(stdio.launch, options: newValue) } }
     }
+    /// Which of its tools the host offers, and what it says of them. Default: all, as they are.
+    public var tools = ToolSelection()
     /// When it is started again after it died.
     public var restart = RestartPolicy()
     /// Whether a call whose answer was lost with the connection may be made once more, if the tool calls itself read-only or idempotent.

@@ -11,6 +11,7 @@ final class ToolIndex: Sendable {
         var serial: Int
         /// The server's name in the host.
         var server: String
+        /// The server's name of it.
         var tool: String
         /// It says that calling it twice does no more than calling it once.
         var isIdempotent: Bool
@@ -65,11 +66,19 @@ final class ToolIndex: Sendable {
     /// - Parameters:
     ///   - serial: the server.
     ///   - generation: of which connection the list is.
-    ///   - tools: all of them.
+    ///   - tools: all of them, as the server lists them.
+    ///   - selection: which of them are offered, and under which names.
     ///   - changes: how many changes the server had told of before; what was read earlier does not replace what was read later.
     ///   - isCurrent: the server has not told of a change while it was read.
     /// - Returns: names that somebody else has already; those tools can be called by server and tool only.
-    func learn(_ serial: Int, _ generation: Int, tools: [Tool], changes: Int, isCurrent: Bool) -> [String] {
+    func learn(
+        _ serial: Int,
+        _ generation: Int,
+        tools: [Tool],
+        selection: ToolSelection = ToolSelection(),
+        changes: Int,
+        isCurrent: Bool
+    ) -> [String] {
         self.state.withLock { state in
             guard let before = state.servers[serial], before.generation == generation, before.changes <= changes else {
                 return []
@@ -84,12 +93,13 @@ final class ToolIndex: Sendable {
                 isKnown: true,
                 isCurrent: isCurrent
             )
-            for tool in tools where known.tools[WireString(tool.name)] == nil {
+            for listed in tools {
+                guard let tool = selection.offered(listed), known.tools[WireString(tool.name)] == nil else { continue }
                 let hints = tool.annotations
                 let route = Route(
                     serial: serial,
                     server: server,
-                    tool: tool.name,
+                    tool: listed.name,
                     isIdempotent: hints?.readOnlyHint == true || hints?.idempotentHint == true
                 )
                 known.tools[WireString(tool.name)] = route
