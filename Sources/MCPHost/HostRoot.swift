@@ -7,18 +7,13 @@ import MCPTransport
 ///
 /// The law of the house: callers decide, under a lock, that something is to be opened or closed; only the root enters and leaves it.
 final class HostRoot: Sendable {
-    private enum Phase { case open, draining, closing, closed }
-
     private struct State {
-        var phase: Phase = .open
-        var isRunning = false
+        var machine = HostStateMachine()
         /// By name; removed when it is gone.
         var servers: [String: ManagedServer] = [:]
         /// Ends of servers that are gone, by their serial numbers.
         var ended: [(serial: Int, report: TeardownReport.Server)] = []
         var nextSerial = 1
-        var callsInFlight = 0
-        var closingSince: Duration?
         var drainTimer: (any DeadlineTimer)?
         /// Added and not yet entered by the root.
         var waiting: [Int: ManagedServer] = [:]
@@ -80,11 +75,7 @@ final class HostRoot: Sendable {
 
     /// Runs all connections until the host has shut down. Entered once; a second caller waits for the end.
     func run() async {
-        let isFirst = self.state.withLock { state in
-            defer { state.isRunning = true }
-            return !state.isRunning
-        }
-        guard isFirst else {
+        guard self.state.withLock({ $0.machine.enter() }) else {
             _ = await self.report.wait()
             return
         }
@@ -150,9 +141,8 @@ final class HostRoot: Sendable {
                 state.waiting = [:]
                 state.drainTimer = nil
             }
-            // The cancelled task may be here before whoever cancels it has come to close: from now on nobody is let in who would never be run.
-            state.phase = .closing
-            return (Array(state.waiting.values), state.drainTimer)
+            // The cancelled task may be here before whoever cancels it has come to close.
+            return (Array(state.waiting.values), state.machine.leave() ? state.drainTimer : nil)
         }
         for server in forgotten { self.left(server, server.neverRan()) }
         if let timer {
@@ -160,7 +150,7 @@ final class HostRoot: Sendable {
             self.context.accounts.add(-1, \.timers)
         }
         let failed = self.state.withLock { state in
-            state.phase = .closed
+            state.machine.closed()
             return Array(state.servers.values)
         }
         // Nobody can revive them any more.
@@ -183,7 +173,7 @@ final class HostRoot: Sendable {
     /// Opens a server; returns at once.
     func add(_ definition: ServerDefinition) throws(MCPError) -> ManagedServer {
         let (server, replaced) = try self.state.withLock { state throws(MCPError) in
-            guard state.phase == .open else {
+            guard state.machine.isOpen else {
                 throw MCPError(.hostClosed, "the host is closing", server: definition.name)
             }
             let existing = state.servers[definition.name]
@@ -215,7 +205,7 @@ final class HostRoot: Sendable {
     /// - Throws: `hostClosed` if it is closing or closed, or has left the host.
     func restart(_ server: ManagedServer) throws(MCPError) -> OneShot<Result<ServerDescription, MCPError>> {
         let (restart, isEntered) = self.state.withLock { state -> (ManagedServer.Restart?, Bool) in
-            guard state.servers[server.name] === server, state.phase == .open,
+            guard state.servers[server.name] === server, state.machine.isOpen,
                 let restart = server.decideOnRestart(cause: "restartServer()")
             else { return (nil, false) }
             guard restart.hasToBeEntered else { return (restart, false) }
@@ -260,57 +250,37 @@ final class HostRoot: Sendable {
     // MARK: Calls, which draining waits for
 
     func beginCall() throws(MCPError) {
-        try self.state.withLock { state throws(MCPError) in
-            guard state.phase == .open else { throw MCPError(.hostClosed, "the host is closing: no new calls") }
-            state.callsInFlight += 1
+        guard self.state.withLock({ $0.machine.beginCall() }) else {
+            throw MCPError(.hostClosed, "the host is closing: no new calls")
         }
     }
 
     func endCall() {
-        let isDrained = self.state.withLock { state in
-            state.callsInFlight -= 1
-            return state.phase == .draining && state.callsInFlight == 0
-        }
-        if isDrained { self.closeAll(.graceful, cause: "drained") }
+        if self.state.withLock({ $0.machine.endCall() }) { self.closeAll(.graceful, cause: "drained") }
     }
 
     // MARK: The end
 
     /// Starts the shutdown, or hurries it; returns at once.
     func beginShutdown(_ mode: TeardownMode, cause: String) {
-        enum Next { case nothing, drain, close }
         let now = self.context.clock.now
-        let next: Next = self.state.withLock { state in
-            switch state.phase {
-            case .open:
-                state.closingSince = now
-                guard mode == .graceful, state.callsInFlight > 0, self.configuration.drainTimeout > .zero else {
-                    return .close
-                }
-                state.phase = .draining
-                return .drain
-            case .draining: return mode == .immediate ? .close : .nothing
-            case .closing: return mode == .immediate ? .close : .nothing
-            case .closed: return .nothing
-            }
-        }
-        if next != .nothing { self.context.journal.note("shutdown", cause: cause) }
+        let mayDrain = self.configuration.drainTimeout > .zero
+        let action = self.state.withLock { $0.machine.shutDown(mode, mayDrain: mayDrain, now: now) }
+        if action != .nothing { self.context.journal.note("shutdown", cause: cause) }
         self.closingAsked.complete(())
-        switch next {
+        switch action {
         case .nothing: break
         case .close: self.closeAll(mode, cause: cause)
         case .drain: self.startDrainTimer(now + self.configuration.drainTimeout)
         }
     }
 
-    /// The last call may end, and with it the draining and the host, while the timer is being made: then it is not for anybody, and not
-    /// in the books either (T16).
     private func startDrainTimer(_ deadline: Duration) {
         let timer = self.context.clock.makeTimer { [weak self] in
             self?.closeAll(.graceful, cause: "the drain limit has passed")
         }
         let isWanted = self.state.withLock { state in
-            guard state.phase == .draining else { return false }
+            guard state.machine.drainTimerMade() else { return false }
             self.context.accounts.add(1, \.timers)
             state.drainTimer = timer
             return true
@@ -319,27 +289,19 @@ final class HostRoot: Sendable {
     }
 
     private func closeAll(_ mode: TeardownMode, cause: String) {
-        let servers: [ManagedServer] = self.state.withLock { state in
-            guard state.phase != .closed else { return [] }
-            state.phase = .closing
-            return Array(state.present.values)
-        }
+        let servers = self.state.withLock { $0.machine.close() ? Array($0.present.values) : [] }
         self.arrival.finish()
         // All are decided on before the first is ended: the turn to start that one gives up must not go to another of them (T23).
         let ends = servers.map { $0.decideOnClose(mode, cause: cause) }
         for end in ends { end() }
         // A host that was never run has nobody to wait for.
-        let isFirst = self.state.withLock { state in
-            defer { state.isRunning = true }
-            return !state.isRunning
-        }
-        if isFirst { self.finish() }
+        if self.state.withLock({ $0.machine.enter() }) { self.finish() }
     }
 
     /// What the shutdown has come to so far.
     func snapshotReport(isComplete: Bool) -> TeardownReport {
         let now = self.context.clock.now
-        let (ended, since) = self.state.withLock { ($0.ended, $0.closingSince) }
+        let (ended, since) = self.state.withLock { ($0.ended, $0.machine.closingSince) }
         return TeardownReport(
             servers: ended.map(\.report),
             open: self.context.accounts.snapshot,
