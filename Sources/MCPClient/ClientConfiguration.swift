@@ -97,7 +97,7 @@ public struct ClientConfiguration: Sendable {
     /// Where events go besides; and the subscriptions that callers want, which outlive a session.
     package var events: Broadcast<ServerEvent>?
     package var onEvent: (@Sendable (ServerEvent) -> Void)?
-    /// Told of every change before what was known is forgotten, whoever else is told of it.
+    /// Told of every change when what was known has been forgotten, whoever else is told of it.
     package var onChange: (@Sendable (ServerEvent) -> Void)?
     /// Told of the tools whenever the server has listed them all, of how many changes it had told before, and whether of none since.
     package var onTools: (@Sendable ([Tool], _ changes: Int, _ isCurrent: Bool) -> Void)?

@@ -51,7 +51,10 @@ extension ClientSession {
     ///   not read: nobody waits for a notification, so it is not kept; `messageTooLarge`; why the conversation is not ready.
     public func notify(_ method: String, params: RawJSON? = nil) async throws(MCPError) {
         let kind = NotificationMethod(rawValue: method)
-        guard !NotificationMethod.all.contains(kind), !Method.all.contains(Method(rawValue: method)) else {
+        let isOfProtocol =
+            NotificationMethod.all.contains(kind) || Method.all.contains(Method(rawValue: method))
+            || kind == .tasks || Method(rawValue: method) == .tasksUpdate
+        guard !isOfProtocol else {
             throw MCPError(.notSupported, "\(method) cannot be sent by hand: it belongs to the session")
         }
         let members = try Members(params, of: method)
@@ -65,7 +68,7 @@ extension ClientSession {
             }
         }
         // What is posted waits for room; what somebody else wants said must not fill that, and must not overtake it either.
-        guard self.state.withLock({ $0.outbox.isEmpty }) else {
+        guard self.state.withLock({ $0.hasNoPosts }) else {
             throw MCPError(.busy, "the server does not read its input; \(method) was not sent")
         }
         try self.transport.send(notification)
@@ -74,31 +77,24 @@ extension ClientSession {
     /// The members of `params`, unread but for `_meta`.
     private struct Members {
         private var all: [(key: String, value: RawJSON)] = []
+        private var places: [WireString: Int] = [:]
         private(set) var meta: JSONObject?
 
         init(_ params: RawJSON?, of method: String) throws(MCPError) {
             guard let params else { return }
             do {
                 var reader = try JSONReader(params)
-                var seen: Set<WireString> = []
                 try reader.beginObject()
-                while let key = try reader.nextKey() {
-                    let name = key.string
+                while let name = try reader.nextCheckedName() {
+                    let value = try reader.readChecked()
                     // Two readers could see two different requests (C19).
-                    guard seen.insert(WireString(name)).inserted else {
+                    guard self.places.updateValue(self.all.count, forKey: WireString(name)) == nil else {
                         throw reader.error("the member \"\(name)\" occurs twice")
                     }
-                    let start = reader.checkpoint
-                    try reader.checkValue()
-                    reader.rewind(to: start)
-                    if name == "_meta" {
-                        self.meta = try reader.read()
-                    } else {
-                        self.all.append((name, try reader.readRaw()))
-                    }
+                    self.all.append((name, value))
+                    if name == "_meta" { self.meta = try value.decode() }
                 }
                 try reader.expectEnd()
-                if reader.repairs > 0 { throw reader.error("a string is no Unicode") }
             } catch {
                 throw MCPError(
                     .invalidArguments,
@@ -108,10 +104,10 @@ extension ClientSession {
             }
         }
 
-        subscript(name: String) -> RawJSON? { self.all.first { $0.key.isSame(as: name) }?.value }
+        subscript(name: String) -> RawJSON? { self.places[WireString(name)].map { self.all[$0].value } }
 
         func write(_ writer: inout JSONWriter) {
-            for (key, value) in self.all {
+            for (key, value) in self.all where key != "_meta" {
                 writer.key(key)
                 writer.write(raw: value)
             }
@@ -175,30 +171,5 @@ extension ClientSession {
             }
         }
         return try Self.decode(payload, method)
-    }
-}
-
-extension JSONReader {
-    /// Steps over the next value, every letter of it read, and as deep as the limits allow.
-    fileprivate mutating func checkValue() throws(JSONError) {
-        switch try self.peekKind() {
-        case .object:
-            try self.beginObject()
-            while try self.nextKey() != nil { try self.checkValue() }
-        case .array:
-            try self.beginArray()
-            while try self.nextElement() { try self.checkValue() }
-        case .string:
-            let start = self.checkpoint
-            // Servers may write control characters in strings, and are understood; others are not sent any.
-            guard try self.readRaw().withUnsafeBytes({ $0.allSatisfy { $0 >= 0x20 } }) else {
-                throw self.error("a string has a control character in it")
-            }
-            self.rewind(to: start)
-            _ = try self.readString()
-        case .number: _ = try self.readNumber()
-        case .bool: _ = try self.readBool()
-        case .null: try self.readNull()
-        }
     }
 }

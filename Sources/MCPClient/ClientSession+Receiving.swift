@@ -1,6 +1,7 @@
 import MCPJSON
 import MCPTransport
 import MCPTypes
+import Synchronization
 
 // MARK: What the transport tells
 
@@ -13,6 +14,7 @@ extension ClientSession {
         if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message, stream) }
         do throws(Envelope.Malformed) {
             let envelope = try Envelope(scanning: message)
+            if !self.heard.load(ordering: .relaxed) { self.heard.store(true, ordering: .relaxed) }
             switch envelope.kind {
             case .result(let id): self.answer(id, .result(envelope.payload))
             case .error(let id?): self.answer(id, .error(envelope.payload))
@@ -35,18 +37,14 @@ extension ClientSession {
     }
 
     private func answer(_ id: JSONRPCRequestID, _ reply: Reply) {
-        let (answer, isFirst) = self.state.withLock { machine in
-            let isFirst = !machine.hasAnswered
-            machine.hasAnswered = true
-            let answer = machine.answered(id) { waiter in
+        let answer = self.state.withLock { machine in
+            machine.answered(id) { waiter in
                 // Progress that came before the answer is told before it.
                 guard waiter.progress != nil else { return false }
                 waiter.reply = reply
                 return true
             }
-            return (answer, isFirst)
         }
-        if isFirst { self.heard.complete(true) }
         switch answer {
         case .ends(let ending): self.resume(ending.waiter, reply)
         case .held(let number, let waiter):
@@ -108,8 +106,8 @@ extension ClientSession {
     /// What is known and has changed is known no more.
     private func forget(_ event: ServerEvent) {
         self.cache.invalidate(event)
-        self.configuration.onChange?(event)
         if case .toolsChanged = event { self.catalog.noteChange() }
+        self.configuration.onChange?(event)
     }
 
     private func progressed(_ params: RawJSON) {

@@ -9,6 +9,8 @@ struct RequestHead: Sendable {
     var name: String?
     /// Arguments that the transport repeats.
     var mirrored: [OutgoingMessage.MirroredParameter] = []
+    /// There is always room for it.
+    var isReserved = false
 
     init(_ method: Method, about name: String? = nil, mirroring mirrored: [OutgoingMessage.MirroredParameter] = []) {
         (self.method, self.name, self.mirrored) = (method, name, mirrored)
@@ -145,6 +147,7 @@ extension ClientSession {
                 timeouts: timeouts,
                 isProbe: isProbe,
                 isStanding: head.method == .subscriptionsListen,
+                isReserved: head.isReserved,
                 caller: options.caller,
                 now: now
             )
@@ -190,7 +193,9 @@ extension ClientSession {
                 }
             } catch  where error.code == .busy {
                 if !self.state.withLock({ $0.postRefused(post, drains: drains) }) { break }
+                continue
             } catch {}
+            self.state.withLock { $0.posted() }
         }
         while let (id, message, drains) = self.state.withLock({ $0.nextToSend() }) {
             _ = self.send(id, message, drains)
@@ -240,7 +245,6 @@ extension ClientSession {
         let endings = self.state.withLock { $0.broke(error) }
         self.failedCount.withLock { $0 += endings.count { !$0.isAnswered } }
         self.broken.complete(error)
-        self.heard.complete(false)
         for ending in endings {
             // Its answer had come before, and only the caller's progress handler was in the way.
             if ending.isAnswered, let reply = ending.waiter.reply {

@@ -93,12 +93,15 @@ extension ClientSession {
             )
         }
         var options = options
-        if self.configuration.usesTasks, options.context?.offered(self.configuration) == nil {
-            var configuration = self.configuration
-            configuration.usesTasks = false
+        if revision.isModern, head.method == .toolsCall {
             var context = options.context ?? RequestContext()
-            context.capabilities = configuration.offered
-            options.context = context
+            var offered = context.offered(self.configuration) ?? self.configuration.offered
+            if offered.extensions?[ExtensionName.tasks] != nil {
+                offered.extensions?[ExtensionName.tasks] = nil
+                if offered.extensions?.isEmpty == true { offered.extensions = nil }
+                context.capabilities = offered
+                options.context = context
+            }
         }
         let payload = try await self.request(head, options: options) { writer in
             writeParams(&writer)
@@ -109,12 +112,13 @@ extension ClientSession {
             }
             if let state = input.requestState { writer.member("requestState", state) }
         }
-        if revision.isModern, (try? payload.decode(ResultHead.self))?.resultType == .inputRequired {
+        let type = revision.isModern ? (try? payload.decode(ResultHead.self))?.resultType : nil
+        if type == .inputRequired {
             do { return .inputRequired(try payload.decode()) } catch {
                 throw MCPError(.badResponse, "\(head.method.rawValue): what the server asks for is unusable: \(error)")
             }
         }
-        if revision.isModern, head.method == .toolsCall, let task = Self.createdTask(payload) {
+        if type == .task, head.method == .toolsCall, let task = Self.createdTask(payload) {
             self.spawn { try? await CallTask(id: task.id, session: self, first: nil).cancel() }
             throw MCPError(.badResponse, "the server made a task of one round of a call; task \(task.id) is given up")
         }

@@ -1,6 +1,7 @@
 import MCPJSON
 public import MCPTransport
 import MCPTypes
+import Synchronization
 
 /// One conversation with one server, in whichever era it speaks.
 ///
@@ -44,9 +45,9 @@ public final class ClientSession: Sendable {
     let state: Locked<SessionStateMachine<Waiter>>
     let opened = OneShot<Bool?>()
     package let ready = OneShot<Result<ServerDescription, MCPError>>()
-    /// The server has answered for the first time: true; or nothing will come any more: false. Whoever is only believed to be there has to
-    /// show it (``ClientConfiguration/knownServer``).
-    package let heard = OneShot<Bool>()
+    /// The server has said something: one that is only believed to be there has shown it (``ClientConfiguration/knownServer``).
+    package var hasHeard: Bool { self.heard.load(ordering: .relaxed) }
+    let heard = Atomic(false)
     /// Why nothing will come any more.
     package let broken = OneShot<MCPError>()
     let inboundRequests = InboundRequests()

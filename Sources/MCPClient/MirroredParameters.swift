@@ -16,10 +16,10 @@ struct MirroredParameters: Sendable {
     /// (`HDR-19`).
     init(schema: JSONValue) {
         self.find(in: schema, [])
-        var seen: Set<String> = []
-        self.entries.removeAll { !seen.insert($0.name.lowercased()).inserted }
         // Nobody means as many headers as that.
         if self.entries.count > Self.limit { self.entries = [] }
+        var seen: Set<String> = []
+        self.entries.removeAll { !seen.insert($0.name.lowercased()).inserted }
     }
 
     private static let limit = 64

@@ -24,7 +24,11 @@ public struct RequestContext: Sendable {
         guard let offered = self.capabilities else { return self.handlers }
         var handlers = self.handlers ?? configuration.handlers
         if offered.sampling == nil { handlers.sampling = nil }
-        if offered.elicitation == nil { (handlers.elicitationForm, handlers.elicitationURL) = (nil, nil) }
+        if offered.sampling?.tools == nil { handlers.samplingOffersTools = false }
+        // Neither of the two ways means the form (`ELI-06`).
+        let (form, url) = (offered.elicitation?.form, offered.elicitation?.url)
+        if offered.elicitation == nil || form == nil && url != nil { handlers.elicitationForm = nil }
+        if url == nil { handlers.elicitationURL = nil }
         if offered.roots == nil { handlers.roots = nil }
         return handlers
     }

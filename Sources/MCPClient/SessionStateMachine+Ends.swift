@@ -114,7 +114,7 @@ extension SessionStateMachine {
 
     /// A request has ended without an answer. If the transport is just being given it, the server can be told only afterwards.
     mutating func note(_ ending: Ending, _ reason: String) {
-        if ending.isSending { self.endedWhileSending[ending.id] = reason }
+        if ending.isSending, ending.wasSent { self.endedWhileSending[ending.id] = reason }
     }
 
     /// The transport says that one request has failed. It takes what was sent as an answer would be, and nothing else.

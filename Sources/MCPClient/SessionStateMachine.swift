@@ -76,14 +76,16 @@ struct SessionStateMachine<Waiter> {
     private var drains = 0
     /// Messages that nobody waits for: answers to the server, cancellations. They wait for room like requests, and go first (T13).
     var outbox: [Post] = []
+    /// So many of them are just being given to the transport.
+    private var posting = 0
+    /// Nothing waits for room, or is on its way to the transport.
+    var hasNoPosts: Bool { self.outbox.isEmpty && self.posting == 0 }
     /// So many of them may wait before the server is not listened to any more.
     private static var outboxLimit: Int { 256 }
     /// Whether the server is to be listened to: not while it asks and does not read the answers.
     var isReceiving = true
     /// Requests of the server that have no answer yet.
     private var questions = 0
-    /// It has answered something.
-    var hasAnswered = false
 
     init(limits: Limits) { self.limits = limits }
 
@@ -106,6 +108,9 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// A request enters, its message written.
+    /// - Parameters:
+    ///   - isStanding: it is a subscription, and takes no place of those that are on their way.
+    ///   - isReserved: it is the session's own, for which there is always room.
     mutating func start(
         _ id: Int64,
         _ waiter: Waiter,
@@ -113,6 +118,7 @@ struct SessionStateMachine<Waiter> {
         timeouts: Timeouts,
         isProbe: Bool = false,
         isStanding: Bool = false,
+        isReserved: Bool = false,
         caller: String? = nil,
         now: Duration
     ) -> StartAction {
@@ -131,7 +137,7 @@ struct SessionStateMachine<Waiter> {
             isStanding: isStanding
         )
         if isStanding {
-            guard self.standing < self.limits.standing else {
+            guard isReserved || self.standing < self.limits.standing else {
                 return .refuse(waiter, MCPError(.busy, "busy: \(self.standing) subscriptions to this server are open"))
             }
             self.standing += 1
@@ -185,9 +191,9 @@ struct SessionStateMachine<Waiter> {
         let isOutdated = self.noteRefusal(drains)
         self.endedWhileSending[id] = nil
         // Ended meanwhile, or answered without having been asked.
+        self.pending[id]?.isSending = false
         guard var entry = self.pending[id], !entry.isAnswered else { return isOutdated }
         entry.message = message
-        entry.isSending = false
         self.pending[id] = entry
         self.returned(entry)
         self.line.prepend(id, of: entry.caller)
@@ -237,13 +243,18 @@ struct SessionStateMachine<Waiter> {
     mutating func nextPost() -> (post: Post, drains: Int)? {
         guard !self.isBlocked, !self.outbox.isEmpty else { return nil }
         let post = self.outbox.removeFirst()
+        self.posting += 1
         if self.outbox.isEmpty { self.isReceiving = true }
         return (post, self.drains)
     }
 
+    /// The transport has been given one of them, or has refused it for good.
+    mutating func posted() { self.posting -= 1 }
+
     /// The transport had no room for it.
     /// - Returns: whether it is to be tried again now.
     mutating func postRefused(_ post: Post, drains: Int) -> Bool {
+        self.posting -= 1
         let isOutdated = self.noteRefusal(drains)
         if self.brokenBy == nil { self.outbox.insert(post, at: 0) }
         return isOutdated

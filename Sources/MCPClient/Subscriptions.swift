@@ -33,9 +33,21 @@ final class AppliedSubscriptions: Sendable {
         var waiters: [(version: Int, done: OneShot<Void>)] = []
         var listening: [Int64: Listening] = [:]
         var isOver = false
+        /// How many were lost, one after the other, before the server had agreed.
+        var losses = 0
     }
 
     private let state = Locked(State())
+
+    /// One was lost.
+    /// - Parameter hadBegun: the server had agreed to it.
+    /// - Returns: how many before it had not come as far.
+    func countLoss(hadBegun: Bool) -> Int {
+        self.state.withLock { state in
+            state.losses = hadBegun ? 0 : state.losses + 1
+            return state.losses
+        }
+    }
 
     /// Waits until the server knows of a version.
     /// - Returns: why it does not tell of `uri`.
@@ -192,6 +204,13 @@ extension ClientSession {
                         outcome = .failure(error)
                     }
                     failures = Self.missing(wanted, outcome)
+                    // Where there is no answer, the one that there is stays.
+                    if case .failure(let error) = outcome, error.code == .timeout, let old {
+                        self.stop(listening)
+                        current = old
+                        self.appliedSubscriptions.reached(version, failures: failures)
+                        continue
+                    }
                 }
                 // The new one is there before the old one goes, so nothing falls between them.
                 if let old { self.stop(old) }
@@ -244,19 +263,24 @@ extension ClientSession {
         _ signal: AsyncStream<Void>.Continuation
     ) async {
         let end =
-            await self.exchange(listening, filter)
+            await self.exchange(listening, filter, isReserved: true)
             ?? MCPError(.connectionLost, "the server ended the subscription")
         self.appliedSubscriptions.closed(listening)
-        // Before the acknowledgment it is a refusal; asking again would get the same answer.
-        let isRefusal = listening.acknowledged.complete(.failure(end)) && !end.isOfOneRequest
+        let hadBegun = !listening.acknowledged.complete(.failure(end))
         let wasStopped = listening.isStopped.withLock { isStopped in
             defer { isStopped = true }
             return isStopped
         }
-        if wasStopped || isRefusal || self.broken.value != nil { return }
-        // Lost: everything may have changed meanwhile.
-        for event in [ServerEvent.toolsChanged, .promptsChanged, .resourcesChanged] { self.tell(event) }
-        await self.pause(self.configuration.listenRetryDelay)
+        if wasStopped || self.broken.value != nil { return }
+        // Before the acknowledgment it is a refusal; asking again would get the same answer. Where only this request was lost it may not, for a
+        // few times.
+        let losses = self.appliedSubscriptions.countLoss(hadBegun: hadBegun)
+        if !hadBegun, !end.isOfOneRequest || losses > 5 { return }
+        if hadBegun {
+            // Everything may have changed meanwhile.
+            for event in [ServerEvent.toolsChanged, .promptsChanged, .resourcesChanged] { self.tell(event) }
+        }
+        await self.pause(self.configuration.listenRetryDelay * (1 << losses))
         signal.yield()
     }
 
@@ -286,7 +310,8 @@ extension ClientSession {
     func exchange(
         _ listening: AppliedSubscriptions.Listening,
         _ filter: SubscriptionFilter,
-        _ options: RequestOptions = RequestOptions()
+        _ options: RequestOptions = RequestOptions(),
+        isReserved: Bool = false
     ) async -> MCPError? {
         var endless = options
         (endless.idleTimeout, endless.hardTimeout) = (.seconds(1 << 31), .seconds(1 << 31))
@@ -295,8 +320,10 @@ extension ClientSession {
             self.state.withLock { $0.forget(listening.id) }
         }
         do throws(MCPError) {
+            var head = RequestHead(.subscriptionsListen)
+            head.isReserved = isReserved
             _ = try await self.exchange(
-                RequestHead(.subscriptionsListen),
+                head,
                 revision: self.server?.revision,
                 options: endless,
                 id: listening.id,

@@ -246,9 +246,7 @@ extension ManagedServer {
     private func follow(_ connection: Connection, _ memory: EraMemory?, _ turn: StartTurn?) async {
         let session = connection.session
         let outcome = await session.ready.wait()
-        // One that is only believed to be there is still loading.
-        let isBelieved = connection.isBelieved
-        if !isBelieved { turn?.end() }
+        turn?.end()
         guard case .success(let description) = outcome else { return }
         // One that was only slow to come up answers the question in the end.
         if !description.revision.isModern, !session.hasAnsweredProbeLate { memory?.remember() }
@@ -264,15 +262,17 @@ extension ManagedServer {
         self.note("ready", connection.generation, "revision \(description.revision.rawValue)")
         attempt.complete(.success(description))
         self.ready.complete(.success(description))
-        if isBelieved, await !session.heard.wait() {
-            // It never said a word, so it has not worked before.
+        _ = await session.broken.wait()
+        // One that was only believed to be there, and has gone in the time that a start may take without a word, has not worked before.
+        let isDud =
+            connection.isBelieved && !session.hasHeard
+            && self.context.clock.now - now < self.definition.client.connectTimeout
+        if isDud {
             self.state.withLock { state in
                 guard state.machine.generation == connection.generation else { return }
                 (state.wasReady, state.readySince) = (false, nil)
             }
         }
-        turn?.end()
-        _ = await session.broken.wait()
         self.lose(session)
     }
 

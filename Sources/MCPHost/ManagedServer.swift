@@ -262,8 +262,8 @@ public final class ManagedServer: Sendable {
                 state.machine.state == .failed
             )
         }
+        if action != .nothing { self.note("closing", generation, cause, task: task) }
         return {
-            if action != .nothing { self.note("closing", generation, cause, task: task) }
             switch action {
             case .nothing:
                 // It has failed, and nobody can revive it any more.

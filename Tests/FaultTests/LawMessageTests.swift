@@ -406,7 +406,9 @@ private struct QueueWorld {
             if self.machine.sendRefused(id, frame, drains: drains) { self.steps.append(.sendNext) }
         case .post(let post, let drains):
             switch self.offer(post.message.payload) {
-            case .accepted, .blocked: self.steps.append(.sendNext)
+            case .accepted, .blocked:
+                self.machine.posted()
+                self.steps.append(.sendNext)
             case .full:
                 self.refusals += 1
                 self.steps.append(.tellPostRefused(post, drains: drains))
