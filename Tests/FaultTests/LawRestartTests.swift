@@ -5,7 +5,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@Suite("The law: a restart belongs to its server (T11)")
+@Suite("The law: a restart belongs to its server (T11)", .timeLimit(.minutes(5)))
 struct LawRestartTests {
     /// A host with a server whose end takes as long as it is given: time for others to come in while it is being restarted.
     private static func slowToEnd(_ zoo: Zoo) async throws -> MCPHost {

@@ -6,7 +6,7 @@ import Testing
 
 @testable import MCPClient
 
-@Suite("Calls")
+@Suite("Calls", .timeLimit(.minutes(5)))
 struct ClientSessionTests {
     /// A legacy server that does `answer` for whatever comes after the handshake.
     private func server(_ answer: @escaping ScriptedTransport.Answer) -> ScriptedTransport {

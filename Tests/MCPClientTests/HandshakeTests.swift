@@ -6,7 +6,7 @@ import Testing
 
 @testable import MCPClient
 
-@Suite("Eras")
+@Suite("Eras", .timeLimit(.minutes(5)))
 struct HandshakeTests {
     /// How the session comes out when `server/discover` is answered like this; `initialize` is always answered well.
     private func outcome(_ discover: @escaping @Sendable (ScriptedTransport, JSONRPCRequestID?) -> Void) async throws

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What somebody needs who passes on what others want: requests as they are, on somebody's behalf, round by round, page by page.
-@Suite("The raw door")
+@Suite("The raw door", .timeLimit(.minutes(5)))
 struct RawDoorTests {
     static let eras: [ProtocolRevision] = [.v2025_11_25, .v2026_07_28]
 

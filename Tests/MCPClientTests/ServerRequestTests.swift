@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What servers ask of the client. The same tests for both eras: a handler cannot tell how it was asked.
-@Suite("Servers' requests: sampling, elicitation, roots")
+@Suite("Servers' requests: sampling, elicitation, roots", .timeLimit(.minutes(5)))
 struct ServerRequestTests {
     static let eras: [ProtocolRevision] = [.v2025_11_25, .v2026_07_28]
 

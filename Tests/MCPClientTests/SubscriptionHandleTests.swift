@@ -5,7 +5,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@Suite("A subscription of one's own")
+@Suite("A subscription of one's own", .timeLimit(.minutes(5)))
 struct SubscriptionHandleTests {
     private static func server(_ revision: ProtocolRevision = .v2026_07_28) -> ProtocolServer {
         let list: JSONValue = ["listChanged": true]

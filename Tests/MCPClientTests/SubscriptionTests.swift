@@ -6,7 +6,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@Suite("Events, subscriptions, logging")
+@Suite("Events, subscriptions, logging", .timeLimit(.minutes(5)))
 struct SubscriptionTests {
     static let eras: [ProtocolRevision] = [.v2025_11_25, .v2026_07_28]
     private static let everything: JSONValue = [

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Everything that a client writes in a busy conversation, looked at as the server sees it, in every revision.
-@Suite("On the wire")
+@Suite("On the wire", .timeLimit(.minutes(5)))
 struct WireTests {
     private static let form: JSONValue = [
         "method": "elicitation/create",

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// A host knows the tools of its servers (V4), and what their names mean.
-@Suite("Tools of a host")
+@Suite("Tools of a host", .timeLimit(.minutes(5)))
 struct ToolCatalogTests {
     private static func tool(_ name: String, needs member: String = "text", task: String? = nil) -> JSONValue {
         var tool: JSONObject = [
