@@ -130,21 +130,27 @@ extension ClientSession {
 /// One page of a list, for whoever goes through it by himself: nothing is kept, and nothing is counted.
 extension ClientSession {
     /// One page of the tools.
-    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    /// - Parameters:
+    ///   - cursor: `nextCursor` of the page before; nil for the first.
+    ///   - options: time limits, and on whose behalf.
     public func toolsPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ListToolsResult { try await self.page(.toolsList, cursor, options) }
 
     /// One page of the resources.
-    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    /// - Parameters:
+    ///   - cursor: `nextCursor` of the page before; nil for the first.
+    ///   - options: time limits, and on whose behalf.
     public func resourcesPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ListResourcesResult { try await self.page(.resourcesList, cursor, options) }
 
     /// One page of the resource templates.
-    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    /// - Parameters:
+    ///   - cursor: `nextCursor` of the page before; nil for the first.
+    ///   - options: time limits, and on whose behalf.
     public func resourceTemplatesPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
@@ -153,7 +159,9 @@ extension ClientSession {
     }
 
     /// One page of the prompts.
-    /// - Parameter cursor: `nextCursor` of the page before; nil for the first.
+    /// - Parameters:
+    ///   - cursor: `nextCursor` of the page before; nil for the first.
+    ///   - options: time limits, and on whose behalf.
     public func promptsPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
