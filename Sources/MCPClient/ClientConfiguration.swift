@@ -146,7 +146,7 @@ public struct RequestOptions: Sendable {
     /// From which level on the server is to log what it does for this request, since 2026-07-28; nil means what the configuration says.
     public var logLevel: LoggingLevel?
     /// On whose behalf it is made, where this program passes on what somebody else wants; nil for its own.
-    public var context: RequestContext? {
+    public var context: CallerContext? {
         get { self.boxedContext?.value }
         set { self.boxedContext = newValue.map(BoxedContext.some) }
     }

@@ -29,7 +29,7 @@ extension ClientSession {
         if let instead { throw MCPError(.notSupported, "\(method) cannot be passed on: \(instead)") }
         var options = options
         if let meta = members.meta {
-            var context = options.context ?? RequestContext()
+            var context = options.context ?? CallerContext()
             context.meta = JSONObject(Array(meta) + Array(context.meta ?? JSONObject()))
             options.context = context
         }

@@ -94,7 +94,7 @@ extension ClientSession {
         }
         var options = options
         if revision.isModern, head.method == .toolsCall {
-            var context = options.context ?? RequestContext()
+            var context = options.context ?? CallerContext()
             var offered = context.offered(self.configuration) ?? self.configuration.offered
             if offered.extensions?[ExtensionName.tasks] != nil {
                 offered.extensions?[ExtensionName.tasks] = nil

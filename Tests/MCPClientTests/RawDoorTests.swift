@@ -94,7 +94,7 @@ struct RawDoorTests {
             ]
         )
         try await withSession(server) { session in
-            var context = RequestContext()
+            var context = CallerContext()
             context.meta = [
                 "com.example/trace": "abc", "progressToken": "theirs",
                 "io.modelcontextprotocol/protocolVersion": "1999-01-01",
@@ -141,7 +141,7 @@ struct RawDoorTests {
         try await withSession(server) { configuration in
             configuration.handlers.roots = { _ in [Root(uri: "file:///connection")] }
         } _: { session in
-            var context = RequestContext()
+            var context = CallerContext()
             var handlers = ServerRequestHandlers()
             handlers.roots = { _ in [Root(uri: "file:///caller")] }
             context.handlers = handlers
@@ -342,7 +342,7 @@ struct RawDoorTests {
             func read(_ who: String?) async throws -> String? {
                 var options = RequestOptions()
                 if let who {
-                    options.context = RequestContext()
+                    options.context = CallerContext()
                     options.context?.meta = ["com.example/who": .string(who)]
                 }
                 let result = try await session.readResource("file:///x", options: options)
@@ -354,7 +354,7 @@ struct RawDoorTests {
             ]
             #expect(texts == ["1", "2", "3", "3", "4"])
             var options = RequestOptions()
-            options.context = RequestContext()
+            options.context = CallerContext()
             options.context?.meta = ["com.example/who": "a"]
             #expect(try await session.listTools(options: options).map(\.name) == ["a"])
             // Its schema would refuse this, if the list had been taken for everybody's.
@@ -377,7 +377,7 @@ struct RawDoorTests {
             configuration.handlers.roots = { _ in [Root(uri: "file:///connection")] }
         } _: { session in
             var options = RequestOptions()
-            options.context = RequestContext()
+            options.context = CallerContext()
             options.context?.capabilities = ClientCapabilities()
             let error = await failure { try await session.callTool("t", options: options) }
             #expect(error?.code == MCPError.Code.notSupported)

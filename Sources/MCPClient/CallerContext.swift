@@ -2,7 +2,7 @@ public import MCPJSON
 public import MCPTypes
 
 /// On whose behalf a request is made, where this program passes on what somebody else wants: a gateway gives what its own client gave it.
-public struct RequestContext: Sendable {
+public struct CallerContext: Sendable {
     /// Members of `_meta` beside those that the protocol gives a meaning; of those, and of `progressToken`, ours count.
     public var meta: JSONObject?
     /// What the request says is offered, since 2026-07-28; nil for what ``handlers`` offer, if there are any, or the connection does. Earlier
@@ -45,9 +45,9 @@ public struct RequestContext: Sendable {
 
 /// A context in one word, so that the many requests that have none do not carry the room for one.
 indirect enum BoxedContext: Sendable {
-    case some(RequestContext)
+    case some(CallerContext)
 
-    var value: RequestContext {
+    var value: CallerContext {
         switch self {
         case .some(let context): context
         }
