@@ -90,6 +90,11 @@ public struct ClientConfiguration: Sendable {
         public init() {}
     }
 
+    /// ``knownServer``, where it spares the handshake.
+    package var believedServer: ServerDescription? {
+        self.knownServer.flatMap { $0.revision.isModern && self.era != .legacyOnly ? $0 : nil }
+    }
+
     /// The server's name in the host.
     package var serverName: String?
     /// Runs a handler where the end of the connection need not wait for it.

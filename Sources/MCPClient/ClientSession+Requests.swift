@@ -173,12 +173,16 @@ extension ClientSession {
             return true
         }
         // Whoever gave it up in the meantime has left it to us to tell the server: it would have come before the request.
-        if let reason = self.state.withLock({ $0.sent(id) }) { self.tellCancelled(message, reason) }
+        if let reason = self.state.withLock({ $0.sent(id) }), message.method != Method.initialize.rawValue,
+            case .request(let request) = message.kind
+        {
+            self.tellCancelled(request, reason)
+        }
         return false
     }
 
-    private func tellCancelled(_ message: OutgoingMessage, _ reason: String) {
-        guard case .request(let request) = message.kind, message.method != Method.initialize.rawValue else { return }
+    /// Tells the server not to bother.
+    private func tellCancelled(_ request: JSONRPCRequestID, _ reason: String) {
         self.post(Wire.cancelled(request, reason: reason, revision: self.spokenRevision), cancels: request)
     }
 
@@ -235,8 +239,7 @@ extension ClientSession {
     /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
     private func end(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, reason: String) {
         if ending.wasSent, !ending.isSending, !ending.waiter.isInitialize {
-            let message = Wire.cancelled(ending.wireID, reason: reason, revision: self.spokenRevision)
-            self.post(message, cancels: ending.wireID)
+            self.tellCancelled(ending.wireID, reason)
         }
         self.resume(ending.waiter, .failure(error))
     }

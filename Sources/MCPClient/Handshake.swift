@@ -27,8 +27,8 @@ struct Handshake {
     }
 
     func negotiate() async throws(MCPError) -> ServerDescription {
+        if let believed = self.configuration.believedServer { return believed }
         let (known, era) = (self.configuration.knownServer, self.configuration.era)
-        if let known, known.revision.isModern, era != .legacyOnly { return known }
         if let known, !known.revision.isModern, era == .automatic { return try await self.initialize(mayProbe: false) }
         if era == .legacyOnly { return try await self.initialize(mayProbe: false) }
         if let modern = try await self.discover() { return modern }

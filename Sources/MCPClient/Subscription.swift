@@ -92,13 +92,9 @@ extension ClientSession {
                 "revision \(revision.rawValue) has no subscriptions/listen; use subscribe(to:)"
             )
         }
-        let (stream, sink) = AsyncStream<ServerNotification>.makeStream(
-            bufferingPolicy: .bufferingNewest(max(1, buffer))
-        )
-        let lost = Locked(0)
-        let listening = AppliedSubscriptions.Listening(self.state.withLock { $0.takeID() }, .init()) { notification in
-            if case .dropped = sink.yield(notification) { lost.withLock { $0 += 1 } }
-        }
+        let reader = Broadcast<ServerNotification>()
+        let (stream, lost) = reader.listen(buffer: buffer, isCounted: false)
+        let listening = AppliedSubscriptions.Listening(self.state.withLock { $0.takeID() }, .init()) { reader.send($0) }
         self.appliedSubscriptions.opened(listening)
         self.spawn {
             let failure = await self.exchange(listening, filter, options)
@@ -108,7 +104,7 @@ extension ClientSession {
             self.appliedSubscriptions.closed(listening)
             listening.acknowledged.complete(.failure(MCPError(.hostClosed, "the connection is closing")))
             listening.ended.complete(.failed(MCPError(.hostClosed, "the connection is closing")))
-            sink.finish()
+            reader.finish()
         }
         let limit = options.hardTimeout ?? self.configuration.hardTimeout
         let acknowledged: SubscriptionFilter

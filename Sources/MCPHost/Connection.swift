@@ -27,7 +27,7 @@ final class Connection: Sendable {
         endedLate: @escaping @Sendable (_ what: String, _ isClear: Bool) -> Void
     ) {
         self.generation = generation
-        self.isBelieved = configuration.knownServer?.revision.isModern == true && configuration.era != .legacyOnly
+        self.isBelieved = configuration.believedServer != nil
         self.accounts = context.accounts
         let name = definition.name
         let transport = definition.endpoint.makeTransport(

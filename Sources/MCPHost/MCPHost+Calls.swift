@@ -43,11 +43,12 @@ extension MCPHost {
         var listing = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
             try await session.listTools()
         }
-        for server in servers where !server.definition.tools.isEverything {
-            listing.items = listing.items.compactMap { item in
-                guard item.server.isSame(as: server.name) else { return item }
-                return server.definition.tools.offered(item.item).map { ServerItem(server: item.server, item: $0) }
-            }
+        let selections = servers.map { (WireString($0.name), $0.definition.tools) }.filter { !$0.1.isEverything }
+        let byServer = Dictionary(selections, uniquingKeysWith: { first, _ in first })
+        if byServer.isEmpty { return listing }
+        listing.items = listing.items.compactMap { item in
+            guard let selection = byServer[WireString(item.server)] else { return item }
+            return selection.offered(item.item).map { ServerItem(server: item.server, item: $0) }
         }
         return listing
     }
