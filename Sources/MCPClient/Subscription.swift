@@ -107,13 +107,8 @@ extension ClientSession {
             reader.finish()
         }
         let limit = options.hardTimeout ?? self.configuration.hardTimeout
-        let acknowledged: SubscriptionFilter
-        do throws(MCPError) {
-            acknowledged = try await self.acknowledgement(of: listening, within: limit)
-        } catch {
-            if listening.ended.complete(.cancelled) { self.stop(listening) }
-            throw error
-        }
-        return Subscription(acknowledged, listening, self, stream, lost)
+        let outcome = await self.acknowledgement(of: listening, within: limit)
+        if case .failure = outcome, listening.ended.complete(.cancelled) { self.stop(listening) }
+        return Subscription(try outcome.get(), listening, self, stream, lost)
     }
 }

@@ -195,14 +195,7 @@ extension ClientSession {
                     self.appliedSubscriptions.opened(listening)
                     group.addTask { await self.listen(listening, filter, signal) }
                     current = listening
-                    let outcome: Result<SubscriptionFilter, MCPError>
-                    do throws(MCPError) {
-                        outcome = .success(
-                            try await self.acknowledgement(of: listening, within: self.configuration.hardTimeout)
-                        )
-                    } catch {
-                        outcome = .failure(error)
-                    }
+                    let outcome = await self.acknowledgement(of: listening, within: self.configuration.hardTimeout)
                     failures = Self.missing(wanted, outcome)
                     // Where there is no answer, the one that there is stays.
                     if case .failure(let error) = outcome, error.code == .timeout, let old {
@@ -285,11 +278,11 @@ extension ClientSession {
     }
 
     /// Waits until the server has said what it will tell.
-    /// - Throws: what it refuses with; `timeout`; `cancelled` if the calling task is.
+    /// - Returns: that, or what it refuses with; `timeout`; `cancelled` if the calling task is.
     func acknowledgement(
         of listening: AppliedSubscriptions.Listening,
         within limit: Duration
-    ) async throws(MCPError) -> SubscriptionFilter {
+    ) async -> Result<SubscriptionFilter, MCPError> {
         let timer = self.clock.makeTimer {
             let late = MCPError(.timeout, "timeout: the server has not agreed to the subscription within \(limit)")
             listening.acknowledged.complete(.failure(late))
@@ -299,10 +292,8 @@ extension ClientSession {
         let outcome = await listening.acknowledged.waitUnlessCancelled()
         timer.cancel()
         self.accounts.add(-1, \.timers)
-        guard let outcome else {
-            throw MCPError(.cancelled, "the subscription was cancelled before the server had agreed to it")
-        }
-        return try outcome.get()
+        let cancelled = MCPError(.cancelled, "the subscription was cancelled before the server had agreed to it")
+        return outcome ?? .failure(cancelled)
     }
 
     /// Asks to be told, and waits until that is over.
