@@ -37,13 +37,6 @@ enum PythonServers {
 
     static func program(_ name: String) -> String { Self.environment.appendingPathComponent("bin/\(name)").path }
 
-    /// A folder of this test's own.
-    static func folder() throws -> URL {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("interop-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        return folder
-    }
-
     /// A host's entry for one of them. On a busy machine Python may take longer to start than any user would wait.
     static func server(_ name: String, _ launch: (command: String, arguments: [String])) -> ServerDefinition {
         var server = ServerDefinition(name: name, command: launch.command, arguments: launch.arguments)
@@ -53,7 +46,7 @@ enum PythonServers {
 
     /// A server written in Python.
     static func script(_ text: String) throws -> (command: String, arguments: [String]) {
-        let file = try Self.folder().appendingPathComponent("server.py")
+        let file = try TemporaryFolders.make().appendingPathComponent("server.py")
         try Data(text.utf8).write(to: file)
         return (Self.program("python"), [file.path])
     }
@@ -203,7 +196,7 @@ enum PythonServers {
 
     /// A repository with one commit.
     static func repository() throws -> String {
-        let folder = try Self.folder().path
+        let folder = try TemporaryFolders.make().path
         let identity = ["-c", "user.name=test", "-c", "user.email=test@invalid"]
         guard Self.run("/usr/bin/env", ["git", "-C", folder, "init", "--quiet"]),
             Self.run(

@@ -25,7 +25,7 @@ struct LaunchTests {
     }
 
     private func file(_ content: String, mode: Int) throws -> String {
-        let url = FileManager.default.temporaryDirectory.appendingPathComponent("launch-\(UUID().uuidString)")
+        let url = try TemporaryFolders.make().appendingPathComponent("launch")
         try Data(content.utf8).write(to: url)
         try FileManager.default.setAttributes([.posixPermissions: mode], ofItemAtPath: url.path)
         return url.path

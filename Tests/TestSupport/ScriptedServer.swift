@@ -43,28 +43,13 @@ public enum ScriptedServer {
         return server
     }
 
-    /// Folders that go when this process ends.
-    private static let folders: Locked<[String]> = {
-        atexit {
-            for folder in ScriptedServer.folders.withLock({ $0 }) {
-                try? FileManager.default.removeItem(atPath: folder)
-            }
-        }
-        return Locked([])
-    }()
-
     /// A `mcpServers` file with these servers, in a folder of its own.
     public static func file(_ servers: [(name: String, arguments: [String])]) throws -> String {
         let entries = servers.map { server in
             let arguments = server.arguments.map { "\"\($0)\"" }.joined(separator: ",")
             return "\"\(server.name)\":{\"command\":\"\(Self.path)\",\"args\":[\(arguments)]}"
         }
-        let directory = FileManager.default.temporaryDirectory.appendingPathComponent(
-            "mcp-host-test-\(UUID().uuidString)"
-        )
-        try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
-        self.folders.withLock { $0.append(directory.path) }
-        let file = directory.appendingPathComponent("mcp.json")
+        let file = try TemporaryFolders.make().appendingPathComponent("mcp.json")
         try Data("{\"mcpServers\":{\(entries.joined(separator: ","))}}".utf8).write(to: file)
         return file.path
     }
