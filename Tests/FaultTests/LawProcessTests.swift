@@ -199,18 +199,17 @@ struct LawProcessTests {
             let query = ProcessSearch.Query(launchToken: "m", process: -1, includesGroup: false, keepsDaemons: false)
             let (found, below) = (ProcessSearch.find([query]), own.descendants)
             precondition(found == [[]] && below == [], "\(String(describing: (found, below)))")
-            var limit = rlimit(rlim_cur: 256, rlim_max: 256)
-            setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
-            var taken: [Int32] = []
-            while case let next = open("/dev/null", O_RDONLY), next >= 0 { taken.append(next) }
-            precondition(
-                own.descendants == nil && ProcessSearch.find([query]) == nil,
-                "an answer without having looked"
-            )
-            precondition(own.isAlive, "taken for dead because it cannot be seen")
-            // One is enough.
-            close(taken.removeLast())
-            precondition(own.descendants == [] && ProcessSearch.find([query]) == [[]])
+            let spare = open("/dev/null", O_RDONLY)
+            withoutDescriptors(limit: 256) {
+                precondition(
+                    own.descendants == nil && ProcessSearch.find([query]) == nil,
+                    "an answer without having looked"
+                )
+                precondition(own.isAlive, "taken for dead because it cannot be seen")
+                // One is enough.
+                close(spare)
+                precondition(own.descendants == [] && ProcessSearch.find([query]) == [[]])
+            }
         }
     }
 

@@ -179,10 +179,7 @@ struct OrphansTests {
             )
             process.guardProcess = LaunchedProcess.GuardProcess(pid: pid, control: -1)
             groups.insert(process)
-            var limit = rlimit(rlim_cur: 64, rlim_max: 64)
-            setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
-            while open("/dev/null", O_RDONLY) >= 0 {}
-            groups.endAll()
+            withoutDescriptors(limit: 64) { groups.endAll() }
             var status: Int32 = 0
             // Had it got a SIGKILL, that would have come first.
             kill(pid, SIGTERM)

@@ -91,15 +91,14 @@ struct MonotonicClockTests {
     @Test("T14 in a program without a descriptor left timers fire", .exitTestTurn)
     func noDescriptors() async {
         await #expect(processExitsWith: .success) {
-            var limit = rlimit(rlim_cur: 256, rlim_max: 256)
-            setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
-            while open("/dev/null", O_RDONLY) >= 0 {}
-            let clock = SystemMonotonicClock()
-            let fired = OneShot<Void>()
-            let timer = clock.makeTimer { fired.complete(()) }
-            timer.set(clock.now + .milliseconds(1))
-            await fired.wait()
-            timer.cancel()
+            withoutDescriptors(limit: 256) {
+                let clock = SystemMonotonicClock()
+                let fired = DispatchSemaphore(value: 0)
+                let timer = clock.makeTimer { fired.signal() }
+                timer.set(clock.now + .milliseconds(1))
+                precondition(fired.wait(timeout: .now() + 60) == .success)
+                timer.cancel()
+            }
         }
     }
 }
