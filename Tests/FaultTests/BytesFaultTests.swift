@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// docs/faults.md, section C: bytes, lines and JSON, against real processes.
-@Suite("Faults C: bytes, lines, JSON")
+@Suite("Faults C: bytes, lines, JSON", .timeLimit(.minutes(5)))
 struct BytesFaultTests {
     private static let mixed = "aé漢🦓\u{2028}\u{85}\"\\\n" + String(repeating: "漢字🦓", count: 3000)
 

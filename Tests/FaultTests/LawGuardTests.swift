@@ -8,7 +8,7 @@ import Testing
 @testable import MCPStdio
 
 /// What is said of guards that fail, and what becomes of servers when their program ends without closing them.
-@Suite("The law: guards, and programs that end (T4, T9, T14, T18)")
+@Suite("The law: guards, and programs that end (T4, T9, T14, T18)", .timeLimit(.minutes(5)))
 struct LawGuardTests {
     @Test(
         "T4 T18 a guard that had to be killed after a failed start: the report does not say that nothing is left",

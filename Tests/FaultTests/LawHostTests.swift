@@ -10,7 +10,7 @@ import Testing
 @testable import MCPStdio
 
 /// docs/faults.md, section T: who is meant, and what a close does not wait for.
-@Suite("Law: identity, and closing that waits for nobody")
+@Suite("Law: identity, and closing that waits for nobody", .timeLimit(.minutes(5)))
 struct LawHostTests {
     @Test(
         "T2 initialize() again while a server is being restarted touches nothing; shutdown() reports the host that was open"

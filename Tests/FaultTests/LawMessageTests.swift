@@ -10,7 +10,7 @@ import Testing
 @testable import MCPTransport
 
 /// docs/faults.md, section T: messages that must not be lost, and callbacks that must not hold anybody up.
-@Suite("Law: messages")
+@Suite("Law: messages", .timeLimit(.minutes(5)))
 struct LawMessageTests {
     @Test("T6 a transport that refuses, and has drained before the sender knows: the call goes out all the same")
     func drainsFirst() async throws {

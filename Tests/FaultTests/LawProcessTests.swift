@@ -10,7 +10,7 @@ import Testing
 @testable import MCPStdio
 
 /// docs/faults.md, section T: processes that do not end as the books say.
-@Suite("Law: processes")
+@Suite("Law: processes", .timeLimit(.minutes(5)))
 struct LawProcessTests {
     private static func guarded(_ server: ServerDefinition, _ isGuarded: Bool) -> ServerDefinition {
         var server = server

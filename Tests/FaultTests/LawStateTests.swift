@@ -9,7 +9,7 @@ import Testing
 @testable import MCPStdio
 
 /// docs/faults.md, section T: what hosts write down, and whom they take for dead.
-@Suite("Law: state on disk")
+@Suite("Law: state on disk", .timeLimit(.minutes(5)))
 struct LawStateTests {
     @Test("the tests have a state directory of their own, and so has whatever they start")
     func ownDirectory() async throws {

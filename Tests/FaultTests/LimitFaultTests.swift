@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// docs/faults.md, section L and M: leaks, limits, signals.
-@Suite("Faults L, M: limits and signals")
+@Suite("Faults L, M: limits and signals", .timeLimit(.minutes(5)))
 struct LimitFaultTests {
     @Test(
         "L3 L7 N2 two hundred connections, restarts among them: descriptors, threads, children as before",

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// docs/faults.md, section D: pipes, back-pressure, standard error, against real processes.
-@Suite("Faults D: pipes")
+@Suite("Faults D: pipes", .timeLimit(.minutes(5)))
 struct PipeFaultTests {
     @Test(
         "D1 L1 STDIO-04 STDIO-05 whatever is written to standard error before the first answer, nothing stalls",

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// docs/faults.md, section F: requests, against real processes.
-@Suite("Faults F: requests")
+@Suite("Faults F: requests", .timeLimit(.minutes(5)))
 struct RequestFaultTests {
     @Test(
         "F1 F2 F5 answers to nobody, twice, and with the number as text",

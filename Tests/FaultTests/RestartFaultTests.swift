@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// docs/faults.md, section G: closing, losing, coming back.
-@Suite("Faults G: close and restart")
+@Suite("Faults G: close and restart", .timeLimit(.minutes(5)))
 struct RestartFaultTests {
     private static func quick(_ server: ServerDefinition) -> ServerDefinition {
         var server = server

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// docs/faults.md, section B: start and handshake, against real processes.
-@Suite("Faults B: start and handshake")
+@Suite("Faults B: start and handshake", .timeLimit(.minutes(5)))
 struct StartFaultTests {
     @Test(
         "B1 B9 a server that never answers: one error when the budget is over, not two budgets",

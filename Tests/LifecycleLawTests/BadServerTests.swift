@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Rows of docs/faults.md, sections 0b and A, that need a server with faults.
-@Suite("LifecycleLaw: bad servers")
+@Suite("LifecycleLaw: bad servers", .timeLimit(.minutes(5)))
 struct LifecycleLawBadServerTests {
     @Test("A5 good, bad and hanging servers together: the good ones work, the bad ones say why")
     func mixed() async throws {

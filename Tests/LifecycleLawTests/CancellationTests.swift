@@ -3,7 +3,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-@Suite("LifecycleLaw: close and cancel at any moment")
+@Suite("LifecycleLaw: close and cancel at any moment", .timeLimit(.minutes(5)))
 struct LifecycleLawCancellationTests {
     /// Lets other tasks run a number of times: a point in the middle of something, without a clock.
     private static func stepAside(_ times: Int) async { for _ in 0..<times { await Task.yield() } }

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The four patterns that failed elsewhere (A1, A2), in Swift Testing. XCTest: `FixturePatternXCTests`.
-@Suite("LifecycleLaw: fixture patterns")
+@Suite("LifecycleLaw: fixture patterns", .timeLimit(.minutes(5)))
 struct LifecycleLawFixturePatternTests {
     @Test("A1 opened in one task, shut down in the finally of the test")
     func closedInFinally() async throws {

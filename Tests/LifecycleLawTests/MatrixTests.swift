@@ -3,7 +3,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-@Suite("LifecycleLaw: matrix")
+@Suite("LifecycleLaw: matrix", .timeLimit(.minutes(5)))
 struct LifecycleLawMatrixTests {
     @Test("A1 open here, use there, close elsewhere", arguments: Place.allCases, Way.allCases)
     func matrix(open: Place, way: Way) async throws {

@@ -25,20 +25,20 @@ struct HostTrait: TestTrait, SuiteTrait, TestScoping {
     }
 }
 
-@Suite("LifecycleLaw: a host per test", HostTrait(isShared: false))
+@Suite("LifecycleLaw: a host per test", HostTrait(isShared: false), .timeLimit(.minutes(5)))
 struct LifecycleLawPerTestTests {
     @Test("A2 per-test set-up and tear-down", arguments: 0..<3)
     func use(_ round: Int) async throws { try await useAll(#require(HostTrait.current).host) }
 }
 
-@Suite("LifecycleLaw: a host per suite", HostTrait(isShared: true))
+@Suite("LifecycleLaw: a host per suite", HostTrait(isShared: true), .timeLimit(.minutes(5)))
 struct LifecycleLawPerSuiteTests {
     @Test("A2 per-suite shared host", arguments: 0..<3)
     func use(_ round: Int) async throws { try await useAll(#require(HostTrait.current).host) }
 }
 
 /// Opened by whichever test comes first, used by all, closed by the last one.
-@Suite("LifecycleLaw: a host per process", .serialized)
+@Suite("LifecycleLaw: a host per process", .serialized, .timeLimit(.minutes(5)))
 struct LifecycleLawPerProcessTests {
     static let shared: HostManager? = try? threeServers()
 

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// What the system counts for this whole process; each in an exit test, which is a process of its own.
-@Suite("LifecycleLaw: counted by the system")
+@Suite("LifecycleLaw: counted by the system", .timeLimit(.minutes(5)))
 struct LifecycleLawWholeProcessTests {
     @Test("N2 children and descriptors after 50 hosts are what they were after the first", .exitTestTurn)
     func countsReturn() async {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import MCPClient
 
-@Suite("Waiting in line")
+@Suite("Waiting in line", .timeLimit(.minutes(5)))
 struct FairLineTests {
     private func drained(_ line: inout FairLine) -> [Int64] {
         var ids: [Int64] = []

@@ -7,7 +7,7 @@ import Testing
 @testable import MCPClient
 
 /// What a transport is told of messages, and what it tells of them.
-@Suite("Messages that know what they are")
+@Suite("Messages that know what they are", .timeLimit(.minutes(5)))
 struct OutgoingMessageTests {
     private static func server(isModern: Bool, tool: String = #"{"name":"t","inputSchema":{"type":"object"}}"#)
         -> ScriptedTransport

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Multi round-trip requests of the modern era.
-@Suite("Multi round-trip requests")
+@Suite("Multi round-trip requests", .timeLimit(.minutes(5)))
 struct RoundTripTests {
     private static let elicit: JSONValue = [
         "method": "elicitation/create",

@@ -6,7 +6,7 @@ import Testing
 
 @testable import MCPClient
 
-@Suite("Requests of one conversation")
+@Suite("Requests of one conversation", .timeLimit(.minutes(5)))
 struct SessionStateMachineTests {
     private typealias Machine = SessionStateMachine<Int>
     private static let timeouts = Machine.Timeouts(idle: .seconds(60), hard: .seconds(600))

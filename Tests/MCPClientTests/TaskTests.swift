@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Calls that go on by themselves: the core feature of 2025-11-25, and the extension since 2026-07-28.
-@Suite("Tasks")
+@Suite("Tasks", .timeLimit(.minutes(5)))
 struct TaskTests {
     static let eras: [ProtocolRevision] = [.v2025_11_25, .v2026_07_28]
 

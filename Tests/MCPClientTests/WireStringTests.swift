@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Two texts that look the same, and are not the same on the wire.
-@Suite("Bytes decide")
+@Suite("Bytes decide", .timeLimit(.minutes(5)))
 struct WireStringTests {
     private static let composed = "caf\u{E9}"
     private static let decomposed = "cafe\u{301}"

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The command line as a user runs it: what it prints, and how it ends.
-@Suite("mcp-host")
+@Suite("mcp-host", .timeLimit(.minutes(5)))
 struct CommandLineTests {
     @Test("tools on a fresh machine: the demo server's tools, and nothing left")
     func tools() async throws {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Servers behind a script that can be changed: the same launch, another server.
-@Suite("Remembered eras")
+@Suite("Remembered eras", .timeLimit(.minutes(5)))
 struct EraMemoryTests {
     private static func withScript(
         _ zoo: Zoo,

@@ -4,7 +4,7 @@ import Testing
 
 @testable import MCPHost
 
-@Suite("Where a host stands")
+@Suite("Where a host stands", .timeLimit(.minutes(5)))
 struct HostStateMachineTests {
     @Test("without calls it closes at once; what comes later changes nothing")
     func closes() {

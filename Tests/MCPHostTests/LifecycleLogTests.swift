@@ -4,7 +4,7 @@ import Testing
 
 @testable import MCPHost
 
-@Suite("Lifecycle log on disk")
+@Suite("Lifecycle log on disk", .timeLimit(.minutes(5)))
 struct LifecycleLogTests {
     private static func withFolder(_ body: (String) throws -> Void) throws {
         let folder = "/tmp/mcp-log-\(UInt64.random(in: 0...UInt64.max))"

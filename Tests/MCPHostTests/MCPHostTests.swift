@@ -4,7 +4,7 @@ import ServiceLifecycle
 import TestSupport
 import Testing
 
-@Suite("The host")
+@Suite("The host", .timeLimit(.minutes(5)))
 struct MCPHostTests {
     @Test("tools of all servers under their names; calls by name, and by server and tool")
     func tools() async throws {

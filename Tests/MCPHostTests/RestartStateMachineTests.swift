@@ -2,7 +2,7 @@ import Testing
 
 @testable import MCPHost
 
-@Suite("When a server is started again")
+@Suite("When a server is started again", .timeLimit(.minutes(5)))
 struct RestartStateMachineTests {
     private static func delay(_ action: RestartStateMachine.Action) -> Duration? {
         if case .restart(let delay) = action { delay } else { nil }

@@ -1,7 +1,7 @@
 import MCPHost
 import Testing
 
-@Suite("Names of tools")
+@Suite("Names of tools", .timeLimit(.minutes(5)))
 struct ToolNameTests {
     @Test("J5 the plain form where it is unambiguous")
     func plain() {

@@ -6,7 +6,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@Suite("Which tools a host offers")
+@Suite("Which tools a host offers", .timeLimit(.minutes(5)))
 struct ToolSelectionTests {
     private static func server() -> ProtocolServer {
         let tools: [JSONValue] = ["read", "write", "drop", "cafe\u{301}"].map { name in

@@ -3,7 +3,7 @@ import Testing
 
 @testable import MCPJSONSchema
 
-@Suite("JSON Schema: messages and bounds")
+@Suite("JSON Schema: messages and bounds", .timeLimit(.minutes(5)))
 struct JSONSchemaTests {
     private func schema(_ text: String, _ change: (inout JSONSchema.Options) -> Void = { _ in }) throws -> JSONSchema {
         var options = JSONSchema.Options()

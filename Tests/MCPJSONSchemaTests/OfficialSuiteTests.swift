@@ -6,7 +6,11 @@ import Testing
 @testable import MCPJSONSchema
 
 /// The official JSON Schema test suite: every required test of both dialects, the optional ones that are promised, and formats.
-@Suite("Official JSON Schema suite", .enabled(if: SharedData.isPresent, "\(SharedData.absence)"))
+@Suite(
+    "Official JSON Schema suite",
+    .enabled(if: SharedData.isPresent, "\(SharedData.absence)"),
+    .timeLimit(.minutes(5))
+)
 struct OfficialSuiteTests {
     /// `remotes`, under the address at which the suite expects them.
     private static let remotes: [String: JSONValue] = {

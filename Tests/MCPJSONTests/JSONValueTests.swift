@@ -1,7 +1,7 @@
 import MCPJSON
 import Testing
 
-@Suite("JSON values")
+@Suite("JSON values", .timeLimit(.minutes(5)))
 struct JSONValueTests {
     @Test("S30 V3 names that look alike cost no more than others")
     func lookalikes() throws {

@@ -2,7 +2,7 @@ import Foundation
 import MCPJSON
 import Testing
 
-@Suite("Raw slices, reader and writer")
+@Suite("Raw slices, reader and writer", .timeLimit(.minutes(5)))
 struct RawJSONTests {
     @Test("skipping finds the end of every value, whatever is in its strings")
     func skipping() throws {

@@ -7,7 +7,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@Suite("Launching")
+@Suite("Launching", .timeLimit(.minutes(5)))
 struct LaunchTests {
     /// What a launch comes to, as the transport's owner sees it.
     private func end(_ launch: ServerLaunch) async -> TransportEnd {

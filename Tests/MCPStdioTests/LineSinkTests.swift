@@ -4,7 +4,7 @@ import Testing
 
 @testable import MCPStdio
 
-@Suite("Standard error, line by line")
+@Suite("Standard error, line by line", .timeLimit(.minutes(5)))
 struct LineSinkTests {
     private static func lines(_ pieces: [String]) -> [String] {
         let lines = Locked<[String]>([])

@@ -6,7 +6,7 @@ import Testing
 @testable import MCPStdio
 
 /// The process journal, who is meant by a number, and the end of what killed hosts left.
-@Suite("Process journal and orphans")
+@Suite("Process journal and orphans", .timeLimit(.minutes(5)))
 struct OrphansTests {
     /// What a test that fails must not leave behind.
     private static let started = Locked<[Int32]>([])

@@ -5,7 +5,7 @@ import Testing
 @testable import MCPStdio
 
 /// How the list of processes is read so that nobody who forks and exits gets past.
-@Suite("Process table")
+@Suite("Process table", .timeLimit(.minutes(5)))
 struct ProcessTableTests {
     /// What becomes of the first link of a chain between the list and the look at it.
     enum Fate: CaseIterable { case gone, zombie, goneBeforeEnvironment, ending, inExec }

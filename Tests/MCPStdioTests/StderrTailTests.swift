@@ -3,7 +3,7 @@ import Testing
 
 @testable import MCPStdio
 
-@Suite("Tail of standard error")
+@Suite("Tail of standard error", .timeLimit(.minutes(5)))
 struct StderrTailTests {
     @Test("D1 L1 the last 64 KiB, however the bytes come", arguments: [1, 1000, 65_535, 65_536, 65_537, 200_000])
     func ring(piece: Int) {

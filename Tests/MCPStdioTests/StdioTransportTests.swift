@@ -4,7 +4,7 @@ import MCPTransport
 import TestSupport
 import Testing
 
-@Suite("A server over pipes")
+@Suite("A server over pipes", .timeLimit(.minutes(5)))
 struct StdioTransportTests {
     /// Runs a shell script as a server beside `body`, and checks that nothing is left of it.
     @discardableResult

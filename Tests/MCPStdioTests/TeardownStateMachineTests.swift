@@ -3,7 +3,7 @@ import Testing
 
 @testable import MCPStdio
 
-@Suite("Steps of closing")
+@Suite("Steps of closing", .timeLimit(.minutes(5)))
 struct TeardownStateMachineTests {
     private static let graces = TeardownStateMachine.Graces(
         flush: .milliseconds(500),

@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// The same promises for every transport; `UnixSocketTransport` is the one of the example, which uses what is public and nothing else.
-@Suite("Transport conformance", .serialized)
+@Suite("Transport conformance", .serialized, .timeLimit(.minutes(5)))
 struct TransportConformanceTests {
     /// The two ends of a pair in memory in one transport, whose far end echoes.
     private final class EchoingPair: Transport, TransportReceiver {

@@ -4,7 +4,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@Suite("In-memory transport and waiting")
+@Suite("In-memory transport and waiting", .timeLimit(.minutes(5)))
 struct InMemoryTransportTests {
     final class Listener: TransportReceiver {
         let received = Locked<[String]>([])

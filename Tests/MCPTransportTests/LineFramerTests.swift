@@ -15,7 +15,7 @@ private func threadTime(_ body: () -> Void) -> Duration {
     return now() - start
 }
 
-@Suite("Framing")
+@Suite("Framing", .timeLimit(.minutes(5)))
 struct LineFramerTests {
     /// Feeds a stream in pieces of one size, and describes what comes out.
     private func frames(_ text: [UInt8], piece: Int, limit: Int = 1000) -> [String] {
@@ -141,7 +141,7 @@ struct LineFramerTests {
     }
 }
 
-@Suite("Envelope")
+@Suite("Envelope", .timeLimit(.minutes(5)))
 struct EnvelopeTests {
     private func scan(_ text: String) -> Result<Envelope, Envelope.Malformed> {
         Result { () throws(Envelope.Malformed) in try Envelope(scanning: RawJSON(copying: text)) }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import MCPTransport
 
-@Suite("The system's clock")
+@Suite("The system's clock", .timeLimit(.minutes(5)))
 struct MonotonicClockTests {
     @Test("a heap of alarms gives the earliest, whatever was put in, moved and taken out in between", arguments: 1...5)
     func heap(seed: Int) {

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// Every official example message decodes into its type and encodes back to equal JSON.
-@Suite("Official examples")
+@Suite("Official examples", .timeLimit(.minutes(5)))
 struct ExampleTests {
     private typealias RoundTrip = @Sendable (RawJSON) throws -> RawJSON
 

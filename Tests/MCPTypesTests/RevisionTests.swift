@@ -2,7 +2,7 @@ import MCPJSON
 import MCPTypes
 import Testing
 
-@Suite("One model, five revisions")
+@Suite("One model, five revisions", .timeLimit(.minutes(5)))
 struct RevisionTests {
     private func written(_ value: some ProtocolObject, _ revision: ProtocolRevision?) throws -> JSONObject {
         var writer = JSONWriter()

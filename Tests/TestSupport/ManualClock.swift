@@ -1,3 +1,4 @@
+import Dispatch
 public import MCPTransport
 public import Testing
 
@@ -28,7 +29,7 @@ public final class ManualClock: MonotonicClock {
 
     /// Makes a timer that fires inside ``advance(by:)``.
     public func makeTimer(_ fire: @escaping @Sendable () -> Void) -> any DeadlineTimer {
-        let timer = ManualTimer(fire) { [weak self] in self?.state.withLock { _ in } }
+        let timer = ManualTimer(fire) { [weak self] in self?.state.withLock { $0.now } }
         self.state.withLock { $0.timers.append(timer) }
         return timer
     }
@@ -64,9 +65,11 @@ public final class ManualClock: MonotonicClock {
 private final class ManualTimer: DeadlineTimer {
     private let deadline = Locked<Duration?>(nil)
     private let fire: @Sendable () -> Void
-    private let changed: @Sendable () -> Void
+    /// Tells the clock that something has changed.
+    private let changed: @Sendable () -> Duration?
 
-    init(_ fire: @escaping @Sendable () -> Void, changed: @escaping @Sendable () -> Void) {
+    /// - Parameter changed: gives what the hands show; nil where there is no clock any more.
+    init(_ fire: @escaping @Sendable () -> Void, changed: @escaping @Sendable () -> Duration?) {
         self.fire = fire
         self.changed = changed
     }
@@ -75,8 +78,11 @@ private final class ManualTimer: DeadlineTimer {
 
     func set(_ deadline: Duration?) {
         self.deadline.withLock { $0 = deadline }
-        self.changed()
+        guard let now = self.changed(), let deadline, deadline <= now else { return }
+        // The hands were turned before it was set: nobody will turn them again for it. As with any clock, it is another thread that calls.
+        DispatchQueue.global().async { self.fireIfDue(now) }
     }
+
     func cancel() { self.set(nil) }
 
     func fireIfDue(_ now: Duration) {
