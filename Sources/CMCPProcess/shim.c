@@ -252,3 +252,11 @@ int mcp_socket_pair(int ends[2], int private_end) {
     pthread_mutex_unlock(&kept_lock);
     return failure;
 }
+
+void mcp_name_thread(const char *name) {
+#if defined(__APPLE__)
+    pthread_setname_np(name);
+#else
+    pthread_setname_np(pthread_self(), name);
+#endif
+}

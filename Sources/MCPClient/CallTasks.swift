@@ -27,9 +27,7 @@ public struct CallTask: Sendable {
 
     /// Asks the server to give it up (`CAN-06`, `XTASK-22`). It may be done all the same.
     public func cancel(options: RequestOptions = RequestOptions()) async throws(MCPError) {
-        _ = try await self.session.request(RequestHead(.tasksCancel, about: self.id), options: options) {
-            $0.member("taskId", self.id)
-        }
+        _ = try await self.session.request(.tasksCancel, ofTask: self.id, options)
     }
 }
 
@@ -165,12 +163,20 @@ extension ClientSession {
         }
     }
 
+    /// A request about a task.
+    fileprivate func request(
+        _ method: Method,
+        ofTask id: String,
+        _ options: RequestOptions
+    ) async throws(MCPError) -> RawJSON {
+        let head = RequestHead(method, about: id)
+        return try await self.request(head, options: options) { $0.member("taskId", id) }
+    }
+
     // MARK: Until it is done
 
     func taskState(_ id: String, _ options: RequestOptions) async throws(MCPError) -> TaskState {
-        let payload = try await self.request(RequestHead(.tasksGet, about: id), options: options) {
-            $0.member("taskId", id)
-        }
+        let payload = try await self.request(.tasksGet, ofTask: id, options)
         guard let members = try? payload.decode(JSONObject.self), let state = TaskState(members) else {
             throw MCPError(.badResponse, "the state of task \(id) is unusable")
         }
@@ -191,6 +197,8 @@ extension ClientSession {
         let changed = ChangeSignal()
         let changes = ServerEvents(self.events, buffer: 16, isCounted: false)
         async let _ = Self.ring(changed, for: id, changes)
+        self.hold()
+        defer { self.release() }
         while true {
             if let state, isModern ? state.isTerminal : state.isTerminal || state.status == .inputRequired {
                 return try await self.outcome(state, isModern, options)
@@ -255,9 +263,7 @@ extension ClientSession {
         if !isModern {
             if state.status == .cancelled { throw MCPError(.cancelled, "task \(state.id) was cancelled") }
             // Waits, where the task needs input: the server asks for it meanwhile (`TASKL-26`).
-            return try await self.request(RequestHead(.tasksResult, about: state.id), options: options) {
-                $0.member("taskId", state.id)
-            }
+            return try await self.request(.tasksResult, ofTask: state.id, options)
         }
         switch state.status {
         case .completed:

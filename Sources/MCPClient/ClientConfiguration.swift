@@ -97,6 +97,8 @@ public struct ClientConfiguration: Sendable {
 
     /// The server's name in the host.
     package var serverName: String?
+    /// The caller whose own server it is.
+    package var caller: String?
     /// Runs a handler where the end of the connection need not wait for it.
     package var launch: (@Sendable (@escaping @Sendable () async -> Void) -> Void)?
     /// Where events go besides; and the subscriptions that callers want, which outlive a session.
@@ -143,8 +145,8 @@ public struct RequestOptions: Sendable {
     package var timeSpent: Duration = .zero
     /// Told of progress, one report at a time and before the call returns its result; it may block.
     public var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
-    /// On whose behalf it is made, where this program serves several: callers wait for a busy server in lines of their own, and take turns.
-    /// Any text that tells them apart; nil is the program itself.
+    /// On whose behalf it is made, where this program serves several: callers wait for a busy server in lines of their own, and take turns; a
+    /// host may have a server for each (`ServerPolicy.perCaller`). Any text that tells them apart, by its bytes; nil is the program itself.
     public var caller: String?
     /// Ask the server even if an earlier answer is still good.
     public var ignoresCache = false

@@ -245,8 +245,12 @@ extension ClientSession {
     }
 
     func fail(_ error: MCPError) {
-        let endings = self.state.withLock { $0.broke(error) }
-        self.failedCount.withLock { $0 += endings.count { !$0.isAnswered } }
+        self.finish(self.state.withLock { $0.broke(error) }, error)
+    }
+
+    /// Tells everybody that nothing will come any more.
+    func finish(_ endings: [SessionStateMachine<Waiter>.Ending], _ error: MCPError) {
+        self.failedCount.withLock { $0 += endings.count { !$0.isAnswered && !$0.isReserved } }
         self.broken.complete(error)
         for ending in endings {
             // Its answer had come before, and only the caller's progress handler was in the way.

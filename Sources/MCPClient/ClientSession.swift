@@ -145,7 +145,8 @@ public final class ClientSession: Sendable {
             self.inboundRequests.end()
             self.job.finish()
             await group.waitForAll()
-            await self.waitFor(self.spawned.end(), atMost: .seconds(1))
+            // Handlers of the user end when they like: nobody can make them, and nobody waits for long.
+            await self.spawned.end().wait(atMost: .seconds(1), by: self.clock, late: ())
             self.accounts.add(-1, \.tasks)
             return end
         }
@@ -167,15 +168,6 @@ public final class ClientSession: Sendable {
             endedDuringProbe: self.configuration.era.mayFallBack && self.probing.withLock { $0 },
             requestsFailed: self.failedCount.withLock { $0 }
         )
-    }
-
-    /// Handlers of the user end when they like: nobody can make them, and nobody waits for long.
-    private func waitFor(_ isIdle: OneShot<Void>, atMost limit: Duration) async {
-        if isIdle.value != nil { return }
-        let timer = self.clock.makeTimer { isIdle.complete(()) }
-        timer.set(self.clock.now + limit)
-        await isIdle.wait()
-        timer.cancel()
     }
 
     /// Runs something beside the conversation.
@@ -250,15 +242,8 @@ public final class ClientSession: Sendable {
     private func waitForOpening() async throws(MCPError) -> Bool {
         let limit = self.configuration.connectTimeout - self.configuration.connectTimeSpent
         // Patiently, whatever happens to the calling task: who cancels it closes the transport, and that ends the waiting.
-        if self.opened.value == nil {
-            let timer = self.clock.makeTimer { [opened] in opened.complete(nil) }
-            self.accounts.add(1, \.timers)
-            timer.set(self.clock.now + limit)
-            _ = await self.opened.wait()
-            timer.cancel()
-            self.accounts.add(-1, \.timers)
-        }
-        if let isOpen = self.opened.value ?? nil { return isOpen }
+        let isOpen = await self.opened.wait(atMost: limit, by: self.clock, self.accounts, late: nil)
+        if let isOpen { return isOpen }
         throw MCPError(
             .timeout,
             "not ready within \(self.configuration.connectTimeout) (connect timeout): the server's process has not come up yet"

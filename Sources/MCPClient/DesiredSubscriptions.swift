@@ -1,4 +1,4 @@
-import MCPJSON
+package import MCPJSON
 import MCPTransport
 
 /// What callers want to be told of, all of them together, for as long as they want it. Outlives a session: the next one takes it over.
@@ -44,12 +44,16 @@ package final class DesiredSubscriptions: Sendable {
         self.change { $0.resources[uri, default: 0] += 1 }
     }
 
-    func remove(_ uri: WireString) -> Int {
+    @discardableResult
+    package func remove(_ uri: WireString) -> Int {
         self.change { state in
             guard let count = state.resources[uri] else { return }
             state.resources[uri] = count > 1 ? count - 1 : nil
         }
     }
+
+    /// Whether a caller wants to be told of a resource.
+    package var hasResources: Bool { self.state.withLock { !$0.resources.isEmpty } }
 
     /// How many listen to the events of this connection.
     package func setListeners(_ count: Int) {

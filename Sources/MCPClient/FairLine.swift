@@ -1,4 +1,6 @@
-/// Requests that wait for their turn: each caller has a line of its own, and the callers take turns, so that one with a thousand requests
+import MCPJSON
+
+/// Requests that wait for their turn: each caller (told apart by bytes) has a line of its own, and the callers take turns, so that one with a thousand requests
 /// holds up nobody with one. Pure; within a line the order is that of arrival.
 struct FairLine {
     /// The requests of one caller, oldest first. What has left stays in front of `head` until it is worth moving the rest.
@@ -36,19 +38,22 @@ struct FairLine {
         }
     }
 
-    private var lines: [String?: Line] = [:]
+    private var lines: [WireString?: Line] = [:]
     /// Callers with somebody in line, the next one first.
-    private var turns: [String?] = []
+    private var turns: [WireString?] = []
     /// How many wait in all.
     private(set) var count = 0
 
     var isEmpty: Bool { self.count == 0 }
 
     /// How many of a caller wait.
-    func count(of caller: String?) -> Int { self.lines[caller]?.count ?? 0 }
+    func count(of caller: String?) -> Int { self.count(of: caller.map { WireString($0) }) }
+
+    private func count(of caller: WireString?) -> Int { self.lines[caller]?.count ?? 0 }
 
     /// A request takes its place at the end of its caller's line.
     mutating func append(_ id: Int64, of caller: String?) {
+        let caller = caller.map { WireString($0) }
         if self.lines[caller] == nil { self.turns.append(caller) }
         self.lines[caller, default: Line()].ids.append(id)
         self.count += 1
@@ -56,6 +61,7 @@ struct FairLine {
 
     /// A request that had its turn, and could not use it, is the next of all.
     mutating func prepend(_ id: Int64, of caller: String?) {
+        let caller = caller.map { WireString($0) }
         self.turns.removeAll { $0 == caller }
         self.turns.insert(caller, at: 0)
         self.lines[caller, default: Line()].prepend(id)
@@ -73,6 +79,7 @@ struct FairLine {
 
     /// A request does not wait any more.
     mutating func remove(_ id: Int64, of caller: String?) {
+        let caller = caller.map { WireString($0) }
         guard self.lines[caller]?.remove(id) == true else { return }
         self.count -= 1
         if self.count(of: caller) == 0 {

@@ -74,6 +74,8 @@ extension ClientSession {
         var payload = first
         var isOneOff = false
         var round = 0
+        // The user may take hours for an answer.
+        defer { if isOneOff { self.release() } }
         while true {
             round += 1
             let type: ResultType?
@@ -98,13 +100,14 @@ extension ClientSession {
                         "\(method.rawValue): the server asked for input in \(round) rounds, which is the limit"
                     )
                 }
+                if !isOneOff { self.hold() }
+                isOneOff = true
                 let (responses, state) = try await self.answers(
                     payload,
                     method,
                     round,
                     self.responders(budget.options)
                 )
-                isOneOff = true
                 payload = try await self.request(head, options: try budget.rest()) { writer in
                     writeParams(&writer)
                     if let responses {
@@ -139,6 +142,8 @@ extension ClientSession {
         guard refusal.rpcError?.code == .urlElicitationRequired, let pages = refusal.rpcError?.elicitations,
             !pages.isEmpty, handlers.elicitationURL != nil
         else { throw refusal }
+        self.hold()
+        defer { self.release() }
         // Whoever is quick is done before all pages have been shown.
         let events = ServerEvents(self.events, buffer: 64, isCounted: false)
         for page in pages {
@@ -204,6 +209,8 @@ extension MCPError {
         guard self.code == .connectionLost else { return self }
         var error = self
         error.wasSent = true
+        // Something has happened to it.
+        error.isOfIdleStop = false
         if method == .toolsCall {
             error.code = .outcomeUnknown
             error.message +=

@@ -16,6 +16,8 @@ public struct ServerRequestHandlers: Sendable {
         public var revision: ProtocolRevision
         /// The task on whose behalf the server asks, if it says so.
         public var taskID: String?
+        /// The caller whose own server it is, where a host has one for each (``RequestOptions/caller``).
+        public var caller: String?
     }
 
     /// Asks the model. Throw ``Rejection`` when the user does not want that.

@@ -140,7 +140,8 @@ extension ClientSession {
             context: ServerRequestHandlers.Context(
                 server: self.configuration.serverName,
                 revision: revision,
-                taskID: taskID
+                taskID: taskID,
+                caller: self.configuration.caller
             )
         )
     }

@@ -15,6 +15,8 @@ extension SessionStateMachine {
         var isProbe = false
         /// The transport is just being given the message: what has to be told to the server waits for that.
         var isSending = false
+        /// The session's own.
+        var isReserved = false
 
         /// Its id, as it was sent.
         var wireID: JSONRPCRequestID { SessionStateMachine.wireID(self.id, isProbe: self.isProbe) }
@@ -32,7 +34,8 @@ extension SessionStateMachine {
             wasSent: wasSent,
             isAnswered: entry.isAnswered,
             isProbe: entry.isProbe,
-            isSending: entry.isSending
+            isSending: entry.isSending,
+            isReserved: entry.isReserved
         )
     }
 
@@ -120,6 +123,21 @@ extension SessionStateMachine {
     /// The transport says that one request has failed. It takes what was sent as an answer would be, and nothing else.
     mutating func failed(_ id: JSONRPCRequestID) -> Ending? { self.answered(id) }
 
+    /// A number that stays the same for as long as nobody uses the conversation; nil while somebody does.
+    var idleMark: Int? {
+        let isUsed =
+            self.holds > 0 || self.questions > 0 || !self.hasNoPosts
+            || self.pending.contains { !$0.value.isReserved }
+        return isUsed ? nil : self.uses
+    }
+
+    /// Nothing will be sent any more, if nobody has used the conversation since a mark was taken: whoever comes later is refused, and has
+    /// nothing on its way.
+    /// - Returns: nil if somebody has.
+    mutating func retire(since mark: Int, _ error: MCPError) -> [Ending]? {
+        self.brokenBy == nil && self.idleMark == mark ? self.broke(error) : nil
+    }
+
     /// Nothing will come any more.
     mutating func broke(_ error: MCPError) -> [Ending] {
         guard self.brokenBy == nil else { return [] }
@@ -132,3 +150,5 @@ extension SessionStateMachine {
         return self.pending.keys.sorted().compactMap { self.take($0) }
     }
 }
+
+extension SessionStateMachine.Ending: Sendable where Waiter: Sendable {}

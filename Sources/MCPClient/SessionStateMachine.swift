@@ -44,6 +44,8 @@ struct SessionStateMachine<Waiter> {
         var isProbe: Bool
         /// A subscription: no place of those that are on their way is its.
         var isStanding = false
+        /// The session's own, and nobody's use of it.
+        var isReserved = false
         /// The transport is just being given it, and has not said whether it takes it.
         var isSending = false
         /// The answer is here, and its caller is not told yet: a progress handler is still busy. The server has done its part, so it is
@@ -85,7 +87,11 @@ struct SessionStateMachine<Waiter> {
     /// Whether the server is to be listened to: not while it asks and does not read the answers.
     var isReceiving = true
     /// Requests of the server that have no answer yet.
-    private var questions = 0
+    private(set) var questions = 0
+    /// Requests and subscriptions of callers, ever.
+    var uses = 0
+    /// So many callers are between two requests, and have not done with the server: it waits for their answer, or they for its task.
+    var holds = 0
 
     init(limits: Limits) { self.limits = limits }
 
@@ -123,6 +129,7 @@ struct SessionStateMachine<Waiter> {
         now: Duration
     ) -> StartAction {
         if let error = self.brokenBy { return .refuse(waiter, error) }
+        if !isReserved { self.uses += 1 }
         if self.cancelledEarly.remove(id) != nil {
             return .refuse(waiter, MCPError(.cancelled, "the call was cancelled before it was sent"))
         }
@@ -134,7 +141,8 @@ struct SessionStateMachine<Waiter> {
             message: nil,
             caller: caller,
             isProbe: isProbe,
-            isStanding: isStanding
+            isStanding: isStanding,
+            isReserved: isReserved
         )
         if isStanding {
             guard isReserved || self.standing < self.limits.standing else {

@@ -114,9 +114,11 @@ extension ClientSession {
         }
         let uri = WireString(uri)
         let version = self.desiredSubscriptions.add(uri)
+        // Whoever stops the server because nobody uses it has not seen this one yet, or is seen below.
+        self.state.withLock { $0.uses += 1 }
         do throws(MCPError) {
             if let failure = try await self.appliedSubscriptions.waitFor(version, uri) { throw failure }
-            if let error = self.broken.value { throw error }
+            if let error = self.state.withLock({ $0.brokenBy }) { throw error }
         } catch {
             _ = self.desiredSubscriptions.remove(uri)
             throw error
@@ -283,15 +285,13 @@ extension ClientSession {
         of listening: AppliedSubscriptions.Listening,
         within limit: Duration
     ) async -> Result<SubscriptionFilter, MCPError> {
-        let timer = self.clock.makeTimer {
-            let late = MCPError(.timeout, "timeout: the server has not agreed to the subscription within \(limit)")
-            listening.acknowledged.complete(.failure(late))
-        }
-        self.accounts.add(1, \.timers)
-        timer.set(self.clock.now + limit)
-        let outcome = await listening.acknowledged.waitUnlessCancelled()
-        timer.cancel()
-        self.accounts.add(-1, \.timers)
+        let late = MCPError(.timeout, "timeout: the server has not agreed to the subscription within \(limit)")
+        let outcome = await listening.acknowledged.waitUnlessCancelled(
+            atMost: limit,
+            by: self.clock,
+            self.accounts,
+            late: .failure(late)
+        )
         let cancelled = MCPError(.cancelled, "the subscription was cancelled before the server had agreed to it")
         return outcome ?? .failure(cancelled)
     }
@@ -353,17 +353,13 @@ extension ClientSession {
 
     /// Waits, or until something else happens, or the connection ends.
     func pause(_ delay: Duration, or event: OneShot<Void>? = nil) async {
-        let alarm = OneShot<Void>()
-        let timer = self.clock.makeTimer { alarm.complete(()) }
-        timer.set(self.clock.now + delay)
         await withTaskGroup(of: Void.self) { group in
-            group.addTask { _ = await alarm.waitUnlessCancelled() }
+            group.addTask { _ = await OneShot<Void>().waitUnlessCancelled(atMost: delay, by: self.clock, late: ()) }
             group.addTask { _ = await self.broken.waitUnlessCancelled() }
             if let event { group.addTask { _ = await event.waitUnlessCancelled() } }
             _ = await group.next()
             group.cancelAll()
         }
-        timer.cancel()
     }
 }
 

@@ -69,7 +69,7 @@ extension ClientSession {
         let limit = (options.hardTimeout ?? self.configuration.hardTimeout) - options.timeSpent
         let isTimely = await self.wait(for: reading, atMost: limit)
         if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
-        if let error = self.broken.value { throw error }
+        if let error = self.state.withLock({ $0.brokenBy }) { throw error }
         guard isTimely else {
             throw MCPError(
                 .timeout,

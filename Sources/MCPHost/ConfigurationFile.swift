@@ -17,7 +17,8 @@ extension HostConfiguration {
     /// Reads a file of the `mcpServers` form: `command`, `args`, `env`, `cwd`, with `${VAR}` and `${VAR:-default}` in each of them.
     ///
     /// Members that other clients put there are ignored. `"disabled": true` leaves a server out, `"restart": false` leaves it closed
-    /// when it ends, `"keepsDaemons": true` spares daemons that it leaves on purpose (E6).
+    /// when it ends, `"keepsDaemons": true` spares daemons that it leaves on purpose (E6). `"onDemand": true` starts it when somebody needs it,
+    /// and stops it when nobody has for `"idleStop"` seconds; `"perCaller": true` starts one for each caller (``ServerPolicy``).
     /// - Parameters:
     ///   - path: the file.
     ///   - environment: where variables come from; by default this process's environment.
@@ -151,8 +152,34 @@ private struct ConfigurationParser {
             )
         )
         if try self.flag(object, "restart", place) == false { configuration.restart = .never }
+        configuration.policy = try self.policy(object, place)
         configuration.stdio.keepsDaemons = try self.flag(object, "keepsDaemons", place) ?? false
         return configuration
+    }
+
+    private func policy(_ object: JSONObject, _ place: String) throws(MCPError) -> ServerPolicy {
+        let isOnDemand = try self.flag(object, "onDemand", place)
+        let isPerCaller = try self.flag(object, "perCaller", place) ?? false
+        if isPerCaller, isOnDemand == false {
+            throw self.invalid(
+                "\(place).onDemand",
+                "a server for each caller is started on demand: leave \"onDemand\" out"
+            )
+        }
+        guard let value = object["idleStop"], value != .null else {
+            return isPerCaller ? .perCaller() : isOnDemand == true ? .onDemand() : .eager
+        }
+        guard let seconds = value.double, seconds >= 1, seconds <= 1e9 else {
+            throw self.invalid("\(place).idleStop", "expected seconds, at least 1 and at most 1e9, found \(value)")
+        }
+        if isPerCaller { return .perCaller(idleStop: .seconds(seconds)) }
+        guard isOnDemand == true else {
+            throw self.invalid(
+                "\(place).idleStop",
+                "only a server that is started when it is needed is stopped when it is idle: add \"onDemand\": true"
+            )
+        }
+        return .onDemand(idleStop: .seconds(seconds))
     }
 
     private func flag(_ object: JSONObject, _ name: String, _ place: String) throws(MCPError) -> Bool? {

@@ -59,8 +59,10 @@ public final class HostManager: Sendable {
         self.logger = logger
     }
 
-    /// Opens all servers and waits until they are ready. Calling it again joins the first call, at the same time or later: once it has
+    /// Opens all servers and waits until they are ready, or dormant. Calling it again joins the first call, at the same time or later: once it has
     /// succeeded, calling it again changes nothing, whatever has become of a server meanwhile.
+    ///
+    /// A server that wants somebody to sign in has not failed: it says so in ``MCPHost/servers``, and to whoever calls it.
     /// - Throws: if any server fails: an error that names every one that did and why; everything is closed again by then, and
     ///   `initialize()` may be tried again. `cancelled` if the calling task is.
     public func initialize() async throws(MCPError) {
@@ -80,7 +82,7 @@ public final class HostManager: Sendable {
         // The first attempts decide, and whoever comes first says so for all: a server that has come up and is being restarted has not
         // failed to open (T2).
         let failed = opening.host.servers.compactMap { server -> (String, MCPError)? in
-            guard case .failure(let error)? = server.ready.value else { return nil }
+            guard case .failure(let error)? = server.ready.value, error.code != .needsAuthorization else { return nil }
             return (server.name, error)
         }
         let outcome: Result<Void, MCPError> =
@@ -147,7 +149,7 @@ public final class HostManager: Sendable {
         }
     }
 
-    /// Opens one more server and waits until it is ready.
+    /// Opens one more server and waits until it is ready; see ``MCPHost/addServer(_:)``.
     @discardableResult
     public func register(_ server: ServerDefinition) async throws(MCPError) -> ManagedServer {
         try await self.host.addServer(server)

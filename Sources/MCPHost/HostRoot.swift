@@ -19,8 +19,30 @@ final class HostRoot: Sendable {
         var waiting: [Int: ManagedServer] = [:]
         /// Of which something may be left, also those that were taken out of the host by name: closing reaches them all (T10).
         var present: [Int: ManagedServer] = [:]
+        /// Servers of callers' own.
+        var callers = CallerServers()
         /// Asked to be restarted when they had failed, before the root had seen that they are gone.
         var reentering: Set<Int> = []
+
+        /// A server that had failed goes on where it was.
+        /// - Returns: whether the root has to be told; not if it has not seen yet that the server is gone.
+        mutating func reenter(_ server: ManagedServer) -> Bool {
+            if self.present[server.serial] != nil {
+                self.reentering.insert(server.serial)
+                return false
+            }
+            // Its report replaces the one that told of its failure.
+            self.ended.removeAll { $0.serial == server.serial }
+            self.enter(server)
+            return true
+        }
+
+        /// Takes a server out of the host.
+        /// - Returns: it, and those of its callers.
+        mutating func remove(_ server: ManagedServer) -> [ManagedServer] {
+            if self.servers[server.name] === server { self.servers[server.name] = nil }
+            return [server] + self.callers.remove(of: server)
+        }
 
         /// It is for the root to run from now on.
         mutating func enter(_ server: ManagedServer) {
@@ -112,6 +134,8 @@ final class HostRoot: Sendable {
         let (isRevived, hasLeft) = self.state.withLock { state in
             state.present[server.serial] = nil
             let isRevived = state.reentering.remove(server.serial) != nil
+            // A failed one stays, as any other does, so that its caller is told and nobody starts it again and again.
+            if !isRevived, !server.status.isDown { state.callers.forget(server) }
             if isRevived {
                 state.enter(server)
             } else {
@@ -122,16 +146,16 @@ final class HostRoot: Sendable {
                 state.ended.remove(at: state.ended.firstIndex(where: \.report.isProved) ?? 0)
             }
             // A failed one stays visible, with its reason, until it is removed.
-            if state.servers[server.name] === server, !isRevived, server.status != .failed {
+            if state.servers[server.name] === server, !isRevived, !server.status.isDown {
                 state.servers[server.name] = nil
             }
+            if !isRevived { self.listenerCount.remove(server.desiredSubscriptions) }
             return (isRevived, state.servers[server.name] !== server)
         }
         if isRevived {
             self.arrival.yield(server)
             return
         }
-        self.listenerCount.remove(server.desiredSubscriptions)
         if hasLeft { self.context.tools.remove(server.serial) }
     }
 
@@ -151,7 +175,7 @@ final class HostRoot: Sendable {
         }
         let failed = self.state.withLock { state in
             state.machine.closed()
-            return Array(state.servers.values)
+            return Array(state.servers.values) + state.callers.all
         }
         // Nobody can revive them any more.
         for server in failed { server.close(.graceful, cause: "the host is closed") }
@@ -177,74 +201,119 @@ final class HostRoot: Sendable {
                 throw MCPError(.hostClosed, "the host is closing", server: definition.name)
             }
             let existing = state.servers[definition.name]
-            if let existing, existing.status != .failed {
+            if let existing, !existing.status.isDown {
                 throw MCPError(
                     .invalidConfiguration,
                     "a server of this name is there already; remove it first, or choose another name",
                     server: definition.name
                 )
             }
+            let replaced = existing.map { state.remove($0) } ?? []
             let server = ManagedServer(definition, context: self.context, serial: state.nextSerial)
             state.nextSerial += 1
             state.servers[definition.name] = server
             state.enter(server)
             self.context.tools.add(server.serial, name: server.name)
             self.listenerCount.add(server.desiredSubscriptions)
-            return (server, existing)
+            return (server, replaced)
         }
-        if let replaced {
-            self.context.tools.remove(replaced.serial)
-            replaced.close(.graceful, cause: "another server has its name")
-        }
+        self.dismiss(replaced, cause: "another server has its name")
         self.context.journal.note("added", server: definition.name, cause: definition.endpoint.description)
         self.arrival.yield(server)
         return server
     }
 
     /// Asks for a restart of a server; returns at once with what will come of it.
+    /// - Parameters:
+    ///   - server: which.
+    ///   - caller: whose own one alone, where there is one for each; nil for all of them.
     /// - Throws: `hostClosed` if it is closing or closed, or has left the host.
-    func restart(_ server: ManagedServer) throws(MCPError) -> OneShot<Result<ServerDescription, MCPError>> {
-        let (restart, isEntered) = self.state.withLock { state -> (ManagedServer.Restart?, Bool) in
+    func restart(
+        _ server: ManagedServer,
+        for caller: String?
+    ) throws(MCPError) -> OneShot<Result<ServerDescription, MCPError>> {
+        let target = try self.server(server, for: caller)
+        let (restarts, entered) = self.state.withLock { state -> ([ManagedServer.Restart], [ManagedServer]) in
             guard state.servers[server.name] === server, state.machine.isOpen,
-                let restart = server.decideOnRestart(cause: "restartServer()")
-            else { return (nil, false) }
-            guard restart.hasToBeEntered else { return (restart, false) }
-            // It has failed, and goes on where it was. The root may not have seen yet that it is gone.
-            if state.present[server.serial] != nil {
-                state.reentering.insert(server.serial)
-                return (restart, false)
+                let restart = target.decideOnRestart(cause: "restartServer()")
+            else { return ([], []) }
+            var (restarts, entered) = ([restart], [ManagedServer]())
+            if restart.hasToBeEntered, state.reenter(target) { entered.append(target) }
+            for own in target === server ? state.callers.all(of: server) : [] where !own.isOver {
+                guard let restart = own.decideOnRestart(cause: "restartServer()") else { continue }
+                restarts.append(restart)
+                if restart.hasToBeEntered, state.reenter(own) { entered.append(own) }
             }
-            // Its report replaces the one that told of its failure.
-            state.ended.removeAll { $0.serial == server.serial }
-            state.enter(server)
-            self.listenerCount.add(server.desiredSubscriptions)
-            return (restart, true)
+            for server in entered { self.listenerCount.add(server.desiredSubscriptions) }
+            return (restarts, entered)
         }
-        guard let restart else {
+        guard let restart = restarts.first else {
             throw MCPError(.hostClosed, "the server is closing or closed, and is not restarted", server: server.name)
         }
-        restart.perform()
-        if isEntered { self.arrival.yield(server) }
+        for restart in restarts { restart.perform() }
+        for server in entered { self.arrival.yield(server) }
         return restart.outcome
     }
 
     /// Takes the server of that name out of the host and asks for its end.
-    func remove(_ name: String, cause: String) -> ManagedServer? {
-        let server = self.state.withLock { $0.servers.removeValue(forKey: name) }
-        guard let server else { return nil }
-        self.context.tools.remove(server.serial)
-        server.close(.graceful, cause: cause)
-        return server
+    /// - Returns: it, and those of its callers; nothing if there is none.
+    func remove(_ name: String, cause: String) -> [ManagedServer] {
+        let removed = self.state.withLock { state in state.servers[name].map { state.remove($0) } ?? [] }
+        self.dismiss(removed, cause: cause)
+        return removed
     }
 
     /// Takes this very server out of the host and asks for its end. Whoever has its name meanwhile stays (T3).
     func remove(_ server: ManagedServer, cause: String) {
-        self.state.withLock { state in
-            guard state.servers[server.name] === server else { return }
-            state.servers[server.name] = nil
+        self.dismiss(self.state.withLock { $0.remove(server) }, cause: cause)
+    }
+
+    private func dismiss(_ servers: [ManagedServer], cause: String) {
+        for server in servers {
+            self.context.tools.remove(server.serial)
+            server.close(.graceful, cause: cause)
         }
-        self.context.tools.remove(server.serial)
-        server.close(.graceful, cause: cause)
+    }
+
+    // MARK: Servers of callers' own
+
+    /// The server that serves a caller, if there is one.
+    func existing(_ server: ManagedServer, for caller: String?) -> ManagedServer? {
+        guard let caller, server.definition.policy.maximumCallers != nil else { return server }
+        return self.state.withLock { $0.callers.server(of: server, for: caller) }
+    }
+
+    /// The server that serves a caller: one of the caller's own, where the policy says so.
+    /// - Throws: `busy` if too many callers have one; `hostClosed` if the server has left the host.
+    func server(_ server: ManagedServer, for caller: String?) throws(MCPError) -> ManagedServer {
+        guard let caller, let maximum = server.definition.policy.maximumCallers else { return server }
+        let (own, isNew, evicted) = try self.state.withLock {
+            state throws(MCPError) -> (ManagedServer, Bool, ManagedServer?) in
+            if let own = state.callers.server(of: server, for: caller) { return (own, false, nil) }
+            // A call that draining waits for may still need one.
+            guard state.machine.isOpen || state.machine.state == .draining, state.servers[server.name] === server
+            else { throw MCPError(.hostClosed, "the server is closing or closed", server: server.name) }
+            let evicted = try state.callers.makeRoom(of: server, maximum: maximum)
+            let own = ManagedServer(
+                server.definition,
+                context: self.context,
+                serial: state.nextSerial,
+                standingFor: server,
+                for: caller,
+                number: state.callers.takeNumber(of: server)
+            )
+            state.nextSerial += 1
+            state.callers.insert(own, of: server, for: caller)
+            state.enter(own)
+            self.listenerCount.add(own.desiredSubscriptions)
+            return (own, true, evicted)
+        }
+        evicted?.close(.graceful, cause: "another caller has its place")
+        if isNew {
+            self.context.journal.note("added", server: own.label, cause: "for a caller of its own")
+            self.arrival.yield(own)
+        }
+        return own
     }
 
     // MARK: Calls, which draining waits for

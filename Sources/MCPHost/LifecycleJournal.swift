@@ -18,7 +18,7 @@ public final class LifecycleJournal: Sendable {
         public var number: Int
         /// Time since the host was made.
         public var time: Duration
-        /// The server concerned; nil for the host itself.
+        /// The server concerned, `name/1` and so on for those of callers' own; nil for the host itself.
         public var server: String?
         /// Which connection to that server, counted from 1; 0 before the first.
         public var generation: Int

@@ -95,6 +95,7 @@ extension MCPHost {
         do throws(MCPError) {
             return try await self.ask(
                 try self.server(route.server),
+                for: options.caller,
                 mayRepeat: route.isIdempotent,
                 atMost: options.hardTimeout
             ) { [rest] session throws(MCPError) in
@@ -108,11 +109,12 @@ extension MCPHost {
     private func route(_ name: String, _ options: RequestOptions) async throws(MCPError) -> ToolIndex.Route {
         let tools = self.root.context.tools
         if let route = tools.route(name) { return route }
-        // Only what can answer now, or comes up for the first time, is asked: an unknown name does not wait for what is being restarted. A
-        // name that the host has made says which server it may be of.
+        // Only what can answer now, or comes up for the first time or on demand, is asked: an unknown name does not wait for what is being
+        // restarted. A name that the host has made says which server it may be of.
         let isQualified = name.contains("__")
         let unknown = self.servers.filter { server in
-            !tools.isCurrent(server.serial) && (server.status == .ready || server.status == .starting)
+            server.canBeHeard
+                && !(server.isAsleep ? server.lists.items(of: Tool.self) != nil : tools.isCurrent(server.serial))
                 && (!isQualified || name.hasPrefix(ToolName.prefix(of: server.name)))
         }
         if !unknown.isEmpty {
@@ -122,7 +124,7 @@ extension MCPHost {
         }
         // A tool's own name says nothing that another server could not say too: it counts only where no server may have another of that
         // name, and never where it has the form of a name that the host makes.
-        let silent = self.servers.filter { !tools.isKnown($0.serial) && $0.status != .failed }.map(\.name)
+        let silent = self.servers.filter { !tools.isKnown($0.serial) && !$0.status.isDown }.map(\.name)
         let routes = isQualified ? [] : tools.routes(bareName: name)
         if routes.count == 1, silent.isEmpty { return routes[0] }
         let unheard = silent.isEmpty ? "" : "; not heard yet: \(silent.joined(separator: ", "))"
@@ -136,26 +138,32 @@ extension MCPHost {
 
     /// Has servers list their tools, each once, for so long at most: one that does not answer, or dies of it, holds up nobody for ever.
     private func hear(_ servers: [ManagedServer], atMost limit: Duration, _ options: RequestOptions) async {
-        let over = OneShot<Void>()
-        let clock = self.root.context.clock
-        let timer = clock.makeTimer { over.complete(()) }
-        timer.set(clock.now + limit)
         await withTaskGroup(of: Bool.self) { group in
             for server in servers {
                 group.addTask {
-                    try? await server.session().prepareTools(options)
+                    await self.prepareTools(of: server, options)
                     return true
                 }
             }
             group.addTask {
-                _ = await over.waitUnlessCancelled()
+                _ = await OneShot<Void>().waitUnlessCancelled(atMost: limit, by: self.root.context.clock, late: ())
                 return false
             }
             var left = servers.count
             while left > 0, await group.next() == true { left -= 1 }
             group.cancelAll()
         }
-        timer.cancel()
+    }
+
+    /// Has a server list its tools once; once more only where it was just being stopped because nobody used it.
+    private func prepareTools(of server: ManagedServer, _ options: RequestOptions) async {
+        while !Task.isCancelled {
+            do throws(MCPError) {
+                return try await server.session().prepareTools(options)
+            } catch {
+                guard error.isOfIdleStop else { return }
+            }
+        }
     }
 
     /// Calls a server's tool.
@@ -169,22 +177,11 @@ extension MCPHost {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
-        let original = try self.original(name, of: server)
-        return try await self.ask(server, repeating: name, atMost: options.hardTimeout) { session throws(MCPError) in
-            try await session.callTool(original, arguments: arguments, options: options)
+        try await self.ask(server, for: options.caller, tool: name, mayRepeat: true, atMost: options.hardTimeout) {
+            session,
+            tool throws(MCPError) in
+            try await session.callTool(tool, arguments: arguments, options: options)
         }
-    }
-
-    /// The server's own name of a tool that the host offers.
-    func original(_ tool: String, of server: String) throws(MCPError) -> String {
-        // Whether there is such a server, and whether anybody may be asked any more, is said by whoever asks it.
-        guard let selection = self.root.server(server)?.definition.tools else { return tool }
-        if let original = selection.original(of: tool) { return original }
-        throw MCPError(
-            .notFound,
-            "this host does not offer a tool \"\(tool)\" of this server; ServerDefinition.tools says which it does",
-            server: server
-        )
     }
 
     /// Reads a server's resource.
@@ -193,7 +190,9 @@ extension MCPHost {
         uri: String,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ReadResourceResult {
-        try await self.ask(server) { session throws(MCPError) in try await session.readResource(uri, options: options) }
+        try await self.ask(server, for: options.caller) { session throws(MCPError) in
+            try await session.readResource(uri, options: options)
+        }
     }
 
     /// Fills in a server's prompt.
@@ -203,7 +202,7 @@ extension MCPHost {
         arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> GetPromptResult {
-        try await self.ask(server) { session throws(MCPError) in
+        try await self.ask(server, for: options.caller) { session throws(MCPError) in
             try await session.getPrompt(name, arguments: arguments, options: options)
         }
     }
@@ -211,26 +210,52 @@ extension MCPHost {
     /// One call to one server, counted so that a shutdown can wait for it.
     /// - Parameters:
     ///   - name: the server's.
-    ///   - mayRepeat: doing it twice does no more than doing it once.
-    ///   - tool: what is called, if that is to be looked up only where it matters.
-    ///   - limit: how long it may be tried again after losses; nil: as long as one request may take at this server.
+    ///   - caller: on whose behalf.
     func ask<R: Sendable>(
         _ name: String,
-        mayRepeat: Bool = false,
-        repeating tool: String? = nil,
-        atMost limit: Duration? = nil,
+        for caller: String? = nil,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
         try self.root.beginCall()
         defer { self.root.endCall() }
         do throws(MCPError) {
-            return try await self.ask(
-                try self.server(name),
-                mayRepeat: mayRepeat,
-                repeating: tool,
-                atMost: limit,
-                body
-            )
+            return try await self.ask(try self.server(name), for: caller, body)
+        } catch {
+            throw error.naming(name)
+        }
+    }
+
+    /// One call of a tool of one server, counted so that a shutdown can wait for it.
+    /// - Parameters:
+    ///   - name: the server's.
+    ///   - caller: on whose behalf.
+    ///   - tool: the host's name of the tool, apart from the server's.
+    ///   - mayRepeat: it may be made twice where the tool says that this does no more than once.
+    ///   - limit: how long it may be tried again after losses; nil: as long as one request may take at this server.
+    ///   - body: gets the server's own name of the tool.
+    /// - Throws: `notFound` for a tool that the host does not offer.
+    func ask<R: Sendable>(
+        _ name: String,
+        for caller: String?,
+        tool: String,
+        mayRepeat: Bool = false,
+        atMost limit: Duration? = nil,
+        _ body: (ClientSession, _ tool: String) async throws(MCPError) -> R
+    ) async throws(MCPError) -> R {
+        try self.root.beginCall()
+        defer { self.root.endCall() }
+        do throws(MCPError) {
+            let server = try self.server(name)
+            guard let original = server.definition.tools.original(of: tool) else {
+                throw MCPError(
+                    .notFound,
+                    "this host does not offer a tool \"\(tool)\" of this server; ServerDefinition.tools says which it does"
+                )
+            }
+            return try await self.ask(server, for: caller, repeating: mayRepeat ? tool : nil, atMost: limit) {
+                session throws(MCPError) in
+                try await body(session, original)
+            }
         } catch {
             throw error.naming(name)
         }
@@ -240,6 +265,7 @@ extension MCPHost {
     /// not been sent, within its time, and once for one that had, or that failed alone.
     private func ask<R: Sendable>(
         _ server: ManagedServer,
+        for caller: String? = nil,
         mayRepeat: Bool = false,
         repeating tool: String? = nil,
         atMost limit: Duration? = nil,
@@ -250,8 +276,8 @@ extension MCPHost {
         let clock = self.root.context.clock
         let deadline = clock.now + (limit ?? server.definition.client.hardTimeout)
         while true {
-            let session: ClientSession
-            do throws(MCPError) { session = try await server.session() } catch {
+            let (one, session): (ManagedServer, ClientSession)
+            do throws(MCPError) { (one, session) = try await self.session(of: server, for: caller) } catch {
                 // What happened to the call says more than why there will be no other.
                 throw error.code == .cancelled ? error : loss ?? error
             }
@@ -259,6 +285,7 @@ extension MCPHost {
                 return try await body(session)
             } catch {
                 guard error.code == .connectionLost || error.code == .outcomeUnknown else { throw error }
+                if error.isOfIdleStop, clock.now < deadline { continue }
                 if error.code == .outcomeUnknown {
                     let isIdempotent = mayRepeat || tool.map { server.isIdempotent($0) } ?? false
                     guard isIdempotent, server.definition.repeatsIdempotentCalls else { throw error }
@@ -270,9 +297,34 @@ extension MCPHost {
                 guard clock.now < deadline else { throw error }
                 // A connection that goes on is asked again, and not waited for to end.
                 if !error.isOfOneRequest {
-                    guard await server.waitForLoss(of: session) else { throw error }
+                    guard await one.waitForLoss(of: session) else { throw error }
                 }
                 loss = error
+            }
+        }
+    }
+
+    /// The conversation with a server, also with one of the caller's own (``ServerPolicy/perCaller(idleStop:maximum:)``): for what the host has
+    /// no method for. It is over when the server is restarted, or stopped because nobody uses it.
+    /// - Parameters:
+    ///   - server: the server's name in the host.
+    ///   - caller: on whose behalf, as in ``RequestOptions/caller``; nil is the program itself.
+    /// - Throws: why the server cannot be used; `busy` if too many callers have one of their own.
+    public func session(of server: String, for caller: String? = nil) async throws(MCPError) -> ClientSession {
+        try await self.session(of: try self.server(server), for: caller).session
+    }
+
+    private func session(
+        of server: ManagedServer,
+        for caller: String?
+    ) async throws(MCPError) -> (server: ManagedServer, session: ClientSession) {
+        while true {
+            let one = try self.root.server(server, for: caller)
+            do throws(MCPError) {
+                return (one, try await one.session())
+            } catch {
+                // It has left because its caller did not use it: there will be another one.
+                guard one !== server, one.isOver, error.code == .hostClosed else { throw error }
             }
         }
     }
@@ -288,10 +340,16 @@ extension MCPHost {
         let results = await withTaskGroup(of: (Int, Result<[Item], MCPError>).self) { group in
             for (place, server) in servers.enumerated() {
                 group.addTask {
+                    if server.isAsleep, let items = server.lists.items(of: Item.self) {
+                        return (place, .success(items))
+                    }
                     do throws(MCPError) {
                         let items = try await self.ask(server) { session throws(MCPError) -> [Item] in
-                            guard let description = session.server, offers(description.capabilities) else { return [] }
-                            return try await list(session)
+                            let changes = server.lists.changes
+                            let hasAny = session.server.map { offers($0.capabilities) } ?? false
+                            let items = hasAny ? try await list(session) : []
+                            if server.definition.policy.idleStop != nil { server.lists.keep(items, changes: changes) }
+                            return items
                         }
                         return (place, .success(items))
                     } catch {

@@ -8,6 +8,8 @@ public struct HostEvent: Sendable {
     public var server: String
     /// What it told.
     public var event: ServerEvent
+    /// The caller whose own server it is, where there is one for each (``ServerPolicy/perCaller(idleStop:maximum:)``).
+    public var caller: String?
 }
 
 /// What servers tell by themselves, and calls that go on by themselves. From any task.
@@ -20,14 +22,20 @@ extension MCPHost {
     }
 
     /// Asks a server to tell when a resource changes, across its restarts too; `ServerEvent.resourceUpdated(uri:)` tells.
+    /// - Parameters:
+    ///   - server: the server's name in the host.
+    ///   - uri: the resource.
+    ///   - caller: on whose behalf, where the server is one for each caller.
     /// - Throws: `notSupported` if the server does not watch it.
-    public func subscribe(server: String, to uri: String) async throws(MCPError) {
-        try await self.ask(server) { session throws(MCPError) in try await session.subscribe(to: uri) }
+    public func subscribe(server: String, to uri: String, caller: String? = nil) async throws(MCPError) {
+        try await self.ask(server, for: caller) { session throws(MCPError) in try await session.subscribe(to: uri) }
     }
 
-    /// One caller no longer wants to be told of a resource.
-    public func unsubscribe(server: String, from uri: String) async throws(MCPError) {
-        try await self.ask(server) { session throws(MCPError) in session.unsubscribe(from: uri) }
+    /// One caller no longer wants to be told of a resource. It needs no server that runs.
+    /// - Throws: `notFound`.
+    public func unsubscribe(server: String, from uri: String, caller: String? = nil) async throws(MCPError) {
+        let server = self.root.existing(try self.server(server), for: caller)
+        server?.desiredSubscriptions.remove(WireString(uri))
     }
 
     /// Calls a server's tool as a task; see `ClientSession.startTool(_:arguments:timeToLive:options:)`.
@@ -38,15 +46,18 @@ extension MCPHost {
         timeToLive: Duration? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> StartedCall {
-        let original = try self.original(name, of: server)
-        return try await self.ask(server) { session throws(MCPError) in
-            try await session.startTool(original, arguments: arguments, timeToLive: timeToLive, options: options)
+        try await self.ask(server, for: options.caller, tool: name) { session, tool throws(MCPError) in
+            try await session.startTool(tool, arguments: arguments, timeToLive: timeToLive, options: options)
         }
     }
 
     /// A task of a server by its name, also of one that was started before a restart of the server or of this program.
-    public func task(server: String, id: String) async throws(MCPError) -> CallTask {
-        try await self.ask(server) { session throws(MCPError) in session.task(id) }
+    /// - Parameters:
+    ///   - server: the server's name in the host.
+    ///   - id: the task's name.
+    ///   - caller: who has started it, where the server is one for each caller.
+    public func task(server: String, id: String, caller: String? = nil) async throws(MCPError) -> CallTask {
+        try await self.ask(server, for: caller) { session throws(MCPError) in session.task(id) }
     }
 
     /// Calls a server's tool with a value of your own, and reads its answer into another; see
@@ -58,9 +69,8 @@ extension MCPHost {
         returning type: Value.Type = Value.self,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> Value {
-        let original = try self.original(name, of: server)
-        return try await self.ask(server) { session throws(MCPError) in
-            try await session.callTool(original, arguments: arguments, returning: type, options: options)
+        try await self.ask(server, for: options.caller, tool: name) { session, tool throws(MCPError) in
+            try await session.callTool(tool, arguments: arguments, returning: type, options: options)
         }
     }
 }

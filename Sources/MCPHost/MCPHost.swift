@@ -60,7 +60,7 @@ public final class MCPHost: Sendable {
 
     // MARK: Life
 
-    /// Starts a host and waits until each of its servers is ready or has failed.
+    /// Starts a host and waits until each of its servers is ready or has failed, or is dormant.
     ///
     /// A server that fails does not disturb the others: see ``servers``. If the calling task is cancelled meanwhile, the host is
     /// closed again.
@@ -103,7 +103,7 @@ public final class MCPHost: Sendable {
     /// Starts a host that was made with `init`, in a task of its own; ``run()`` does the same in the calling task.
     public func launch() { self.root.launch() }
 
-    /// Waits until every server is ready or has failed; ``start(_:logger:)`` does so by itself.
+    /// Waits until every server is ready or has failed, or is dormant; ``start(_:logger:)`` does so by itself.
     /// - Returns: false if the calling task was cancelled first.
     public func ready() async -> Bool {
         for server in self.root.servers {
@@ -159,14 +159,24 @@ public final class MCPHost: Sendable {
         throw MCPError(.notFound, "no server \"\(name)\" in this host; there are: \(known.isEmpty ? "none" : known)")
     }
 
-    /// Opens one more server, at any time, and waits until it is ready.
+    /// Opens one more server, at any time, and waits until it is ready; one that is started on demand is there at once,
+    /// and one that wants somebody to sign in stays: see its status.
     /// - Throws: why it cannot be opened; it is removed again then. `cancelled` if the calling task is: the server is closed again.
     @discardableResult
     public func addServer(_ definition: ServerDefinition) async throws(MCPError) -> ManagedServer {
         let server = try self.root.add(definition)
         do throws(MCPError) {
-            _ = try await server.session()
+            if definition.policy.startsOnDemand {
+                guard let isThere = await server.ready.waitUnlessCancelled() else {
+                    throw MCPError(.cancelled, "adding the server was cancelled", server: definition.name)
+                }
+                try isThere.get()
+            } else {
+                _ = try await server.session()
+            }
         } catch {
+            // It is there, and waits for whoever signs in.
+            if error.code == .needsAuthorization { return server }
             self.root.remove(
                 server,
                 cause: error.code == .cancelled ? "the adding task was cancelled" : "it could not be opened"
@@ -181,8 +191,12 @@ public final class MCPHost: Sendable {
     /// - Returns: how it ended; nil if there is no such server, or if the calling task was cancelled while it waited.
     @discardableResult
     public func removeServer(_ name: String) async -> TeardownReport.Server? {
-        guard let server = self.root.remove(name, cause: "removeServer()") else { return nil }
-        return await server.waitUntilGoneUnlessCancelled()
+        var report: TeardownReport.Server?
+        for server in self.root.remove(name, cause: "removeServer()") {
+            guard let end = await server.waitUntilGoneUnlessCancelled() else { return nil }
+            if report == nil { report = end } else { report?.add(end) }
+        }
+        return report
     }
 
     /// Closes one server's connection and opens it anew, with a clean past: also after a crash loop.
@@ -190,11 +204,14 @@ public final class MCPHost: Sendable {
     /// The restart belongs to the server and not to the caller (T11): it keeps its place, its events and the calls that wait for it; it goes
     /// on when the calling task is cancelled; and whoever asks while one is under way joins it. Calls that were on their way to the old
     /// process end with `outcomeUnknown`; those that were not are made when the new one is ready.
+    /// - Parameters:
+    ///   - name: the server's name in the host.
+    ///   - caller: whose own one alone is restarted, or started, where there is one for each caller; nil for all of them.
     /// - Throws: why it cannot be opened; it keeps being supervised then. `cancelled` if the calling task is. `hostClosed` if it is closing.
     @discardableResult
-    public func restartServer(_ name: String) async throws(MCPError) -> ManagedServer {
+    public func restartServer(_ name: String, for caller: String? = nil) async throws(MCPError) -> ManagedServer {
         let server = try self.server(name)
-        guard let outcome = await (try self.root.restart(server)).waitUnlessCancelled() else {
+        guard let outcome = await (try self.root.restart(server, for: caller)).waitUnlessCancelled() else {
             throw MCPError(.cancelled, "waiting for the restart was cancelled; it goes on", server: name)
         }
         _ = try outcome.get()

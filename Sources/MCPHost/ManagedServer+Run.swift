@@ -14,6 +14,11 @@ extension ManagedServer {
         // Guessed wrong once at most: where a wrong verdict cannot be deleted, it is still wrong.
         var mayGuess = true
         while true {
+            if action == .sleep {
+                action = await self.sleep()
+                start = self.context.clock.now
+                continue
+            }
             while case .connect(let generation, let legacyOnly) = action {
                 self.state.withLock { $0.restarts.started(now: self.context.clock.now) }
                 let (turn, waited) = await self.takeTurn(generation)
@@ -37,10 +42,16 @@ extension ManagedServer {
                     memory?.forget()
                     mayGuess = false
                 }
-                let (next, isAsked) = self.state.withLock { state in
+                let (next, isAsked, wasStoppingIdle) = self.state.withLock { state in
                     state.connection = nil
-                    let next = state.machine.ended(generation, duringProbe: end.endedDuringProbe, wasGuess: isWrong)
-                    return (next, state.machine.isRestarting)
+                    let wasStoppingIdle = state.machine.isStoppingIdle
+                    let next = state.machine.ended(
+                        generation,
+                        // Who wants us to sign in has not said which era it speaks.
+                        duringProbe: end.endedDuringProbe && end.transport.launchError?.code != .needsAuthorization,
+                        wasGuess: isWrong
+                    )
+                    return (next, state.machine.isRestarting, wasStoppingIdle)
                 }
                 switch next {
                 case .connect(let generation, let legacyOnly):
@@ -54,16 +65,18 @@ extension ManagedServer {
                             generation,
                             "it was a legacy server, and does not answer as one any more"
                         )
-                    } else if isAsked {
+                    } else if isAsked || wasStoppingIdle {
                         start = self.context.clock.now
                     }
                     action = .connect(generation: generation, legacyOnly: legacyOnly)
                 case .decide:
                     action = await self.comeBack(after: self.explain(end), generation)
                     start = self.context.clock.now
+                case .sleep: action = .sleep
                 case .finish: action = .finish
                 }
             }
+            if action == .sleep { continue }
             if let report = self.finish() { return report }
             // Somebody has asked for a restart in the last moment.
             action = self.state.withLock { $0.machine.next() }
@@ -75,8 +88,11 @@ extension ManagedServer {
     private func comeBack(after error: MCPError, _ generation: Int) async -> ServerStateMachine.StartAction {
         let now = self.context.clock.now
         let decision: RestartStateMachine.Action = self.state.withLock { state in
-            // What was wrong from the start will be wrong again; what has worked before, or was only unlucky, may work again.
-            guard state.readySince != nil || error.code == .connectionLost else { return .stayDown }
+            // What was wrong from the start will be wrong again; what has worked before, or was only unlucky, may work again. Nobody signs in
+            // by trying again.
+            guard state.readySince != nil || error.code == .connectionLost, error.code != .needsAuthorization else {
+                return .stayDown
+            }
             let readyFor = state.readySince.map { now - $0 }
             return state.restarts.died(now: now, readyFor: readyFor, random: .random(in: 0..<1))
         }
@@ -122,12 +138,7 @@ extension ManagedServer {
         self.ready.complete(.failure(error))
         guard waits else { return self.state.withLock { $0.machine.next() } }
         self.note("restarting", generation, "in \(delay), because \(error.message)")
-        let timer = self.context.clock.makeTimer { alarm.complete(()) }
-        self.context.accounts.add(1, \.timers)
-        timer.set(self.context.clock.now + delay)
-        await alarm.wait()
-        timer.cancel()
-        self.context.accounts.add(-1, \.timers)
+        await alarm.wait(atMost: delay, by: self.context.clock, self.context.accounts, late: ())
         return self.state.withLock { state in
             state.alarm = nil
             return state.machine.next()
@@ -211,14 +222,22 @@ extension ManagedServer {
         client.desiredSubscriptions = self.desiredSubscriptions
         client.events = self.events
         let (name, serial, tools) = (self.name, self.serial, self.context.tools)
-        client.onChange = { if case .toolsChanged = $0 { tools.noteChange(serial) } }
-        client.onEvent = { [events = self.context.events] event in
-            events.send(HostEvent(server: name, event: event))
+        let owner = self.principal ?? self
+        client.caller = self.caller
+        client.onChange = { [lists = owner.lists, serial = owner.serial, isOther = self.principal != nil] event in
+            if case .toolsChanged = event { tools.noteChange(serial) }
+            lists.forget(after: event, of: isOther)
+        }
+        let number = self.lists.begin()
+        client.onEvent = { [events = self.context.events, caller = self.caller] event in
+            events.send(HostEvent(server: name, event: event, caller: caller))
         }
         tools.noteConnection(serial, generation)
         client.listsTools = true
+        let remembered = self.definition.policy.idleStop == nil ? nil : self.lists
         client.onTools = {
             [journal = self.context.journal, selection = self.definition.tools] list, changes, isCurrent in
+            if isCurrent { remembered?.keep(tools: list, of: number, toolChanges: changes) }
             let names = tools.learn(
                 serial,
                 generation,
@@ -233,7 +252,7 @@ extension ManagedServer {
         }
         client.connectTimeSpent = self.context.clock.now - start
         return Connection(self.definition, client, context: self.context, generation: generation) {
-            [weak self, name = self.name, journal = self.context.journal] what, isClear in
+            [weak self, name = self.label, journal = self.context.journal] what, isClear in
             if isClear { self?.state.withLock { $0.clear(generation) } }
             journal.note("ended late", server: name, cause: what)
         }
@@ -253,16 +272,19 @@ extension ManagedServer {
         let now = self.context.clock.now
         let attempt = self.state.withLock { state -> Attempt? in
             guard state.machine.becameReady(connection.generation) else { return nil }
-            state.wasReady = true
+            (state.wasReady, state.isComingBack) = (true, false)
             state.readySince = now
             state.failure = nil
             return state.attempt
         }
         guard let attempt else { return }
         self.note("ready", connection.generation, "revision \(description.revision.rawValue)")
+        // Before anybody can use it.
+        let watch = self.definition.policy.idleStop.map { IdleWatch(self, connection, limit: $0) }
         attempt.complete(.success(description))
-        self.ready.complete(.success(description))
+        self.ready.complete(.success(()))
         _ = await session.broken.wait()
+        watch?.end()
         // One that was only believed to be there, and has gone in the time that a start may take without a word, has not worked before.
         let isDud =
             connection.isBelieved && !session.hasHeard
@@ -288,7 +310,7 @@ extension ManagedServer {
         let isClosed = MCPError(.hostClosed, "the connection was closed", server: self.name)
         let before = self.state.withLock { state -> State? in
             guard state.machine.state == .closed || state.machine.giveUp() else { return nil }
-            state.report.finish(state.rests)
+            state.report.finish(state.remains)
             state.report.failure = state.failure?.message
             // All that is completed below is taken here: from now on somebody may revive a failed server. Whoever comes before that sees
             // where it stands, and does not wait.
@@ -307,62 +329,5 @@ extension ManagedServer {
         if before.machine.state == .closed { self.events.finish() }
         before.gone.complete(report)
         return report
-    }
-}
-
-extension ManagedServer.State {
-    /// The end of a connection goes into the report.
-    fileprivate mutating func enter(_ end: ClientSession.End, _ generation: Int) {
-        let transport = end.transport
-        self.report.generation = generation
-        self.report.step = transport.step
-        self.report.stepTimes = transport.stepTimes
-        let process = transport.process
-        self.report.processID = process?.processID
-        self.report.exitStatus = process?.exitStatus
-        self.report.stderrTail = process?.stderrTail ?? ""
-        self.report.startedAt = process?.startedAt
-        for descendant in process?.descendantsEnded ?? [] {
-            self.report.descendantsEnded.append(descendant)
-            self.report.descendantsSeenAt[descendant] = process?.endedAt
-        }
-        if !transport.isProved, !self.cleared.contains(generation) {
-            self.rests[generation] = .init(processes: process?.processesLeft ?? [], doubt: transport.doubt)
-        }
-        self.report.callsFailed += end.requestsFailed
-    }
-
-    /// What was given up of a generation is gone.
-    fileprivate mutating func clear(_ generation: Int) {
-        if self.rests.removeValue(forKey: generation) == nil { self.cleared.insert(generation) }
-    }
-}
-
-extension TeardownReport.Server {
-    /// Nothing has happened yet.
-    init(name: String) {
-        self.init(
-            name: name,
-            generation: 0,
-            step: .none,
-            stepTimes: [],
-            processID: nil,
-            exitStatus: nil,
-            descendantsEnded: [],
-            processesLeft: [],
-            doubt: nil,
-            callsFailed: 0,
-            failure: nil,
-            stderrTail: ""
-        )
-    }
-
-    fileprivate mutating func finish(_ rests: [Int: ManagedServer.Rest]) {
-        let rests = rests.sorted { $0.key < $1.key }.map(\.value)
-        self.processesLeft = rests.flatMap(\.processes)
-        // The same doubt after each of many restarts is one doubt.
-        var doubts: [String] = []
-        for doubt in rests.compactMap(\.doubt) where !doubts.contains(doubt) { doubts.append(doubt) }
-        self.doubt = doubts.isEmpty ? nil : doubts.joined(separator: "; ")
     }
 }

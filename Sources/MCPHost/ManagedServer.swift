@@ -10,20 +10,29 @@ import MCPTypes
 public final class ManagedServer: Sendable {
     /// Where a server stands.
     public struct Status: Sendable, Hashable, CustomStringConvertible {
-        private enum Kind: String, Sendable, Hashable { case starting, ready, restarting, closing, closed, failed }
+        private enum Kind: String, Sendable, Hashable {
+            case dormant, starting, ready, restarting, closing, closed, failed, needsAuthorization
+        }
+
         private let kind: Kind
+        /// Not running, because nobody needs it: whoever does starts it (``ServerPolicy/onDemand(idleStop:)``).
+        public static let dormant = Self(kind: .dormant)
         /// Being opened.
         public static let starting = Self(kind: .starting)
         /// Can be used.
         public static let ready = Self(kind: .ready)
         /// Lost, and about to be started again; ``ManagedServer/failure`` says why it was lost.
         public static let restarting = Self(kind: .restarting)
-        /// Being closed.
+        /// Being closed, or stopped because nobody has used it for a while.
         public static let closing = Self(kind: .closing)
         /// Closed because somebody asked.
         public static let closed = Self(kind: .closed)
         /// Could not be opened, or ended by itself too often; ``ManagedServer/failure`` says why.
         public static let failed = Self(kind: .failed)
+        /// Somebody has to sign in before it can be used, and to restart it then; ``ManagedServer/failure`` says how.
+        public static let needsAuthorization = Self(kind: .needsAuthorization)
+        /// It stays down until somebody restarts it.
+        var isDown: Bool { self == .failed || self == .needsAuthorization }
         /// One word.
         public var description: String { self.kind.rawValue }
     }
@@ -36,7 +45,7 @@ public final class ManagedServer: Sendable {
     typealias Attempt = OneShot<Result<ServerDescription, MCPError>>
 
     struct State {
-        var machine = ServerStateMachine()
+        var machine: ServerStateMachine
         var restarts: RestartStateMachine
         var connection: Connection?
         /// What a caller has to wait for who needs a session now. A new one for each start that is expected.
@@ -48,13 +57,13 @@ public final class ManagedServer: Sendable {
         var failure: MCPError?
         var closeCause = ""
         var closeTask = ""
-        /// Ends the waiting for a restart.
+        /// Ends the waiting for a restart, or for somebody who needs it.
         var alarm: OneShot<Void>?
         /// Ends the waiting for a turn to start.
         var leaveLine: (@Sendable () -> Void)?
         var report: TeardownReport.Server
         /// What each generation has left, as far as it is not gone by now.
-        var rests: [Int: Rest] = [:]
+        var remains: [Int: Remains] = [:]
         /// Generations of which nothing is left any more, that had been given up.
         var cleared: Set<Int> = []
         /// Completed when it is not run any more. A new one where it is entered again.
@@ -62,7 +71,7 @@ public final class ManagedServer: Sendable {
     }
 
     /// What a connection has left, or may have.
-    struct Rest {
+    struct Remains {
         var processes: [Int32]
         var doubt: String?
     }
@@ -71,22 +80,47 @@ public final class ManagedServer: Sendable {
     let context: HostContext
     let desiredSubscriptions: DesiredSubscriptions
     let events: Broadcast<ServerEvent>
-    /// The outcome of the first attempt.
-    let ready = OneShot<Result<ServerDescription, MCPError>>()
+    /// The outcome of the first attempt; also when it is not started because nobody needs it.
+    let ready = OneShot<Result<Void, MCPError>>()
+    /// What it has listed, for when it is dormant.
+    let lists = RememberedLists()
     /// Counts the servers of the host.
     let serial: Int
+    /// The server that it stands in for, where it is one caller's own.
+    let principal: ManagedServer?
+    /// That caller.
+    let caller: String?
+    /// Its name in the journal and in the report; a caller's own has the number of the caller too.
+    let label: String
 
-    init(_ definition: ServerDefinition, context: HostContext, serial: Int) {
+    /// - Parameters:
+    ///   - definition: what it is.
+    ///   - context: what the host has for all.
+    ///   - serial: its number.
+    ///   - principal: it is one caller's own, in the place of that one.
+    ///   - caller: that caller.
+    ///   - number: the number of that caller.
+    init(
+        _ definition: ServerDefinition,
+        context: HostContext,
+        serial: Int,
+        standingFor principal: ManagedServer? = nil,
+        for caller: String? = nil,
+        number: Int = 0
+    ) {
         self.definition = definition
         self.context = context
         self.serial = serial
+        (self.principal, self.caller) = (principal, caller)
+        self.label = principal == nil ? definition.name : "\(definition.name)/\(number)"
         let desired = DesiredSubscriptions()
         self.desiredSubscriptions = desired
         self.events = Broadcast { desired.setListeners($0) }
         self.state = Locked(
             State(
+                machine: ServerStateMachine(startsOnDemand: definition.policy.startsOnDemand),
                 restarts: RestartStateMachine(definition.restart),
-                report: TeardownReport.Server(name: definition.name)
+                report: TeardownReport.Server(name: self.label)
             )
         )
     }
@@ -104,14 +138,16 @@ public final class ManagedServer: Sendable {
         self.state.withLock { state in
             switch state.machine.state {
             case .idle: state.machine.isRestarting ? .restarting : .starting
+            case .dormant: .dormant
             case .starting:
                 state.wasReady || state.machine.isRestarting || state.isComingBack ? .restarting : .starting
             // Lost, and nobody has come to say so yet (G9).
             case .ready: state.connection?.session.broken.value == nil ? .ready : .restarting
+            case .ending where state.machine.isStoppingIdle && !state.machine.isDemanded: .closing
             case .ending, .waiting: .restarting
             case .closing: .closing
             case .closed: state.failure == nil ? .closed : .failed
-            case .failed: .failed
+            case .failed: state.failure?.code == .needsAuthorization ? .needsAuthorization : .failed
             }
         }
     }
@@ -122,22 +158,24 @@ public final class ManagedServer: Sendable {
     /// What the server said about itself, once it is ready.
     public var server: ServerDescription? { try? self.state.withLock { $0.attempt }.value?.get() }
 
-    /// Waits until the server can be used, and gives its conversation.
+    /// Waits until the server can be used, and gives its conversation. One that is dormant is started.
     ///
     /// When the server had been in use and is being restarted, or somebody has asked for a restart, this waits for the outcome of the next
     /// start. One that has never been of use is not waited for again after its first failure.
     /// - Throws: why it cannot be used; `cancelled` if the calling task is, while the opening goes on.
     public func session() async throws(MCPError) -> ClientSession {
         while true {
-            let (attempt, failure) = self.state.withLock { state in
+            let (attempt, failure, sleeping) = self.state.withLock { state -> (Attempt, MCPError?, Sleep?) in
                 switch state.machine.state {
                 case .waiting where !state.wasReady && !state.machine.isRestarting, .failed:
-                    (state.attempt, state.failure)
-                case .closed: (state.attempt, state.failure ?? self.isClosed)
-                default: (state.attempt, nil)
+                    (state.attempt, state.failure, nil)
+                case .closed: (state.attempt, state.failure ?? self.isClosed, nil)
+                default:
+                    (state.attempt, nil, state.machine.demand() ? Sleep(state.alarm, state.machine.generation) : nil)
                 }
             }
             if let failure { throw failure }
+            if let sleeping { self.wake(sleeping) }
             guard let result = await attempt.waitUnlessCancelled() else {
                 throw MCPError(.cancelled, "waiting for the server was cancelled", server: self.name)
             }
@@ -173,8 +211,9 @@ public final class ManagedServer: Sendable {
         return self.state.withLock { state in
             switch state.machine.state {
             case .closing, .closed, .failed: false
-            case .ending: state.machine.isRestarting || self.definition.restart.isEnabled
-            case .idle, .starting, .ready, .waiting: true
+            case .ending:
+                state.machine.isRestarting || state.machine.isStoppingIdle || self.definition.restart.isEnabled
+            case .idle, .dormant, .starting, .ready, .waiting: true
             }
         }
     }
@@ -197,7 +236,27 @@ public final class ManagedServer: Sendable {
     }
 
     /// Whether a tool says that calling it twice does no more than calling it once.
-    func isIdempotent(_ tool: String) -> Bool { self.context.tools.isIdempotent(tool, of: self.serial) }
+    func isIdempotent(_ tool: String) -> Bool {
+        self.context.tools.isIdempotent(tool, of: self.principal?.serial ?? self.serial)
+    }
+
+    /// Whether nobody can use it any more: a caller's own is replaced then.
+    var isOver: Bool { self.state.withLock { [.closing, .closed].contains($0.machine.state) } }
+
+    /// It does not run because nobody needs it, or is just being stopped for that: what it has listed is given without starting it.
+    var isAsleep: Bool {
+        self.state.withLock { state in
+            let machine = state.machine
+            return machine.state == .dormant
+                || machine.state == .ending && machine.isStoppingIdle && !machine.isDemanded
+        }
+    }
+
+    /// Whether it answers whoever asks, without being waited for because it was lost: it is ready, or comes up for the first time or on demand.
+    var canBeHeard: Bool {
+        let isStopping = self.state.withLock { $0.machine.state == .ending && $0.machine.isStoppingIdle }
+        return isStopping || [.ready, .starting, .dormant].contains(self.status)
+    }
 
     // MARK: Restart and end, for the host
 
@@ -278,6 +337,6 @@ public final class ManagedServer: Sendable {
     }
 
     func note(_ event: String, _ generation: Int, _ cause: String, task: String = TaskIdentity.current) {
-        self.context.journal.note(event, server: self.name, generation: generation, cause: cause, task: task)
+        self.context.journal.note(event, server: self.label, generation: generation, cause: cause, task: task)
     }
 }

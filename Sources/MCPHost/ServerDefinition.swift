@@ -18,6 +18,8 @@ public struct ServerDefinition: Sendable {
     }
     /// Which of its tools the host offers, and what it says of them. Default: all, as they are.
     public var tools = ToolSelection()
+    /// When it is started, and for how long it is kept. Default: with the host, until the host ends.
+    public var policy: ServerPolicy = .eager
     /// When it is started again after it died.
     public var restart = RestartPolicy()
     /// Whether a call whose answer was lost with the connection may be made once more, if the tool calls itself read-only or idempotent.
@@ -66,7 +68,7 @@ public struct ServerDefinition: Sendable {
 
 /// A host: its servers and what they have in common.
 public struct HostConfiguration: Sendable {
-    /// The servers to open at the start.
+    /// The servers of the host from the start on; those on demand are opened later.
     public var servers: [ServerDefinition]
     /// What is done for servers when they ask, where a server's own ``ServerDefinition/client`` does not say.
     public var handlers = ServerRequestHandlers()

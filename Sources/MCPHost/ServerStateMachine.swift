@@ -2,13 +2,16 @@ import MCPTransport
 
 /// Where a server of a host stands. Pure: told what happened, says what to do.
 ///
-/// `idle -> starting -> ready -> closing -> closed`. A session that is lost goes to `ending` until nothing of it is left, then to
+/// `idle -> starting -> ready -> closing -> closed`. One that is started on demand goes from `idle` to `dormant`, and back when somebody needs
+/// it; and from `ready`, when nobody does any more, through `ending` to `dormant`. A session that is lost goes to `ending` until nothing of it is left, then to
 /// `waiting` and `starting` again, or to `failed`. A restart that somebody asks for goes the same way, without the waiting (T11); from
 /// `failed` it goes back to `idle`. Events carry the generation that they belong to, and those of an older one change nothing.
 struct ServerStateMachine {
     /// What the world may know.
     enum State: Equatable {
         case idle
+        /// Not started, because nobody needs it.
+        case dormant
         case starting
         case ready
         /// The session is lost or given up; its process is being ended.
@@ -36,9 +39,19 @@ struct ServerStateMachine {
     private var legacyOnly = false
     /// Somebody has asked for a restart, and what is being started, or will be, is its answer. Whoever asks meanwhile joins.
     private(set) var isRestarting = false
+    private let startsOnDemand: Bool
+    /// Somebody needs it, and it has not been stopped since because nobody did.
+    private(set) var isDemanded = false
+    /// It is being ended because nobody needs it.
+    private(set) var isStoppingIdle = false
+
+    /// - Parameter startsOnDemand: it is not started before somebody needs it.
+    init(startsOnDemand: Bool = false) { self.startsOnDemand = startsOnDemand }
 
     enum StartAction: Equatable {
         case connect(generation: Int, legacyOnly: Bool)
+        /// Wait until somebody needs it.
+        case sleep
         /// Somebody closed it before it was started.
         case finish
     }
@@ -46,15 +59,50 @@ struct ServerStateMachine {
     /// The root enters the server, or its time of waiting is over.
     mutating func start() -> StartAction {
         switch self.state {
+        case .idle where self.startsOnDemand && !self.isDemanded && !self.isRestarting:
+            self.state = .dormant
+            return .sleep
         case .idle, .waiting:
-            self.state = .starting
-            self.generation += 1
-            return .connect(generation: self.generation, legacyOnly: self.legacyOnly)
+            return .connect(generation: self.connect(), legacyOnly: self.legacyOnly)
         case .closing:
             self.state = .closed
             return .finish
-        case .starting, .ready, .ending, .failed, .closed: preconditionFailure("a server is run once at a time")
+        case .dormant, .starting, .ready, .ending, .failed, .closed:
+            preconditionFailure("a server is run once at a time")
         }
+    }
+
+    private mutating func connect() -> Int {
+        self.state = .starting
+        self.generation += 1
+        // Whoever wants it restarted needs it.
+        self.isDemanded = true
+        self.isStoppingIdle = false
+        return self.generation
+    }
+
+    /// Somebody needs it.
+    /// - Returns: whether it has to be woken for that.
+    mutating func demand() -> Bool {
+        switch self.state {
+        case .idle: self.isDemanded = true
+        case .dormant:
+            self.isDemanded = true
+            self.state = .idle
+            return true
+        case .ending: if self.isStoppingIdle { self.isDemanded = true }
+        case .starting, .ready, .waiting, .closing, .failed, .closed: break
+        }
+        return false
+    }
+
+    /// Nobody has needed it for a while: its session is being ended, and it is not started again before somebody does.
+    /// - Returns: whether it was in use.
+    mutating func stopIdle(_ generation: Int) -> Bool {
+        guard self.startsOnDemand, self.broke(generation) else { return false }
+        self.isStoppingIdle = true
+        self.isDemanded = false
+        return true
     }
 
     /// The handshake of a generation succeeded.
@@ -81,7 +129,7 @@ struct ServerStateMachine {
         case follow
         /// End the session; what is started after it is the answer.
         case closeSession
-        /// It waits for its own restart: wake it.
+        /// It waits, for its own restart or for somebody who needs it: wake it.
         case wake
         /// It is not being run: the root has to enter it again.
         case enter
@@ -92,7 +140,9 @@ struct ServerStateMachine {
     /// Somebody wants it ended and started anew, with a clean past.
     mutating func restart() -> RestartAction {
         switch self.state {
-        case .idle: return .join
+        case .idle:
+            self.isDemanded = true
+            return .join
         case .starting where self.isRestarting, .ending where self.isRestarting, .waiting where self.isRestarting:
             return .join
         case .starting, .ready:
@@ -104,6 +154,11 @@ struct ServerStateMachine {
             return .follow
         case .waiting:
             self.isRestarting = true
+            return .wake
+        case .dormant:
+            self.isRestarting = true
+            self.legacyOnly = false
+            self.state = .idle
             return .wake
         case .failed:
             self.isRestarting = true
@@ -118,7 +173,7 @@ struct ServerStateMachine {
         /// It is not started: the root will see it.
         case wait
         case closeSession(TeardownMode)
-        /// It waits for its restart: wake it, there will be none.
+        /// It waits, for its restart or for somebody who needs it: wake it, there will be none.
         case wake
         case nothing
     }
@@ -126,7 +181,7 @@ struct ServerStateMachine {
     /// Somebody wants the end.
     mutating func close(_ mode: TeardownMode) -> CloseAction {
         switch self.state {
-        case .idle, .waiting:
+        case .idle, .waiting, .dormant:
             let action: CloseAction = self.state == .idle ? .wait : .wake
             self.state = .closing
             self.mode = mode
@@ -148,6 +203,8 @@ struct ServerStateMachine {
         case connect(generation: Int, legacyOnly: Bool)
         /// It ended by itself: decide about a restart, and tell with ``wait()`` or ``giveUp()``.
         case decide
+        /// Wait until somebody needs it.
+        case sleep
         case finish
     }
 
@@ -159,19 +216,21 @@ struct ServerStateMachine {
     mutating func ended(_ generation: Int, duringProbe: Bool, wasGuess: Bool = false) -> EndAction {
         guard generation == self.generation else { return .finish }
         if self.state == .starting, wasGuess {
-            self.generation += 1
-            return .connect(generation: self.generation, legacyOnly: false)
+            return .connect(generation: self.connect(), legacyOnly: false)
         }
         if self.state == .starting, duringProbe, !self.legacyOnly {
             self.legacyOnly = true
-            self.generation += 1
-            return .connect(generation: self.generation, legacyOnly: true)
+            return .connect(generation: self.connect(), legacyOnly: true)
         }
         if self.state == .ending, self.isRestarting {
-            self.state = .starting
             self.legacyOnly = false
-            self.generation += 1
-            return .connect(generation: self.generation, legacyOnly: false)
+            return .connect(generation: self.connect(), legacyOnly: false)
+        }
+        if self.state == .ending, self.isStoppingIdle {
+            if self.isDemanded { return .connect(generation: self.connect(), legacyOnly: self.legacyOnly) }
+            self.isStoppingIdle = false
+            self.state = .dormant
+            return .sleep
         }
         if self.state != .closing {
             self.state = .ending

@@ -5,7 +5,7 @@ public import MCPTransport
 public struct TeardownReport: Sendable, CustomStringConvertible {
     /// One connection's end.
     public struct Server: Sendable {
-        /// Its name in the host.
+        /// Its name in the host; `name/1` and so on for those of callers' own.
         public var name: String
         /// How many connections to it there were, counting restarts.
         public var generation: Int
@@ -119,7 +119,7 @@ extension TeardownReport: JSONEncodable {
 extension TeardownReport.Server {
     fileprivate var json: JSONValue {
         var object: JSONObject = [
-            "name": .string(self.name), "step": .string(self.step.rawValue),
+            "name": .string(self.name), "step": .string(self.step.description),
             "generation": .number(JSONNumber(Int64(self.generation))),
             "callsFailed": .number(JSONNumber(Int64(self.callsFailed))),
         ]
@@ -127,7 +127,7 @@ extension TeardownReport.Server {
         if let status = self.exitStatus { object["exit"] = .string(status.description) }
         object["steps"] = .array(
             self.stepTimes.map {
-                ["step": .string($0.step.rawValue), "milliseconds": TeardownReport.milliseconds($0.time)]
+                ["step": .string($0.step.description), "milliseconds": TeardownReport.milliseconds($0.time)]
             }
         )
         object["descendantsEnded"] = .array(self.descendantsEnded.map { .number(JSONNumber(Int64($0))) })

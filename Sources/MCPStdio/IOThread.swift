@@ -67,6 +67,7 @@ package final class IOThread: Sendable {
     }
 
     private func loop() -> Never {
+        mcp_name_thread("mcp-io")
         var events: [IOEvent] = []
         let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
         while true {

@@ -1,3 +1,4 @@
+import CMCPProcess
 import MCPTransport
 
 /// Threads for what blocks while a process is being started: not those of the cooperative pool, which belong to everybody's tasks (L8), and
@@ -44,6 +45,7 @@ final class Spawner: Sendable {
 
     /// One thread: as long as there is something to do.
     private func work() {
+        mcp_name_thread("mcp-spawner")
         while true {
             let job: Job? = self.state.withLock { state in
                 guard !state.waiting.isEmpty else {

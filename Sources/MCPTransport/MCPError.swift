@@ -26,6 +26,8 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         public static let outcomeUnknown = Self("outcomeUnknown")
         /// The server died too often in too short a time, and is not started again (G10).
         public static let crashLoop = Self("crashLoop")
+        /// The server wants to know who is there before it is used: somebody has to sign in, and to restart it then.
+        public static let needsAuthorization = Self("needsAuthorization")
         /// A time limit passed; the message names which and how long it was.
         public static let timeout = Self("timeout")
         /// The calling task was cancelled.
@@ -71,6 +73,9 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     public package(set) var wasSent = false
     /// Only this request has failed: the connection goes on.
     package var isOfOneRequest = false
+    /// Nothing has happened to the request: it came in the moment in which its server was stopped because nobody used it, and may be made in
+    /// the next conversation.
+    package var isOfIdleStop = false
 
     /// Makes an error.
     /// - Parameters:

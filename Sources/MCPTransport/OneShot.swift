@@ -75,3 +75,54 @@ package final class OneShot<Value: Sendable>: Sendable {
         }
     }
 }
+
+/// Waiting with a limit: when the time is over, the value is `late`, for everybody who waits.
+extension OneShot {
+    /// Waits for the value, whatever happens to the calling task.
+    /// - Parameters:
+    ///   - limit: for how long.
+    ///   - clock: whose time.
+    ///   - accounts: where the timer is entered; nil for nowhere.
+    ///   - late: the value when the time is over.
+    package func wait(
+        atMost limit: Duration,
+        by clock: any MonotonicClock,
+        _ accounts: ResourceAccounts? = nil,
+        late: Value
+    ) async -> Value {
+        if let value = self.value { return value }
+        let timer = self.timer(limit, clock, accounts, late)
+        let value = await self.wait()
+        timer.cancel()
+        accounts?.add(-1, \.timers)
+        return value
+    }
+
+    /// Waits for the value, or until the calling task is cancelled.
+    /// - Returns: nil if the calling task was cancelled first.
+    package func waitUnlessCancelled(
+        atMost limit: Duration,
+        by clock: any MonotonicClock,
+        _ accounts: ResourceAccounts? = nil,
+        late: Value
+    ) async -> Value? {
+        if let value = self.value { return value }
+        let timer = self.timer(limit, clock, accounts, late)
+        let value = await self.waitUnlessCancelled()
+        timer.cancel()
+        accounts?.add(-1, \.timers)
+        return value
+    }
+
+    private func timer(
+        _ limit: Duration,
+        _ clock: any MonotonicClock,
+        _ accounts: ResourceAccounts?,
+        _ late: Value
+    ) -> any DeadlineTimer {
+        let timer = clock.makeTimer { self.complete(late) }
+        accounts?.add(1, \.timers)
+        timer.set(clock.now + limit)
+        return timer
+    }
+}

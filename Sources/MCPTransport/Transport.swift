@@ -81,26 +81,36 @@ public protocol TransportReceiver: AnyObject, Sendable {
     func transportDidBreak(_ error: MCPError)
 }
 
-/// The steps of closing, in order (docs/architecture.md, section 7). The one that ended the server is reported.
-public enum TeardownStep: String, Sendable, Comparable, CaseIterable {
-    /// Nothing had to be ended: it never started, or was in memory.
-    case none
-    /// It had ended by itself before anybody asked.
-    case alreadyGone
-    /// Queued messages went out first (0.5 s).
-    case flush
-    /// It ended when its input ended (2 s).
-    case endOfInput
-    /// It ended on SIGTERM to its process group (2 s).
-    case terminate
-    /// It ended on SIGKILL to its process group (10 s to reap).
-    case kill
-    /// Even SIGKILL did not end it in time.
-    case abandoned
+/// The steps of closing (docs/architecture.md, section 7). The one that ended the server is reported. More may be added.
+public struct TeardownStep: Sendable, Hashable, Comparable, CustomStringConvertible {
+    /// In the order in which they are tried.
+    private enum Kind: String, CaseIterable {
+        case none, alreadyGone, flush, endOfInput, terminate, kill, abandoned
+    }
 
-    /// In the order of the enumeration.
-    public static func < (a: Self, b: Self) -> Bool { a.order < b.order }
-    private var order: Int { Self.allCases.firstIndex(of: self) ?? 0 }
+    private let kind: Kind
+
+    /// Nothing had to be ended: it never started, or was in memory.
+    public static let none = Self(kind: .none)
+    /// It had ended by itself before anybody asked.
+    public static let alreadyGone = Self(kind: .alreadyGone)
+    /// Queued messages went out first (0.5 s).
+    public static let flush = Self(kind: .flush)
+    /// It ended when its input ended (2 s).
+    public static let endOfInput = Self(kind: .endOfInput)
+    /// It ended on SIGTERM to its process group (2 s).
+    public static let terminate = Self(kind: .terminate)
+    /// It ended on SIGKILL to its process group (10 s to reap).
+    public static let kill = Self(kind: .kill)
+    /// Even SIGKILL did not end it in time.
+    public static let abandoned = Self(kind: .abandoned)
+
+    /// A stable name, also in JSON output.
+    public var description: String { self.kind.rawValue }
+
+    /// In the order in which they are tried.
+    public static func < (a: Self, b: Self) -> Bool { a.place < b.place }
+    private var place: Int { Kind.allCases.firstIndex(of: self.kind) ?? 0 }
 }
 
 /// How long one step of closing took.
@@ -116,7 +126,7 @@ public struct TeardownStepTime: Sendable, Hashable {
 
 /// How one transport ended, told by the code that closed it.
 public struct TransportEnd: Sendable {
-    /// Why opening failed, if it did.
+    /// Why opening failed, if it did; also why it cannot go on, where it is to stay down (`needsAuthorization`).
     public var launchError: MCPError?
     /// The step that ended the connection.
     public var step: TeardownStep

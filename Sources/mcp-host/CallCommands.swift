@@ -98,8 +98,10 @@ struct Run: AsyncParsableCommand {
             for connection in failed {
                 Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")
             }
-            let ready = host.servers.count - failed.count
-            let line = "\(ready) of \(host.servers.count) servers ready"
+            let dormant = host.servers.count { $0.status == .dormant }
+            let ready = host.servers.count - failed.count - dormant
+            let waiting = dormant == 0 ? "" : ", \(dormant) on demand"
+            let line = "\(ready) of \(host.servers.count) servers ready\(waiting)"
             if json { Terminal.error(line) } else { Terminal.out(line) }
             await host.closing()
             return (["ready": .number(JSONNumber(Int64(ready)))], failed.isEmpty ? nil : ExitCodes.serverUnreachable)

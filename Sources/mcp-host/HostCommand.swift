@@ -177,8 +177,8 @@ struct HostCommand {
         if self.options.report {
             for server in report.servers {
                 let status = server.exitStatus.map { ", \($0)" } ?? ""
-                let times = server.stepTimes.map { "\($0.step.rawValue) \($0.time)" }.joined(separator: ", ")
-                Terminal.out("\(VisibleText.line(server.name)): ended by \(server.step.rawValue)\(status); \(times)")
+                let times = server.stepTimes.map { "\($0.step.description) \($0.time)" }.joined(separator: ", ")
+                Terminal.out("\(VisibleText.line(server.name)): ended by \(server.step.description)\(status); \(times)")
                 if let doubt = server.doubt {
                     Terminal.out("  not proved that nothing is left: \(VisibleText.line(doubt))")
                 }

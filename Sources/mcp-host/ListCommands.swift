@@ -6,7 +6,9 @@ import MCPTransport
 import MCPTypes
 
 struct Servers: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Open all servers and say what each is.")
+    static let configuration = CommandConfiguration(
+        abstract: "Open the servers, except those on demand, and say what each is."
+    )
     @OptionGroup var options: HostOptions
 
     func run() async throws {

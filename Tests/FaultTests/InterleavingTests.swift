@@ -13,7 +13,7 @@ import Testing
 /// Every request ends exactly once, every connection closes exactly once and within its bound, and nothing of an older generation
 /// reaches a newer one. A failure names its seed and prints the way there; `MCP_SEED=n swift test --filter Interleaving` walks it
 /// again.
-@Suite("Interleavings")
+@Suite("Interleavings", .timeLimit(.minutes(5)))
 struct InterleavingTests {
     static let episodesPerCase = 250
     static let stepsPerEpisode = 1000
@@ -155,6 +155,7 @@ private struct World {
             self.processLives = true
             self.descendantsLive = Bool.random(using: &self.random)
             self.readySince = nil
+        case .sleep: self.fail("asleep, though it is kept")
         case .finish:
             self.say("closed")
             self.closings += 1
@@ -423,6 +424,7 @@ private struct World {
         }
         let isProbe = self.readySince == nil && Int.random(in: 0..<10, using: &self.random) == 0
         switch self.connection.ended(self.connection.generation, duringProbe: isProbe) {
+        case .sleep: self.fail("asleep, though it is kept")
         case .finish:
             self.say("closed")
             self.closings += 1

@@ -286,6 +286,10 @@ struct ProcessEndFaultTests {
                 #expect(zoo.count("start", "s\(i)") == 1 && zoo.count("signal", "s\(i)") == 0)
                 #expect(host.journal.entries(for: "s\(i)").allSatisfy { $0.event != "lost" })
             }
+            #if os(Linux)
+                // So that a profile says whose time it was.
+                #expect(threadNames().contains("mcp-io"))
+            #endif
         }
     }
 

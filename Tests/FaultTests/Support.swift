@@ -26,5 +26,12 @@ let canUnshare: Bool = {
     return process.terminationStatus == 0
 }()
 
+/// What the threads of this process are called.
+func threadNames() -> Set<String> {
+    let threads = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task")) ?? []
+    let names = threads.compactMap { try? String(contentsOfFile: "/proc/self/task/\($0)/comm", encoding: .utf8) }
+    return Set(names.map { $0.trimmingCharacters(in: .newlines) })
+}
+
 /// How many threads this process has.
 func threadCount() -> Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count) ?? 0 }

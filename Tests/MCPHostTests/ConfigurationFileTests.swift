@@ -1,7 +1,7 @@
 import MCPHost
 import Testing
 
-@Suite("Configuration files")
+@Suite("Configuration files", .timeLimit(.minutes(5)))
 struct ConfigurationFileTests {
     private func parse(_ text: String, _ environment: [String: String] = ["PATH": "/bin"]) throws -> HostConfiguration {
         try HostConfiguration(parsing: Array(text.utf8), file: "mcp.json", environment: environment)
@@ -26,6 +26,31 @@ struct ConfigurationFileTests {
         let configuration = try self.parse(text, ["BIN": "/opt", "D": "d", "PATH": "/bin", "SECRET": "s"])
         #expect(configuration.servers.map(\.name) == ["b", "a"])
         #expect(configuration.servers[0].endpoint.description == "/opt/x --p=80 7 true $HOME ${")
+    }
+
+    @Test("a server that is started on demand, one for each caller, and for how long they are kept")
+    func policies() throws {
+        func policy(_ members: String) throws -> ServerPolicy? {
+            try self.parse(#"{"mcpServers":{"a":{"command":"x"\#(members)}}}"#).servers.first?.policy
+        }
+        #expect(
+            try policy("") == .eager && policy(#","onDemand":false"#) == .eager
+                && policy(#","idleStop":null"#) == .eager
+        )
+        #expect(try policy(#","onDemand":true"#) == .onDemand(idleStop: .seconds(300)))
+        #expect(try policy(#","onDemand":true,"idleStop":1.5"#) == .onDemand(idleStop: .milliseconds(1500)))
+        #expect(try policy(#","perCaller":true"#) == .perCaller(idleStop: .seconds(300), maximum: 64))
+        #expect(try policy(#","perCaller":true,"onDemand":true,"idleStop":2"#)?.idleStop == .seconds(2))
+        for (members, problem) in [
+            (#""onDemand":1"#, "a.onDemand: expected true or false"),
+            (#""idleStop":5"#, "a.idleStop: only a server that is started when it is needed"),
+            (#""onDemand":true,"idleStop":0"#, "a.idleStop: expected seconds, at least 1"),
+            (#""onDemand":true,"idleStop":"1m""#, "a.idleStop: expected seconds, at least 1"),
+            (#""onDemand":true,"idleStop":1e10"#, "at most 1e9, found 1e10"),
+            (#""perCaller":true,"onDemand":false"#, "a.onDemand: a server for each caller"),
+        ] {
+            #expect(self.message(#"{"mcpServers":{"a":{"command":"x",\#(members)}}}"#).contains(problem))
+        }
     }
 
     @Test("S23 secrets on the command line are not shown")

@@ -96,6 +96,9 @@ ssize_t mcp_process_numbers(pid_t **list);
 /// there were, a chain of processes that fork and exit included (T19); it takes a few looks then. Returns the count, or -1 (errno).
 ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list, int *missed);
 
+/// Gives the calling thread a name of at most 15 bytes, for debuggers and profiles.
+void mcp_name_thread(const char *name);
+
 /// Sends a signal to exactly this process: to nobody when its number has passed on meanwhile. Returns 0 or an errno.
 int mcp_process_signal(const struct mcp_process *process, int signal);
 
