@@ -308,7 +308,7 @@ extension MCPHost {
     /// no method for. It is over when the server is restarted, or stopped because nobody uses it.
     /// - Parameters:
     ///   - server: the server's name in the host.
-    ///   - caller: on whose behalf, as in ``RequestOptions/caller``; nil is the program itself.
+    ///   - caller: on whose behalf, as in `RequestOptions.caller`; nil is the program itself.
     /// - Throws: why the server cannot be used; `busy` if too many callers have one of their own.
     public func session(of server: String, for caller: String? = nil) async throws(MCPError) -> ClientSession {
         try await self.session(of: try self.server(server), for: caller).session

@@ -23,7 +23,7 @@ public struct ServerPolicy: Sendable, Hashable {
         Self(kind: .onDemand(idleStop: idleStop.map { max($0, .seconds(1)) }))
     }
 
-    /// A server for each caller (``RequestOptions/caller``), where what one does is nobody else's business: started when that caller needs it,
+    /// A server for each caller (`RequestOptions.caller`), where what one does is nobody else's business: started when that caller needs it,
     /// and gone when the caller has not used it for a while. The program itself, which is the caller without a name, has one too, on demand;
     /// its lists are the host's. A removal, and another server in its place, concern all of them; so does a restart that names no caller. In the
     /// journal and in the report the callers' own servers are `name/1`, `name/2` and so on. One that has failed stays down for its caller until
