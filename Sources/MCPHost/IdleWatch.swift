@@ -73,8 +73,9 @@ extension ManagedServer {
             return finish
         }
         guard let finish else { return false }
-        finish()
+        // Before anybody else can note what follows from it.
         self.note("stopping", connection.generation, "nobody has used it for \(limit)")
+        finish()
         return true
     }
 

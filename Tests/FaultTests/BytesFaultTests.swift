@@ -118,7 +118,7 @@ struct BytesFaultTests {
                         server: "odd",
                         name: "malformed",
                         arguments: ["n": .number(JSONNumber(Int64(kind)))],
-                        options: .init(idleTimeout: .seconds(5))
+                        options: .init(idleTimeout: patience)
                     )
                 }
                 #expect(error?.code != .timeout, "kind \(kind)")

@@ -99,7 +99,7 @@ struct LawHostTests {
                 let running = Task { try? await host.run() }
                 await host.wait(for: "opening", of: "s0")
                 running.cancel()
-                let report = await wait(for: "the end of the host", atMost: .seconds(30)) { await host.shutdown() }
+                let report = await wait(for: "the end of the host") { await host.shutdown() }
                 expectClean(try #require(report))
                 await running.value
             }
@@ -199,7 +199,7 @@ struct LawHostTests {
             let path = zoo.folder + "/fifo"
             mkfifo(path, 0o755)
             let host = try await zoo.host()
-            let error = await wait(for: "addServer", atMost: .seconds(20)) {
+            let error = await wait(for: "addServer") {
                 await failure { try await host.addServer(ServerDefinition(name: "fifo", command: path)) }
             }
             #expect(error?.code == .launchFailed && error?.message.contains("not a regular file") == true)

@@ -22,7 +22,7 @@ struct LawMessageTests {
         try await converse(over: transport) { session in
             _ = try await session.waitUntilReady()
             transport.refuseNext()
-            let result = await wait(for: "the call that was refused once", atMost: .seconds(20)) {
+            let result = await wait(for: "the call that was refused once") {
                 try? await session.callTool("t")
             }
             #expect(result != nil)
@@ -36,7 +36,7 @@ struct LawMessageTests {
         try await converse(over: transport, isLegacy: true) { session in
             _ = try await session.waitUntilReady()
             transport.refuseNext()
-            let answer = await wait(for: "the answer to a ping", atMost: .seconds(20)) {
+            let answer = await wait(for: "the answer to a ping") {
                 await server.ask("ping", [:])
             }
             #expect(answer?["result"] != nil)
@@ -80,7 +80,7 @@ struct LawMessageTests {
                     server: "one",
                     name: "big",
                     arguments: ["n": 17_000_000],
-                    options: .init(idleTimeout: .seconds(30))
+                    options: .init(idleTimeout: .seconds(120))
                 )
             }
             #expect(error?.code == .messageTooLarge, "\(String(describing: error))")

@@ -10,7 +10,7 @@ struct LawRestartTests {
     /// A host with a server whose end takes as long as it is given: time for others to come in while it is being restarted.
     private static func slowToEnd(_ zoo: Zoo) async throws -> MCPHost {
         var server = zoo.server("one", "--ignore-eof", "--ignore-term")
-        server.stdio.endOfInputGrace = .seconds(1)
+        server.stdio.endOfInputGrace = .seconds(4)
         return try await zoo.host(server)
     }
 

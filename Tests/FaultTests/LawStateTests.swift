@@ -375,7 +375,7 @@ struct LawStateTests {
             try "".write(toFile: folder + "/.old.jsonl", atomically: true, encoding: .utf8)
             var old = utimbuf(actime: 0, modtime: time(nil) - 7200)
             utime(folder + "/.old.jsonl", &old)
-            let reaped = await wait(for: "reap", atMost: .seconds(30)) {
+            let reaped = await wait(for: "reap") {
                 try? await HostProgram.start(["reap"], environment: environment).end()
             }
             #expect(reaped?.out == "0 ended, 0 left\n")

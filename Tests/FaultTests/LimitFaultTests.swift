@@ -11,8 +11,7 @@ import Testing
 struct LimitFaultTests {
     @Test(
         "L3 L7 N2 two hundred connections, restarts among them: descriptors, threads, children as before",
-        .exitTestTurn,
-        .timeLimit(.minutes(2))
+        .exitTestTurn
     )
     func cycles() async {
         await #expect(processExitsWith: .success) {

@@ -32,8 +32,15 @@ struct ProcessEndFaultTests {
     @Test("E2 deaf to end of input and SIGTERM: each step is taken, in order, in its time", arguments: [true, false])
     func deaf(isGuarded: Bool) async throws {
         try await withZoo { zoo in
-            let host = try await zoo.host(Self.guarded(zoo.server("deaf", "--ignore-eof", "--ignore-term"), isGuarded))
-            let end = try #require(await host.shutdown().servers.first)
+            let clock = ManualClock()
+            let server = Self.guarded(zoo.server("deaf", "--ignore-eof", "--ignore-term"), isGuarded)
+            let host = try await zoo.host([server], clock: clock)
+            async let report = host.shutdown()
+            await zoo.wait(for: "eof", of: "deaf")
+            await clock.pass(server.stdio.endOfInputGrace)
+            await zoo.wait(for: "signal", of: "deaf")
+            await clock.pass(server.stdio.terminateGrace)
+            let end = try #require(await report.servers.first)
             #expect(end.step == .kill && end.exitStatus == .signalled(SIGKILL))
             #expect(end.stepTimes.map(\.step) == [.endOfInput, .terminate, .kill])
             #expect(zoo.events("deaf").map(\.event).suffix(2) == ["eof", "signal"])
@@ -188,8 +195,7 @@ struct ProcessEndFaultTests {
 
     @Test(
         "E10 E11 E12 E13 D14 sixty servers killed in the same moment, ten times: each status is read, nothing is left",
-        .exitTestTurn,
-        .timeLimit(.minutes(2))
+        .exitTestTurn
     )
     func manyAtOnce() async throws {
         await #expect(processExitsWith: .success) {

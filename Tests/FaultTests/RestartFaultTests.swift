@@ -31,7 +31,9 @@ struct RestartFaultTests {
     @Test("G5 closed by a task that is cancelled already: the whole sequence runs")
     func cancelledCloser() async throws {
         try await withZoo { zoo in
-            let host = try await zoo.host(zoo.server("deaf", "--ignore-eof", "--ignore-term"))
+            let clock = ManualClock()
+            let server = zoo.server("deaf", "--ignore-eof", "--ignore-term")
+            let host = try await zoo.host([server], clock: clock)
             let closer = Task {
                 await untilCancelled()
                 await host.shutdown()
@@ -39,6 +41,10 @@ struct RestartFaultTests {
             closer.cancel()
             _ = await closer.value
             // Nobody else asks for it.
+            await zoo.wait(for: "eof", of: "deaf")
+            await clock.pass(server.stdio.endOfInputGrace)
+            await zoo.wait(for: "signal", of: "deaf")
+            await clock.pass(server.stdio.terminateGrace)
             await host.wait(for: "closed", of: "deaf")
             let report = await host.shutdown()
             #expect(report.servers.first?.step == .kill)

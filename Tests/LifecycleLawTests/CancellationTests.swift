@@ -95,14 +95,19 @@ struct LifecycleLawCancellationTests {
         "0b the closer is cancelled while it waits for a stubborn server: the closing goes on, bounded, and is reported"
     )
     func cancelDuringClose() async throws {
-        let host = try await MCPHost.start(
-            HostConfiguration(servers: [ScriptedServer.configuration("stubborn", ["--ignore-eof", "--ignore-term"])])
-        )
+        let clock = ManualClock()
+        let server = ScriptedServer.configuration("stubborn", ["--ignore-eof", "--ignore-term"])
+        var configuration = HostConfiguration(servers: [server])
+        configuration.clock = clock
+        let host = try await MCPHost.start(configuration)
         let closer = Task { await host.shutdown() }
         await host.wait(for: "closing", of: "stubborn")
         closer.cancel()
         #expect(await closer.value.isComplete == false)
-        let report = await host.shutdown()
+        async let ending = host.shutdown()
+        await clock.pass(server.stdio.endOfInputGrace)
+        await clock.pass(server.stdio.terminateGrace)
+        let report = await ending
         expectClean(report, servers: 1)
         #expect(report.servers.first?.step == .kill)
     }

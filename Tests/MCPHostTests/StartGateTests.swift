@@ -61,9 +61,9 @@ struct StartGateTests {
                 await host.wait(for: "opening", of: "late")
                 #expect(!host.journal.entries(for: "fine").contains { $0.event == "opening" })
                 // Its own three seconds are not over before they have passed since its launch.
-                await clock.pass(.seconds(3), timers: 1)
-                // Where its process came up in this very moment, the handshake has a millisecond more.
-                clock.advance(by: .seconds(1))
+                // The handshake has set its alarm before it asks; until then the hands stand still.
+                await zoo.wait(forFrame: "server/discover", of: "late")
+                await clock.pass(.seconds(3))
                 // A start that has failed leaves its turn to the next; one that is ready too.
                 await host.wait(for: "ready", of: "fine")
                 try await host.addServer(zoo.server("last"))

@@ -38,6 +38,7 @@ public enum ScriptedServer {
         let ignoresTerm = ["--ignore-term", "--double-fork"]
         server.stdio.terminateGrace = switches.contains(where: ignoresTerm.contains) ? .milliseconds(150) : long
         server.stdio.reapGrace = long
+        (server.stdio.startGrace, server.stdio.guardGrace) = (long, long)
         // Tests say how often a server is asked.
         server.remembersEra = false
         return server

@@ -250,6 +250,8 @@ private final class FolderWatch: Sendable {
             }
         }
         let changed = self.changed.withLock { $0 }
+        // There were more changes than the kernel keeps: whoever waits has to look.
+        if folders.contains(-1) { for tell in changed.values { tell() } }
         for folder in folders { changed[folder]?() }
     }
 
