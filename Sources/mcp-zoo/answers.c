@@ -117,8 +117,12 @@ static void call(const char *line, size_t line_length, const char *id, int id_le
         text_result(id, id_length, "\"stopped\"", 9);
         for (;;) pause();
     } else if (TOOL("stop-self")) {
-        text_result(id, id_length, "\"stopping\"", 10);
-        raise(SIGSTOP);
+        // The answer comes after the signal: whoever reads it and sends SIGCONT is not too early.
+        if (fork() == 0) {
+            kill(getppid(), SIGSTOP);
+            text_result(id, id_length, "\"stopping\"", 10);
+            _exit(0);
+        }
     } else if (TOOL("stop-guard")) {
         text_result(id, id_length, "\"stopped\"", 9);
         kill(getppid(), SIGSTOP);

@@ -27,9 +27,13 @@ struct LimitFaultTests {
                 for _ in 0..<20 { try await round() }
                 let (before, threads) = (ProcessCounts.now(), threadCount())
                 for _ in 0..<80 { try await round() }
-                let after = ProcessCounts.now()
-                precondition(after.children == 0 && after.descriptors <= before.descriptors, "\(before) -> \(after)")
-                precondition(threadCount() <= threads + 2, "\(threads) threads -> \(threadCount())")
+                // What stays, stays and grows in further rounds; what is only late on a busy machine has gone after some.
+                for further in 0...20 {
+                    let (after, now) = (ProcessCounts.now(), threadCount())
+                    if after.children == 0, after.descriptors <= before.descriptors, now <= threads + 2 { return }
+                    precondition(further < 20, "\(before) -> \(after); \(threads) threads -> \(now)")
+                    try await round()
+                }
             }
         }
     }

@@ -50,7 +50,7 @@ struct ProcessEndFaultTests {
     @Test("E3 a server that has stopped itself is ended all the same", arguments: [true, false])
     func stopped(isGuarded: Bool) async throws {
         try await withZoo { zoo in
-            // Stopped, or about to be: neither SIGTERM nor the end of its input reaches it.
+            // Neither SIGTERM nor the end of its input reaches it.
             var server = Self.guarded(zoo.server("stopped", "--ignore-term"), isGuarded)
             server.stdio.endOfInputGrace = .milliseconds(150)
             let host = try await zoo.host(server)
@@ -350,7 +350,7 @@ struct ProcessEndFaultTests {
             let pid = try #require(Int32(try await text(host, "one", "pid")))
             let seen = ContinuousClock.now
             let hanging = Task { await failure { try await text(host, "one", "hang") } }
-            await host.wait(forRequests: 1)
+            await zoo.wait(forFrame: "\"hang\"", of: "one")
             kill(try #require(parent(of: pid)), SIGKILL)
             #expect(await hanging.value?.code == .outcomeUnknown)
             #expect(try await text(host, "one", "echo", ["text": "x"]) == "x")

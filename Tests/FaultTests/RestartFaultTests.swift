@@ -112,7 +112,7 @@ struct RestartFaultTests {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.quick(zoo.server("one")))
             let calls = (0..<20).map { _ in Task { await failure { try await text(host, "one", "hang") } } }
-            await host.wait(forRequests: 20)
+            await zoo.wait(forFrame: "\"hang\"", of: "one", times: 20)
             _ = await failure { try await text(host, "one", "kill") }
             for call in calls { #expect(await call.value?.code == .outcomeUnknown) }
             let lists = (0..<20).map { _ in Task { await failure { try await host.server("one").session() } } }

@@ -97,16 +97,18 @@ struct LifecycleLawBadServerTests {
 
     @Test("A7 two users of one connection: the first one leaves, the server dies, the second one is told once")
     func sharedConnection() async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: [ScriptedServer.configuration("one")]))
-        let first = Task { try await host.callTool(server: "one", name: "hang") }
-        let second = Task { try await host.callTool(server: "one", name: "hang") }
-        await host.wait(forRequests: 2)
-        first.cancel()
-        await #expect { try await first.value } throws: { ($0 as? MCPError)?.code == .cancelled }
-        try await useAll(host)
-        _ = try? await host.callTool(server: "one", name: "exit", arguments: ["n": 1])
-        await #expect { try await second.value } throws: { ($0 as? MCPError)?.code == .outcomeUnknown }
-        expectClean(await host.shutdown(), servers: 1)
+        try await withZoo { zoo in
+            let host = try await zoo.host(zoo.server("one"))
+            let first = Task { try await host.callTool(server: "one", name: "hang") }
+            let second = Task { try await host.callTool(server: "one", name: "hang") }
+            await zoo.wait(forFrame: "\"hang\"", of: "one", times: 2)
+            first.cancel()
+            await #expect { try await first.value } throws: { ($0 as? MCPError)?.code == .cancelled }
+            try await useAll(host)
+            _ = try? await host.callTool(server: "one", name: "exit", arguments: ["n": 1])
+            await #expect { try await second.value } throws: { ($0 as? MCPError)?.code == .outcomeUnknown }
+            expectClean(await host.shutdown(), servers: 1)
+        }
     }
 
     @Test("A9 one close is enough for a server that answers nothing any more")

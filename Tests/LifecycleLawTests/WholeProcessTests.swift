@@ -54,19 +54,18 @@ struct LifecycleLawWholeProcessTests {
 
     @Test("0b a program that ends without closing exits, and its servers with it", .exitTestTurn)
     func endsWithoutClosing() async throws {
-        let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
-            let host = try await MCPHost.start(
-                HostConfiguration(servers: [ScriptedServer.configuration("a", ["--ignore-eof"])])
-            )
-            let pid = try await host.callTool(server: "a", name: "pid").content.first?.text ?? ""
-            let seen = String(decoding: try JSONEncoder().encode(ContinuousClock.now), as: UTF8.self)
-            writeError("\npid=\(pid)=\(seen)\n")
-            exitProcess(0)
+        try await withZoo(folder: "/tmp/zoo-end-\(getpid())") { zoo in
+            let result = await #expect(processExitsWith: .exitCode(0), observing: [\.standardErrorContent]) {
+                let switches = ["--alive", "/tmp/zoo-end-\(getppid())/alive", "--ignore-eof"]
+                let host = try await MCPHost.start(
+                    HostConfiguration(servers: [ScriptedServer.configuration("a", switches)])
+                )
+                precondition(host.servers.first?.status == .ready)
+                exitProcess(0)
+            }
+            let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
+            #expect(text.contains("fault: the program ends with 1 server(s) not shut down"))
+            #expect(await zoo.waitUntilExtinct())
         }
-        let text = String(decoding: result?.standardErrorContent ?? [], as: UTF8.self)
-        #expect(text.contains("fault: the program ends with 1 server(s) not shut down"))
-        let server = try #require(text.split(separator: "\n").first { $0.hasPrefix("pid=") }).split(separator: "=")
-        let seen = try JSONDecoder().decode(ContinuousClock.Instant.self, from: Data(server[2].utf8))
-        #expect(!ProcessCounts.isAlive(try #require(Int32(server[1])), since: seen))
     }
 }

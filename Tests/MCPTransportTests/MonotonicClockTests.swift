@@ -91,7 +91,7 @@ struct MonotonicClockTests {
     @Test("T14 in a program without a descriptor left timers fire", .exitTestTurn)
     func noDescriptors() async {
         await #expect(processExitsWith: .success) {
-            withoutDescriptors(limit: 256) {
+            withoutDescriptors {
                 let clock = SystemMonotonicClock()
                 let fired = DispatchSemaphore(value: 0)
                 let timer = clock.makeTimer { fired.signal() }
