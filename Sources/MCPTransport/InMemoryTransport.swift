@@ -10,9 +10,42 @@ public final class InMemoryTransport: Transport {
         var finish: CheckedContinuation<TransportEnd, Never>?
         var inbox: [RawJSON] = []
         var isReceiving = true
-        var isDelivering = false
+        /// Somebody is telling the receiver something: nobody else does meanwhile, and the end waits for it.
+        var isTelling = false
         var ended: MCPError?
+        /// Somebody was refused because the inbox was full.
         var refused = false
+        /// The other end has room again, and the receiver is to be told.
+        var hasDrained = false
+
+        /// What the receiver is to be told next, in the order of the contract.
+        mutating func next() -> Step {
+            guard !self.isTelling else { return .nothing }
+            if let receiver = self.receiver {
+                if self.hasDrained {
+                    self.hasDrained = false
+                    self.isTelling = true
+                    return .drained(receiver)
+                }
+                // What the other end sent before it went arrives, wanted or not.
+                if !self.inbox.isEmpty, self.isReceiving || self.ended != nil {
+                    self.isTelling = true
+                    defer { self.refused = false }
+                    return .message(self.inbox.removeFirst(), receiver, wasFull: self.refused)
+                }
+            }
+            guard self.ended != nil, let finish = self.finish else { return .nothing }
+            self.finish = nil
+            return .finish(finish)
+        }
+    }
+
+    private enum Step {
+        case drained(any TransportReceiver)
+        case message(RawJSON, any TransportReceiver, wasFull: Bool)
+        /// Nothing is left to be told but the end.
+        case finish(CheckedContinuation<TransportEnd, Never>)
+        case nothing
     }
 
     private let state = Locked(State())
@@ -34,21 +67,22 @@ public final class InMemoryTransport: Transport {
 
     /// Delivers until either end closes.
     public func run(_ receiver: any TransportReceiver) async -> TransportEnd {
-        let alreadyEnded = self.state.withLock { state in
-            state.receiver = receiver
-            return state.ended
-        }
-        if alreadyEnded == nil {
-            receiver.transportDidOpen()
-            self.deliver()
-        }
-        let end = await withCheckedContinuation { (continuation: CheckedContinuation<TransportEnd, Never>) in
-            let isOver = self.state.withLock { state in
-                if state.ended != nil { return true }
-                state.finish = continuation
+        let isOpen = self.state.withLock { state in
+            guard state.ended == nil else {
+                state.inbox = []
                 return false
             }
-            if isOver { continuation.resume(returning: TransportEnd()) }
+            // Nothing comes before it is told that it is open.
+            (state.receiver, state.isTelling) = (receiver, true)
+            return true
+        }
+        if isOpen {
+            receiver.transportDidOpen()
+            self.state.withLock { $0.isTelling = false }
+        }
+        let end = await withCheckedContinuation { (continuation: CheckedContinuation<TransportEnd, Never>) in
+            self.state.withLock { $0.finish = continuation }
+            self.deliver()
         }
         let error = self.state.withLock { state in
             state.receiver = nil
@@ -87,38 +121,39 @@ public final class InMemoryTransport: Transport {
 
     /// Ends both directions.
     public func close(_ mode: TeardownMode) {
-        self.end(MCPError(.hostClosed, "the connection was closed"))
-        self.peer.withLock({ $0.end })?.end(MCPError(.connectionLost, "the other end closed the connection"))
+        self.end(MCPError(.hostClosed, "the connection was closed"), dropsInbox: true)
+        let error = MCPError(.connectionLost, "the other end closed the connection")
+        self.peer.withLock({ $0.end })?.end(error, dropsInbox: false)
     }
 
-    private func end(_ error: MCPError) {
-        let finish = self.state.withLock { state -> CheckedContinuation<TransportEnd, Never>? in
-            guard state.ended == nil else { return nil }
-            state.ended = error
-            defer { state.finish = nil }
-            return state.finish
+    private func end(_ error: MCPError, dropsInbox: Bool) {
+        self.state.withLock { state in
+            if state.ended == nil { state.ended = error }
+            if dropsInbox { state.inbox = [] }
         }
-        finish?.resume(returning: TransportEnd())
+        self.deliver()
     }
 
-    /// Empties the inbox into the receiver, one thread at a time, so that messages keep their order.
+    /// Tells the receiver what there is to tell, one thread at a time, so that messages keep their order, and the end comes last.
     private func deliver() {
         while true {
-            let next: (RawJSON, any TransportReceiver, Bool)? = self.state.withLock { state in
-                guard !state.isDelivering, state.isReceiving, state.ended == nil, let receiver = state.receiver,
-                    !state.inbox.isEmpty
-                else { return nil }
-                state.isDelivering = true
-                defer { state.refused = false }
-                return (state.inbox.removeFirst(), receiver, state.refused)
-            }
-            guard let (message, receiver, wasFull) = next else { return }
-            receiver.transportDidReceive(message, from: .main)
-            self.state.withLock { $0.isDelivering = false }
-            if wasFull {
-                let other = self.peer.withLock { $0.end }
-                other?.state.withLock({ $0.receiver })?.transportDidDrain()
+            switch self.state.withLock({ $0.next() }) {
+            case .nothing: return
+            case .finish(let finish): return finish.resume(returning: TransportEnd())
+            case .drained(let receiver):
+                receiver.transportDidDrain()
+                self.state.withLock { $0.isTelling = false }
+            case .message(let message, let receiver, let wasFull):
+                receiver.transportDidReceive(message, from: .main)
+                self.state.withLock { $0.isTelling = false }
+                if wasFull { self.peer.withLock({ $0.end })?.drained() }
             }
         }
+    }
+
+    /// The other end has room again.
+    private func drained() {
+        self.state.withLock { $0.hasDrained = $0.ended == nil }
+        self.deliver()
     }
 }

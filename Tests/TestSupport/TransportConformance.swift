@@ -1,3 +1,4 @@
+import Dispatch
 import MCPJSON
 public import MCPTransport
 import MCPTypes
@@ -21,6 +22,7 @@ public struct TransportConformance: Sendable {
 
     /// All of them.
     public func check() async throws {
+        try await self.checkOneAtATime()
         try await self.checkOrder()
         try await self.checkThreads()
         try await self.checkSizes()
@@ -32,6 +34,14 @@ public struct TransportConformance: Sendable {
     }
 
     // MARK: One promise each
+
+    /// Its receiver is told one thing at a time: nothing while it is still being told of the opening, no end while a message is.
+    private func checkOneAtATime() async throws {
+        try await self.run(Listener(dawdles: true)) { transport, receiver in
+            try transport.send(Self.message(1))
+            await receiver.wait(forMessages: 1)
+        }
+    }
 
     /// It opens once, before anything arrives; messages arrive whole, once, in the order in which they were sent.
     private func checkOrder() async throws {
@@ -173,10 +183,12 @@ public struct TransportConformance: Sendable {
 
     // MARK: -
 
-    private func run(_ body: @escaping @Sendable (any Transport, Listener) async throws -> Void) async throws {
+    private func run(
+        _ receiver: Listener = Listener(),
+        _ body: @escaping @Sendable (any Transport, Listener) async throws -> Void
+    ) async throws {
         let accounts = ResourceAccounts()
         let transport = self.make(TransportContext(server: self.name, accounts: accounts))
-        let receiver = Listener()
         async let end = transport.run(receiver)
         await receiver.wait(for: "the opening") { $0.opened > 0 || $0.broken != nil }
         let result: Result<Void, any Error>
@@ -239,6 +251,11 @@ public struct TransportConformance: Sendable {
 
         private let state = Watched(State())
         private let isBeingTold = Locked(false)
+        private let dawdles: Bool
+        private let interruption = DispatchSemaphore(value: 0)
+
+        /// - Parameter dawdles: it takes its time with each thing, so that the next one comes meanwhile if it can.
+        init(dawdles: Bool = false) { self.dawdles = dawdles }
 
         var value: State { self.state.value }
 
@@ -260,6 +277,8 @@ public struct TransportConformance: Sendable {
                 state.wasLate = state.wasLate || state.broken != nil
                 body(&state)
             }
+            if overlaps { self.interruption.signal() }
+            if self.dawdles { _ = self.interruption.wait(timeout: .now() + .milliseconds(100)) }
             self.isBeingTold.withLock { $0 = false }
         }
 
