@@ -62,7 +62,7 @@ public struct JSONNumber: Sendable, CustomStringConvertible {
             if byte == UInt8(ascii: ".") {
                 inFraction = true
             } else if byte | 0x20 == UInt8(ascii: "e") {
-                guard let written = Int(Substring(bytes)), abs(written) < 10_000 else { return nil }
+                guard let written = Int(Substring(bytes)), written.magnitude < 10_000 else { return nil }
                 exponent += written
                 break
             } else {

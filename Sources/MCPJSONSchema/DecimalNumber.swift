@@ -21,7 +21,7 @@ struct DecimalNumber {
                 case UInt8(ascii: "-"): break
                 case UInt8(ascii: "."): inFraction = true
                 case UInt8(ascii: "e"), UInt8(ascii: "E"):
-                    guard let written = Int(Substring(text)), abs(written) < 100_000 else { return nil }
+                    guard let written = Int(Substring(text)), written.magnitude < 100_000 else { return nil }
                     self.exponent += written
                     text = text[text.endIndex...]
                 default:

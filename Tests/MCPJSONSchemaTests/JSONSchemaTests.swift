@@ -103,6 +103,17 @@ struct JSONSchemaTests {
         )
     }
 
+    @Test(
+        "S30 numbers with exponents beyond all sense are checked like any other",
+        arguments: ["1e-9223372036854775808", "1e9223372036854775807", "-1e-9223372036854775808"]
+    )
+    func exponents(text: String) throws {
+        let schema = try self.schema(#"{"type":"integer","multipleOf":0.01,"minimum":-1,"maximum":5,"enum":[3]}"#)
+        #expect(!schema.accepts(try JSONValue(parsing: text)))
+        #expect(throws: JSONSchema.SchemaError.self) { try self.schema(#"{"multipleOf":1e-9223372036854775808}"#) }
+        #expect(throws: Never.self) { try self.schema(#"{"maximum":\#(text)}"#) }
+    }
+
     @Test("a dialect is what $schema says, or else what the caller says")
     func dialects() throws {
         let text =

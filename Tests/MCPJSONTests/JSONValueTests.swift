@@ -47,6 +47,18 @@ struct JSONValueTests {
         #expect(JSONNumber(1.5)?.description == "1.5")
     }
 
+    @Test(
+        "F21 an exponent of any size is a number like any other: read, compared, written back",
+        arguments: [
+            "1e-9223372036854775808", "1e9223372036854775807", "-0.5e-99999999999999999999", "1E+9223372036854775808",
+        ]
+    )
+    func exponents(text: String) throws {
+        let value = try JSONValue(parsing: text)
+        #expect(value.description == text && value.int64 == nil && value == value && value != 1)
+        #expect(RawJSON(copying: text) != RawJSON(copying: "2"))
+    }
+
     @Test("names and strings that only look the same are not the same")
     func lookAlikes() throws {
         let text = "{\"\u{E9}\":1,\"e\u{301}\":2}"

@@ -174,6 +174,7 @@ struct EnvelopeTests {
             (#"{"jsonrpc":"2.0","id":1.5,"result":{}}"#, nil), (#"{"jsonrpc":"2.0","id":1}"#, .integer(1)),
             ("{\"jsonrpc\"", nil),
             (#"{"jsonrpc":"2.0","id":null,"method":"m"}"#, nil),
+            (#"{"jsonrpc":"2.0","id":1e-9223372036854775808,"result":{}}"#, nil),
         ]
     )
     func malformed(text: String, id: JSONRPCRequestID?) {
