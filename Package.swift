@@ -1,12 +1,15 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-let settings: [SwiftSetting] = [
+/// For targets that import the C library and Synchronization: in a whole module Swift 6.3 takes the types of the one for the other's, and then
+/// misses an import that nobody can write.
+let systemSettings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
+
+let settings = systemSettings + [.enableUpcomingFeature("MemberImportVisibility")]
 
 /// Without Swift's run-time and statically linked, a C program starts in 0.4 ms instead of 1.6 and takes a quarter of the memory:
 /// there is one mcp-guard for each server. Sanitizers cannot be linked statically; scripts that use them set MCP_HOST_SANITIZER.
@@ -42,18 +45,19 @@ let package = Package(
         .target(name: "MCPTypes", dependencies: ["MCPJSON"], swiftSettings: settings),
         .target(name: "MCPJSONSchema", dependencies: ["MCPJSON"], swiftSettings: settings),
         // 2: how bytes travel
-        .target(name: "MCPTransport", dependencies: ["MCPJSON", "MCPTypes"], swiftSettings: settings),
+        .target(name: "MCPTransport", dependencies: ["MCPJSON", "MCPTypes"], swiftSettings: systemSettings),
         // mcp-guard is built with it, and found at run time.
         .target(
             name: "MCPStdio",
             dependencies: ["CMCPProcess", "MCPJSON", "MCPTransport", "mcp-guard"],
-            swiftSettings: settings
+            swiftSettings: systemSettings
         ),
+        .target(name: "MCPSession", dependencies: ["MCPJSON", "MCPTypes", "MCPTransport"], swiftSettings: settings),
         // 3: one conversation
         .target(
             name: "MCPClient",
             dependencies: [
-                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession",
                 .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
             swiftSettings: settings
@@ -62,7 +66,7 @@ let package = Package(
         .target(
             name: "MCPHost",
             dependencies: [
-                "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
+                "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession", "MCPClient",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
@@ -72,7 +76,7 @@ let package = Package(
         .executableTarget(
             name: "mcp-host",
             dependencies: [
-                "MCPJSON", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost",
+                "MCPJSON", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -83,7 +87,7 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "CMCPProcess", "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
+                "CMCPProcess", "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession", "MCPClient",
                 "MCPHost",
             ],
             path: "Tests/TestSupport",
@@ -113,9 +117,14 @@ let package = Package(
             swiftSettings: settings
         ),
         .testTarget(
+            name: "MCPSessionTests",
+            dependencies: ["MCPJSON", "MCPTypes", "MCPTransport", "MCPSession", "TestSupport"],
+            swiftSettings: settings
+        ),
+        .testTarget(
             name: "MCPClientTests",
             dependencies: [
-                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPClient", "MCPHost", "TestSupport",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost", "TestSupport",
                 "mcp-zoo",
                 .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
@@ -124,7 +133,7 @@ let package = Package(
         .testTarget(
             name: "MCPHostTests",
             dependencies: [
-                "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
+                "CMCPProcess", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost", "TestSupport",
                 "mcp-zoo", "mcp-host",
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
@@ -134,7 +143,7 @@ let package = Package(
         .testTarget(
             name: "FaultTests",
             dependencies: [
-                "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
+                "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession", "MCPClient", "MCPHost",
                 "TestSupport",
                 "mcp-zoo",
                 "mcp-host",

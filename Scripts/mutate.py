@@ -97,7 +97,7 @@ def build(texts):
             modules.add(file.split("/")[1])
         (tree / file).write_text(text)
     for module in modules:
-        (tree / "Sources" / module / "Mutant.swift").write_text(SWIFT.replace("package func", "func"))
+        (tree / "Sources" / module / "Mutant.swift").write_text(SWIFT.replace("package func", "@usableFromInline func"))
     launch = tree / "Sources/MCPStdio/Launch.swift"
     launch.write_text(launch.read_text().replace('"HOME", "LOGNAME",', '"MCP_MUTANT", "HOME", "LOGNAME",'))
     result = subprocess.run(["swift", "build", "--build-tests"], cwd=tree, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -17,3 +17,10 @@ func useManager() async throws {
 }
 
 try await useManager()
+
+func manyCalls(_ host: MCPHost) async throws -> CallToolResult {
+    let result = try await withTaskExecutorPreference(try host.executor) {
+        try await host.callTool("git__git_log", arguments: ["repo_path": "."])
+    }
+    return result
+}

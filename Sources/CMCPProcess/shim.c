@@ -260,3 +260,9 @@ void mcp_name_thread(const char *name) {
     pthread_setname_np(pthread_self(), name);
 #endif
 }
+
+static _Thread_local int is_io_thread;
+
+void mcp_begin_io_thread(void) { is_io_thread = 1; }
+
+int mcp_is_io_thread(void) { return is_io_thread; }

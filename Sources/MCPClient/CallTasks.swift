@@ -1,4 +1,5 @@
 public import MCPJSON
+import MCPSession
 public import MCPTransport
 public import MCPTypes
 
@@ -106,7 +107,7 @@ extension ClientSession {
         _ timeToLive: Duration?,
         _ options: RequestOptions
     ) async throws(MCPError) -> (task: CallTask, token: Int64) {
-        let id = self.state.withLock { $0.takeID() }
+        let id = self.takeID()
         let payload = try await self.exchange(
             RequestHead(.toolsCall, about: name),
             revision: self.server?.revision,

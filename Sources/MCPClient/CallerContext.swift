@@ -10,7 +10,7 @@ public struct CallerContext: Sendable {
     public var capabilities: ClientCapabilities?
     /// Who the request says it is from, since 2026-07-28; nil for ``ClientConfiguration/clientInfo``.
     public var clientInfo: Implementation?
-    /// What is done when the server asks for something before it answers, since 2026-07-28; nil for ``ClientConfiguration/handlers``. Earlier
+    /// What is done when the server asks for something before it answers, since 2026-07-28; nil for ``SessionRuntime/handlers``. Earlier
     /// revisions do not say for which request the server asks, so those of the connection answer.
     public var handlers: ServerRequestHandlers?
     /// Told of progress as it came, with our token: for whoever passes it on. One report at a time, before the request returns.
@@ -20,9 +20,9 @@ public struct CallerContext: Sendable {
     public init() {}
 
     /// Who answers the server for this request, where that is not those of the connection: nobody for what the request does not offer.
-    func responders(_ configuration: ClientConfiguration) -> ServerRequestHandlers? {
+    func responders(_ others: ServerRequestHandlers) -> ServerRequestHandlers? {
         guard let offered = self.capabilities else { return self.handlers }
-        var handlers = self.handlers ?? configuration.handlers
+        var handlers = self.handlers ?? others
         if offered.sampling == nil { handlers.sampling = nil }
         if offered.sampling?.tools == nil { handlers.samplingOffersTools = false }
         // Neither of the two ways means the form (`ELI-06`).
@@ -36,10 +36,7 @@ public struct CallerContext: Sendable {
     /// What is offered to the server by this request, where that is not what the connection offers.
     func offered(_ configuration: ClientConfiguration) -> ClientCapabilities? {
         if let capabilities = self.capabilities { return capabilities }
-        guard let handlers = self.handlers else { return nil }
-        var configuration = configuration
-        configuration.handlers = handlers
-        return configuration.offered
+        return self.handlers.map(configuration.offered)
     }
 }
 

@@ -2,11 +2,15 @@ public import MCPJSON
 import MCPTransport
 public import MCPTypes
 
-/// How one conversation is held.
-public struct ClientConfiguration: Sendable {
+/// How one conversation is held. What a program adds to that is in ``SessionRuntime``.
+public struct ClientConfiguration: Sendable, Hashable {
     /// Which eras may be negotiated.
-    public struct EraPreference: Sendable, Hashable {
-        private enum Kind: Sendable, Hashable { case automatic, legacy, modern }
+    public struct EraPreference: Sendable, Hashable, Codable {
+        private enum Kind: String, Sendable, Hashable, Codable {
+            case automatic
+            case legacy = "legacyOnly"
+            case modern = "modernOnly"
+        }
         private let kind: Kind
         /// Ask with `server/discover`, fall back to `initialize` (`STDIO-18`, `STDIO-20`). The default.
         public static let automatic = Self(kind: .automatic)
@@ -16,17 +20,21 @@ public struct ClientConfiguration: Sendable {
         /// ``ClientConfiguration/connectTimeout``.
         public static let modernOnly = Self(kind: .modern)
 
+        private init(kind: Kind) { self.kind = kind }
+        /// Reads one of `automatic`, `legacyOnly`, `modernOnly`.
+        public init(from decoder: any Decoder) throws { self.init(kind: try Kind(from: decoder)) }
+        /// Writes one of these words.
+        public func encode(to encoder: any Encoder) throws { try self.kind.encode(to: encoder) }
+
         /// Whether a server that does not speak the newest revision may be asked in the older way.
         var mayFallBack: Bool { self == .automatic }
     }
 
     /// Who we are, for the server's logs.
     public var clientInfo: Implementation
-    /// What we offer to servers beside what ``handlers`` and ``usesTasks`` say: `experimental`, `extensions`. Sampling, elicitation and
-    /// roots are offered exactly where there is a handler.
+    /// What we offer to servers beside what ``usesTasks`` and ``SessionRuntime/handlers`` say: `experimental`, `extensions`. Sampling,
+    /// elicitation and roots are offered exactly where there is a handler.
     public var capabilities: ClientCapabilities
-    /// What is done for servers when they ask.
-    public var handlers = ServerRequestHandlers()
     /// Use the extension for tasks of 2026-07-28: a server may make a task of a call, which is then followed to its end. Default false,
     /// as extensions are (`EXTN-04`). Tasks of 2025-11-25 are used where a tool demands them.
     public var usesTasks = false
@@ -39,14 +47,8 @@ public struct ClientConfiguration: Sendable {
     public var caches = true
     /// Which eras may be negotiated.
     public var era: EraPreference = .automatic
-    /// What the server is known to say about itself, from an earlier ``ClientSession/server``: one of 2026-07-28 is not asked again, so that a
-    /// start costs no traffic, and counts as ready before it has said anything; one of an earlier revision is spoken to in its era at once.
-    /// What ``era`` excludes is not believed. A host believes it at the first start of the server only.
-    public var knownServer: ServerDescription?
     /// From start to ready, all attempts together (B1, B9). Default 30 s.
     public var connectTimeout: Duration = .seconds(30)
-    /// How much of it earlier attempts have taken.
-    package var connectTimeSpent: Duration = .zero
     /// How much of it the era probe may take, where an older era may be tried after it. Default 5 s.
     public var probeTimeout: Duration = .seconds(5)
     /// How long a request may go without a sign of life. Default 60 s.
@@ -90,41 +92,6 @@ public struct ClientConfiguration: Sendable {
         public init() {}
     }
 
-    /// ``knownServer``, where it spares the handshake.
-    package var believedServer: ServerDescription? {
-        self.knownServer.flatMap { $0.revision.isModern && self.era != .legacyOnly ? $0 : nil }
-    }
-
-    /// The server's name in the host.
-    package var serverName: String?
-    /// The caller whose own server it is.
-    package var caller: String?
-    /// Runs a handler where the end of the connection need not wait for it.
-    package var launch: (@Sendable (@escaping @Sendable () async -> Void) -> Void)?
-    /// Where events go besides; and the subscriptions that callers want, which outlive a session.
-    package var events: Broadcast<ServerEvent>?
-    package var onEvent: (@Sendable (ServerEvent) -> Void)?
-    /// Told of every change when what was known has been forgotten, whoever else is told of it.
-    package var onChange: (@Sendable (ServerEvent) -> Void)?
-    /// Told of the tools whenever the server has listed them all, of how many changes it had told before, and whether of none since.
-    package var onTools: (@Sendable ([Tool], _ changes: Int, _ isCurrent: Bool) -> Void)?
-    /// The tools are listed before the first call, and again after a change (V4).
-    package var listsTools = false
-    package var desiredSubscriptions: DesiredSubscriptions?
-
-    /// What servers are told that we offer.
-    var offered: ClientCapabilities {
-        var offered = self.capabilities
-        let handled = self.handlers.capabilities
-        (offered.sampling, offered.elicitation, offered.roots) = (handled.sampling, handled.elicitation, handled.roots)
-        if self.usesTasks {
-            var extensions = offered.extensions ?? JSONObject()
-            extensions[ExtensionName.tasks] = .object(JSONObject())
-            offered.extensions = extensions
-        }
-        return offered
-    }
-
     /// The defaults of docs/architecture.md, section 10.
     public init(
         clientInfo: Implementation = Implementation(name: "swift-mcp-host", version: "0.1.0"),
@@ -132,6 +99,57 @@ public struct ClientConfiguration: Sendable {
     ) {
         self.clientInfo = clientInfo
         self.capabilities = capabilities
+    }
+}
+
+extension ClientConfiguration: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("clientInfo", \.clientInfo), Setting("capabilities", \.capabilities), Setting("usesTasks", \.usesTasks),
+        Setting("logLevel", \.logLevelName), Setting("checksToolCalls", \.checksToolCalls), Setting("caches", \.caches),
+        Setting("era", \.era), Setting("connectTimeout", \.connectTimeout), Setting("probeTimeout", \.probeTimeout),
+        Setting("idleTimeout", \.idleTimeout), Setting("hardTimeout", \.hardTimeout),
+        Setting("maximumInFlight", \.maximumInFlight),
+        Setting("maximumWaitingPerCaller", \.maximumWaitingPerCaller), Setting("maximumWaiting", \.maximumWaiting),
+        Setting("inputRounds", \.inputRounds), Setting("roundDelay", \.roundDelay),
+        Setting("taskTimeout", \.taskTimeout),
+        Setting("pollInterval", \.pollInterval), Setting("listenRetryDelay", \.listenRetryDelay),
+        Setting("listDebounce", \.listDebounce), Setting("notificationBuffer", \.notificationBuffer),
+        Setting("listLimits", \.listLimits),
+    ]
+
+    private var logLevelName: String? {
+        get { self.logLevel?.rawValue }
+        set { self.logLevel = newValue.map(LoggingLevel.init(rawValue:)) }
+    }
+
+    /// Reads it; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        try Settings.read(Self.settings, into: &self, from: decoder)
+    }
+
+    /// Writes what differs from the defaults; times in seconds.
+    public func encode(to encoder: any Encoder) throws {
+        try Settings.write(Self.settings, of: self, unlike: Self(), to: encoder)
+    }
+}
+
+extension ClientConfiguration.ListLimits: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("pages", \.pages), Setting("items", \.items), Setting("time", \.time),
+    ]
+
+    /// Reads them; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        try Settings.read(Self.settings, into: &self, from: decoder)
+    }
+
+    /// Writes what differs from the defaults; times in seconds.
+    public func encode(to encoder: any Encoder) throws {
+        try Settings.write(Self.settings, of: self, unlike: Self(), to: encoder)
     }
 }
 
@@ -169,37 +187,4 @@ public struct RequestOptions: Sendable {
         self.hardTimeout = hardTimeout
         self.onProgress = onProgress
     }
-}
-
-/// What a server said about itself when the conversation began.
-public struct ServerDescription: Sendable {
-    /// The revision that is negotiated.
-    public var revision: ProtocolRevision
-    /// Its name and version, if it told.
-    public var serverInfo: Implementation?
-    /// What it offers.
-    public var capabilities: ServerCapabilities
-    /// How it wants to be used, for the model. Untrusted text.
-    public var instructions: String?
-
-    /// Describes a server that is known already; see ``ClientConfiguration/knownServer``.
-    public init(
-        revision: ProtocolRevision,
-        serverInfo: Implementation? = nil,
-        capabilities: ServerCapabilities = ServerCapabilities(),
-        instructions: String? = nil
-    ) {
-        self.revision = revision
-        self.serverInfo = serverInfo
-        self.capabilities = capabilities
-        self.instructions = instructions
-    }
-}
-
-/// A notification that the session does not handle itself.
-public struct ServerNotification: Sendable {
-    /// Its method.
-    public var method: String
-    /// Its parameters, unread.
-    public var params: RawJSON?
 }

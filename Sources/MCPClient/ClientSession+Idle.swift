@@ -1,3 +1,4 @@
+import MCPSession
 package import MCPTransport
 
 /// Whether anybody uses the conversation, for a host that stops servers which nobody needs.

@@ -1,4 +1,5 @@
 public import MCPJSON
+import MCPSession
 public import MCPTransport
 public import MCPTypes
 
@@ -19,9 +20,9 @@ extension ClientSession {
             page: { ($0.nextCursor, $0.ttlMs) },
             whenRead: { tools, expires in
                 guard let isCurrent = self.catalog.update(tools, changes: changes, expires: expires) else { return }
-                self.configuration.onTools?(tools, changes, isCurrent)
+                self.runtime.onTools?(tools, changes, isCurrent)
                 // A change that came between the two lines above was told to those who are told of it before they had this list.
-                if isCurrent, self.catalog.changes != changes { self.configuration.onTools?(tools, changes, false) }
+                if isCurrent, self.catalog.changes != changes { self.runtime.onTools?(tools, changes, false) }
             }
         )
     }
@@ -66,7 +67,7 @@ extension ClientSession {
 
     /// Calls a tool.
     ///
-    /// What the server asks for meanwhile is answered by ``ClientConfiguration/handlers``, in whichever way its revision asks; a call
+    /// What the server asks for meanwhile is answered by ``SessionRuntime/handlers``, in whichever way its revision asks; a call
     /// that becomes a task is followed to its end.
     /// - Parameters:
     ///   - name: as the server lists it.
@@ -162,15 +163,15 @@ extension ClientSession {
             }
             _ = try await self.request(.loggingSetLevel) { $0.member("level", level.rawValue) }
         }
-        self.logLevel.withLock { $0 = level }
+        self.setStandardLogLevel(level)
     }
 
     /// Tells a legacy server that the roots have changed; a modern one asks each time (`ROOT-03`).
     public func rootsChanged() async throws(MCPError) {
         let server = try await self.waitUntilReady()
-        let handlers = self.configuration.handlers
+        let handlers = self.runtime.handlers
         guard !server.revision.isModern, handlers.roots != nil, handlers.rootsChange else { return }
-        self.post(Wire.notification(.rootsListChanged, revision: server.revision))
+        self.post(MessageWriter.notification(.rootsListChanged, revision: server.revision))
     }
 
     /// What the server tells by itself, from now on. Any number of readers may listen; each has a buffer of its own.

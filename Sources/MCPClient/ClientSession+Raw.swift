@@ -1,4 +1,5 @@
 public import MCPJSON
+import MCPSession
 public import MCPTransport
 import MCPTypes
 
@@ -60,7 +61,7 @@ extension ClientSession {
         let members = try Members(params, of: method)
         let revision = try await self.negotiated().revision
         if let error = self.broken.value { throw error }
-        let notification = Wire.notification(kind, revision: revision) { writer in
+        let notification = MessageWriter.notification(kind, revision: revision) { writer in
             members.write(&writer)
             if let meta = members.meta {
                 writer.key("_meta")

@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 import Synchronization
@@ -37,13 +38,14 @@ extension ClientSession {
     }
 
     private func answer(_ id: JSONRPCRequestID, _ reply: Reply) {
-        let answer = self.state.withLock { machine in
-            machine.answered(id) { waiter in
+        let (answer, hasNext) = self.state.withLock { machine in
+            let answer = machine.answered(id) { waiter in
                 // Progress that came before the answer is told before it.
                 guard waiter.progress != nil else { return false }
                 waiter.reply = reply
                 return true
             }
+            return (answer, machine.hasNext)
         }
         switch answer {
         case .ends(let ending): self.resume(ending.waiter, reply)
@@ -58,12 +60,12 @@ extension ClientSession {
             }
             return
         }
-        self.sendNext()
+        if hasNext { self.sendNext() }
     }
 
     /// The one way to end a request. It is off the books before its caller knows.
     func resume(_ waiter: Waiter, _ reply: Reply) {
-        self.accounts.add(-1, \.requests)
+        self.accounts.addRequest(-1)
         waiter.continuation.resume(returning: reply)
     }
 
@@ -100,14 +102,14 @@ extension ClientSession {
     func tell(_ event: ServerEvent) {
         self.forget(event)
         self.events.send(event)
-        self.configuration.onEvent?(event)
+        self.runtime.onEvent?(event)
     }
 
     /// What is known and has changed is known no more.
     private func forget(_ event: ServerEvent) {
         self.cache.invalidate(event)
         if case .toolsChanged = event { self.catalog.noteChange() }
-        self.configuration.onChange?(event)
+        self.runtime.onChange?(event)
     }
 
     private func progressed(_ params: RawJSON) {
@@ -151,7 +153,7 @@ extension ClientSession {
             return self.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))
         }
         if let envelope = try? Envelope(scanning: start), case .request(let id, _) = envelope.kind, !self.isModern {
-            self.answer(Wire.error(id, .invalidRequest, "the request \(problem)"), on: stream)
+            self.answer(MessageWriter.error(id, .invalidRequest, "the request \(problem)"), on: stream)
         }
     }
 

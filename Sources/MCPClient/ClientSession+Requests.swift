@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 
@@ -50,18 +51,20 @@ extension ClientSession {
         id given: Int64? = nil,
         writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
-        let id = given ?? self.state.withLock { $0.takeID() }
-        self.accounts.add(1, \.requests)
+        let id = given ?? self.takeID()
+        self.accounts.addRequest(1)
         let reply = await withTaskCancellationHandler {
             // The message is written in here: whatever lives across the waiting is room that every call needs.
-            await withCheckedContinuation { (continuation: CheckedContinuation<Reply, Never>) in
+            await Self.withRequestContinuation { continuation in
                 self.start(id, continuation, head, revision, options, isProbe, writeParams)
             }
         } onCancel: {
             self.cancel(id)
         }
         let method = head.method
-        self.state.withLock { $0.forget(id) }
+        // Only who was cancelled, or has a number that others know, may have left something to forget; from here on its own task cancels it no
+        // more.
+        if given != nil || Task.isCancelled { self.state.withLock { $0.forget(id) } }
         switch reply {
         case .result(let result?): return result
         case .result(nil): throw MCPError(.badResponse, "\(method.rawValue) was answered with nothing")
@@ -89,7 +92,7 @@ extension ClientSession {
             protocolVersion: (revision ?? .latest).rawValue,
             clientInfo: self.encodedInfo,
             clientCapabilities: self.encodedCapabilities,
-            logLevel: options.logLevel ?? self.logLevel.withLock { $0 },
+            logLevel: options.logLevel ?? self.standardLogLevel,
             trace: TraceContext.current
         )
         guard let context = options.context else { return meta }
@@ -106,7 +109,7 @@ extension ClientSession {
     /// Writes the request, and sends it or lets it wait for its turn.
     private func start(
         _ id: Int64,
-        _ continuation: CheckedContinuation<Reply, Never>,
+        _ continuation: RequestContinuation,
         _ head: RequestHead,
         _ revision: ProtocolRevision?,
         _ options: RequestOptions,
@@ -114,7 +117,7 @@ extension ClientSession {
         _ writeParams: (inout JSONWriter) -> Void
     ) {
         let isInitialize = head.method == .initialize
-        var message = Wire.request(
+        var message = MessageWriter.request(
             id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
             method: head.method,
             revision: isInitialize ? nil : revision,
@@ -139,8 +142,9 @@ extension ClientSession {
             spent: options.timeSpent
         )
         let now = self.clock.now
-        let action = self.state.withLock {
-            $0.start(
+        let (action, alarm) = self.state.withLock {
+            machine -> (SessionStateMachine<Waiter>.StartAction, Duration?) in
+            let action = machine.start(
                 id,
                 waiter,
                 message,
@@ -151,12 +155,13 @@ extension ClientSession {
                 caller: options.caller,
                 now: now
             )
+            if case .refuse = action { return (action, nil) }
+            return (action, machine.arm(now + timeouts.left))
         }
+        if let alarm { self.wake(at: alarm) }
         switch action {
-        case .send(let message, let drains):
-            self.wake(at: now + timeouts.left)
-            if self.send(id, message, drains) { self.sendNext() }
-        case .wait: self.wake(at: now + timeouts.left)
+        case .send(let message, let drains): if self.send(id, message, drains) { self.sendNext() }
+        case .wait: break
         case .refuse(let waiter, let error): self.resume(waiter, .failure(error))
         }
     }
@@ -183,7 +188,7 @@ extension ClientSession {
 
     /// Tells the server not to bother.
     private func tellCancelled(_ request: JSONRPCRequestID, _ reason: String) {
-        self.post(Wire.cancelled(request, reason: reason, revision: self.spokenRevision), cancels: request)
+        self.post(MessageWriter.cancelled(request, reason: reason, revision: self.spokenRevision), cancels: request)
     }
 
     /// Sends what waited for room: first what nobody waits for, then requests.
@@ -293,7 +298,10 @@ extension ClientSession {
     private func expire() {
         self.alarm.withLock { $0.deadline = nil }
         let now = self.clock.now
-        let (endings, next) = self.state.withLock { ($0.expire(now: now), $0.nextDeadline) }
+        let (endings, next) = self.state.withLock { machine in
+            let endings = machine.expire(now: now)
+            return (endings, machine.rearm())
+        }
         for (ending, error) in endings { self.end(ending, error, reason: "timeout") }
         if let next { self.wake(at: next) }
         self.sendNext()

@@ -95,7 +95,7 @@ extension ClientSession {
         var options = options
         if revision.isModern, head.method == .toolsCall {
             var context = options.context ?? CallerContext()
-            var offered = context.offered(self.configuration) ?? self.configuration.offered
+            var offered = context.offered(self.configuration) ?? self.configuration.offered(self.runtime.handlers)
             if offered.extensions?[ExtensionName.tasks] != nil {
                 offered.extensions?[ExtensionName.tasks] = nil
                 if offered.extensions?.isEmpty == true { offered.extensions = nil }

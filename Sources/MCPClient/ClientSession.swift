@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 public import MCPTransport
 import MCPTypes
 import Synchronization
@@ -10,7 +11,7 @@ import Synchronization
 public final class ClientSession: Sendable {
     /// Who waits for an answer.
     struct Waiter: Sendable {
-        var continuation: CheckedContinuation<Reply, Never>
+        var continuation: RequestContinuation
         var progress: ProgressHandler?
         var isInitialize = false
         /// The server does something for it that cannot be undone.
@@ -40,12 +41,13 @@ public final class ClientSession: Sendable {
 
     let transport: any Transport
     let configuration: ClientConfiguration
+    let runtime: SessionRuntime
     let clock: any MonotonicClock
     let accounts: ResourceAccounts
     let state: Locked<SessionStateMachine<Waiter>>
     let opened = OneShot<Bool?>()
     package let ready = OneShot<Result<ServerDescription, MCPError>>()
-    /// The server has said something: one that is only believed to be there has shown it (``ClientConfiguration/knownServer``).
+    /// The server has said something: one that is only believed to be there has shown it (``SessionRuntime/knownServer``).
     package var hasHeard: Bool { self.heard.load(ordering: .relaxed) }
     let heard = Atomic(false)
     /// Why nothing will come any more.
@@ -62,9 +64,12 @@ public final class ClientSession: Sendable {
     let taskProgress = Locked<[Int64: ProgressHandler]>([:])
     private let jobs: AsyncStream<@Sendable () async -> Void>
     private let job: AsyncStream<@Sendable () async -> Void>.Continuation
-    private let known = Locked<Negotiated?>(nil)
+    private let known = Published<Negotiated>()
+    private let nextID = Atomic<Int64>(1)
     /// From which level on the server is to log.
-    let logLevel: Locked<LoggingLevel?>
+    private let logLevel: Locked<LoggingLevel?>
+    /// Whether there is one: nearly always there is none, and then a request does not ask under the lock.
+    private let hasLogLevel: Atomic<Bool>
     /// What every modern request carries, encoded once.
     let encodedInfo: RawJSON
     let encodedCapabilities: RawJSON
@@ -93,20 +98,23 @@ public final class ClientSession: Sendable {
     /// - Parameters:
     ///   - transport: not yet run; the session runs it.
     ///   - configuration: eras, time limits, bounds.
+    ///   - runtime: what this program adds to it.
     ///   - accounts: the books in which waiting requests are entered.
     ///   - clock: where time limits come from.
     public init(
         transport: any Transport,
         configuration: ClientConfiguration = ClientConfiguration(),
+        runtime: SessionRuntime = SessionRuntime(),
         accounts: ResourceAccounts = ResourceAccounts(),
         clock: any MonotonicClock = SystemMonotonicClock()
     ) {
         self.transport = transport
         self.configuration = configuration
+        self.runtime = runtime
         self.accounts = accounts
         self.clock = clock
         var capabilities = JSONWriter()
-        configuration.offered.encode(to: &capabilities, for: .latest)
+        configuration.offered(runtime.handlers).encode(to: &capabilities, for: .latest)
         self.encodedCapabilities = capabilities.finish()
         self.encodedInfo = RawJSON(encoding: configuration.clientInfo)
         self.state = Locked(
@@ -118,10 +126,11 @@ public final class ClientSession: Sendable {
                 )
             )
         )
-        let desiredSubscriptions = configuration.desiredSubscriptions ?? DesiredSubscriptions()
+        let desiredSubscriptions = runtime.desiredSubscriptions ?? DesiredSubscriptions()
         self.desiredSubscriptions = desiredSubscriptions
-        self.events = configuration.events ?? Broadcast { desiredSubscriptions.setListeners($0) }
+        self.events = runtime.events ?? Broadcast { desiredSubscriptions.setListeners($0) }
         self.logLevel = Locked(configuration.logLevel)
+        self.hasLogLevel = Atomic(configuration.logLevel != nil)
         (self.jobs, self.job) = AsyncStream.makeStream()
         (self.notifications, self.notificationSink) = AsyncStream.makeStream(
             bufferingPolicy: .bufferingNewest(configuration.notificationBuffer)
@@ -159,7 +168,7 @@ public final class ClientSession: Sendable {
             alarm.isOver = true
         }
         self.notificationSink.finish()
-        if self.configuration.events == nil { self.events.finish() }
+        if self.runtime.events == nil { self.events.finish() }
         var handshakeError: MCPError?
         if case .failure(let error) = self.ready.value { handshakeError = error }
         return End(
@@ -184,7 +193,7 @@ public final class ClientSession: Sendable {
             await work()
             over()
         }
-        if let launch = self.configuration.launch { return launch(counted) }
+        if let launch = self.runtime.launch { return launch(counted) }
         if case .terminated = self.job.yield(counted) { over() }
     }
 
@@ -206,13 +215,13 @@ public final class ClientSession: Sendable {
     }
 
     func negotiated() async throws(MCPError) -> Negotiated {
-        if let known = self.known.withLock({ $0 }) { return known }
+        if let known = self.known.value { return known }
         let server = try await self.waitUntilReady()
         return Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server))
     }
 
     /// The revision that is spoken; nil before it is known.
-    var spokenRevision: ProtocolRevision? { self.known.withLock { $0?.revision } }
+    var spokenRevision: ProtocolRevision? { self.known.value?.revision }
 
     /// Whether the modern era is spoken; not before it is known.
     var isModern: Bool { self.spokenRevision?.isModern == true }
@@ -240,7 +249,7 @@ public final class ClientSession: Sendable {
     /// The budget for connecting counts from the start on, so that a start which does not come back is an error of its own (T4).
     /// - Returns: whether the transport is open; false if it has ended.
     private func waitForOpening() async throws(MCPError) -> Bool {
-        let limit = self.configuration.connectTimeout - self.configuration.connectTimeSpent
+        let limit = self.configuration.connectTimeout - self.runtime.connectTimeSpent
         // Patiently, whatever happens to the calling task: who cancels it closes the transport, and that ends the waiting.
         let isOpen = await self.opened.wait(atMost: limit, by: self.clock, self.accounts, late: nil)
         if let isOpen { return isOpen }
@@ -265,11 +274,25 @@ public final class ClientSession: Sendable {
             if error.code != .connectionLost || error.isOfOneRequest { self.setProbing(false) }
         }
         if case .success(let server) = result {
-            self.known.withLock { $0 = Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server)) }
+            self.known.set(Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server)))
         }
         self.ready.complete(result)
         if case .failure = result { self.transport.close(.graceful) }
     }
+
+    /// From which level on the server is to log, where a request does not say.
+    var standardLogLevel: LoggingLevel? {
+        self.hasLogLevel.load(ordering: .acquiring) ? self.logLevel.withLock { $0 } : nil
+    }
+
+    /// From now on.
+    func setStandardLogLevel(_ level: LoggingLevel) {
+        self.logLevel.withLock { $0 = level }
+        self.hasLogLevel.store(true, ordering: .releasing)
+    }
+
+    /// A number for a request; none is given twice (F6).
+    func takeID() -> Int64 { self.nextID.add(1, ordering: .relaxed).oldValue }
 
     /// Whether the era question is open: an end in this time is an answer to it.
     func setProbing(_ isProbing: Bool) { self.probing.withLock { $0 = isProbing } }

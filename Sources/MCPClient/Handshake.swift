@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 
@@ -27,8 +28,8 @@ struct Handshake {
     }
 
     func negotiate() async throws(MCPError) -> ServerDescription {
-        if let believed = self.configuration.believedServer { return believed }
-        let (known, era) = (self.configuration.knownServer, self.configuration.era)
+        let (known, era) = (self.session.runtime.knownServer, self.configuration.era)
+        if let believed = self.session.runtime.believedServer(era) { return believed }
         if let known, !known.revision.isModern, era == .automatic { return try await self.initialize(mayProbe: false) }
         if era == .legacyOnly { return try await self.initialize(mayProbe: false) }
         if let modern = try await self.discover() { return modern }
@@ -42,7 +43,7 @@ struct Handshake {
     }
 
     private var remaining: Duration {
-        self.configuration.connectTimeout - self.configuration.connectTimeSpent
+        self.configuration.connectTimeout - self.session.runtime.connectTimeSpent
             - (self.session.clock.now - self.start)
     }
 
@@ -145,7 +146,7 @@ struct Handshake {
         let limit = max(.milliseconds(1), self.remaining)
         let params = InitializeRequestParams(
             protocolVersion: ProtocolRevision.latestLegacy.rawValue,
-            capabilities: self.configuration.offered,
+            capabilities: self.configuration.offered(self.session.runtime.handlers),
             clientInfo: self.configuration.clientInfo
         )
         let payload: RawJSON
@@ -184,7 +185,7 @@ struct Handshake {
                 "the server answers initialize with revision \"\(result.protocolVersion)\", which this host cannot speak there"
             )
         }
-        self.session.post(Wire.notification(.initialized, revision: revision))
+        self.session.post(MessageWriter.notification(.initialized, revision: revision))
         return ServerDescription(
             revision: revision,
             serverInfo: result.serverInfo,

@@ -1,3 +1,4 @@
+import MCPSession
 import MCPTransport
 public import MCPTypes
 

@@ -1,4 +1,5 @@
 import MCPJSON
+package import MCPSession
 import MCPTransport
 public import MCPTypes
 

@@ -1,49 +1,7 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
-
-/// The server's requests that are being worked on: each is answered once, or cancelled and not answered.
-final class InboundRequests: Sendable {
-    private struct State {
-        var running: [JSONRPCRequestID: OneShot<Void>] = [:]
-        var isOver = false
-    }
-
-    /// So many at once; who asks for more is told to wait.
-    private static let limit = 64
-
-    private let state = Locked(State())
-
-    enum Admission {
-        /// Work on it until this is completed.
-        case begin(OneShot<Void>)
-        case refuse(String)
-    }
-
-    func admit(_ id: JSONRPCRequestID) -> Admission {
-        self.state.withLock { state in
-            if state.isOver { return .refuse("the connection is closing") }
-            if state.running[id] != nil { return .refuse("this id is in use") }
-            if state.running.count >= Self.limit { return .refuse("busy: \(Self.limit) requests are being worked on") }
-            let cancelled = OneShot<Void>()
-            state.running[id] = cancelled
-            return .begin(cancelled)
-        }
-    }
-
-    func cancel(_ id: JSONRPCRequestID) { self.state.withLock { $0.running[id] }?.complete(()) }
-
-    func left(_ id: JSONRPCRequestID) { self.state.withLock { $0.running[id] = nil } }
-
-    /// Cancels everything and admits no more.
-    func end() {
-        let running = self.state.withLock { state in
-            state.isOver = true
-            return Array(state.running.values)
-        }
-        for cancelled in running { cancelled.complete(()) }
-    }
-}
 
 extension ClientSession {
     // MARK: Requests of a legacy server
@@ -53,10 +11,10 @@ extension ClientSession {
     func reply(to id: JSONRPCRequestID, _ method: String, _ params: RawJSON?, on stream: MessageStream) {
         if self.isModern { return }
         switch Method(rawValue: method) {
-        case .ping: self.answer(Wire.emptyResult(id), on: stream)
-        case let asked where self.configuration.handlers.offers(asked):
+        case .ping: self.answer(MessageWriter.emptyResult(id), on: stream)
+        case let asked where self.runtime.handlers.offers(asked):
             switch self.inboundRequests.admit(id) {
-            case .refuse(let reason): self.answer(Wire.error(id, .internalError, reason), on: stream)
+            case .refuse(let reason): self.answer(MessageWriter.error(id, .internalError, reason), on: stream)
             case .begin(let cancelled):
                 self.state.withLock { $0.serverAsks() }
                 self.spawn {
@@ -65,7 +23,7 @@ extension ClientSession {
                     self.inboundRequests.left(id)
                 }
             }
-        default: self.answer(Wire.error(id, .methodNotFound, "Method not found: \(method)"), on: stream)
+        default: self.answer(MessageWriter.error(id, .methodNotFound, "Method not found: \(method)"), on: stream)
         }
     }
 
@@ -113,11 +71,11 @@ extension ClientSession {
     {
         do throws(ServerRequestRefusal) {
             let kind = try Self.kind(method, params)
-            let responder = self.responder(self.configuration.handlers, Self.relatedTask(params), revision)
+            let responder = self.responder(self.runtime.handlers, Self.relatedTask(params), revision)
             let result = try await responder.fulfil(kind)
-            return Wire.result(id) { result.encode(to: &$0, for: revision) }
+            return MessageWriter.result(id) { result.encode(to: &$0, for: revision) }
         } catch {
-            return Wire.error(id, error.code, error.message, data: error.data)
+            return MessageWriter.error(id, error.code, error.message, data: error.data)
         }
     }
 
@@ -127,7 +85,7 @@ extension ClientSession {
 
     /// Who answers what the server asks for in order to answer a request.
     func responders(_ options: RequestOptions) -> ServerRequestHandlers {
-        options.context?.responders(self.configuration) ?? self.configuration.handlers
+        options.context?.responders(self.runtime.handlers) ?? self.runtime.handlers
     }
 
     private func responder(
@@ -138,10 +96,10 @@ extension ClientSession {
         ServerRequestResponder(
             handlers: handlers,
             context: ServerRequestHandlers.Context(
-                server: self.configuration.serverName,
+                server: self.runtime.serverName,
                 revision: revision,
                 taskID: taskID,
-                caller: self.configuration.caller
+                caller: self.runtime.caller
             )
         )
     }

@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 public import MCPTransport
 public import MCPTypes
 
@@ -94,7 +95,7 @@ extension ClientSession {
         }
         let reader = Broadcast<ServerNotification>()
         let (stream, lost) = reader.listen(buffer: buffer, isCounted: false)
-        let listening = AppliedSubscriptions.Listening(self.state.withLock { $0.takeID() }, .init()) { reader.send($0) }
+        let listening = AppliedSubscriptions.Listening(self.takeID(), .init()) { reader.send($0) }
         self.appliedSubscriptions.opened(listening)
         self.spawn {
             let failure = await self.exchange(listening, filter, options)

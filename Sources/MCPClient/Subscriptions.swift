@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 
@@ -193,7 +194,7 @@ extension ClientSession {
                 var failures: [WireString: MCPError] = [:]
                 let filter = Self.filter(wanted, server.capabilities)
                 if filter != SubscriptionFilter() {
-                    let listening = AppliedSubscriptions.Listening(self.state.withLock { $0.takeID() }, wanted)
+                    let listening = AppliedSubscriptions.Listening(self.takeID(), wanted)
                     self.appliedSubscriptions.opened(listening)
                     group.addTask { await self.listen(listening, filter, signal) }
                     current = listening

@@ -170,11 +170,14 @@ final class ToolCatalog: Sendable {
 }
 
 extension ToolCatalog.Entry {
+    private static let noArguments: RawJSON = [:]
+
     /// - Throws: `invalidArguments` naming what is wrong with them.
     func check(arguments: RawJSON?) throws(MCPError) {
         guard let schema = self.input else { return }
+        if schema.certainlyAccepts(arguments ?? Self.noArguments) { return }
         let value: JSONValue
-        do { value = try (arguments ?? [:]).decode() } catch {
+        do { value = try (arguments ?? Self.noArguments).decode() } catch {
             throw MCPError(.invalidArguments, "the arguments of \(self.tool.name) are no JSON: \(error)")
         }
         let violations = schema.violations(in: value)

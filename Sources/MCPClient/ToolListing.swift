@@ -1,4 +1,5 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 
@@ -15,7 +16,7 @@ extension ClientSession {
         _ budget: CallBudget
     ) async throws(MCPError) -> ToolCatalog.Entry? {
         var (entry, isCurrent) = self.catalog.lookUp(name)
-        if !isCurrent, self.configuration.listsTools, self.server?.capabilities.tools != nil,
+        if !isCurrent, self.runtime.listsTools, self.server?.capabilities.tools != nil,
             self.catalog.isToBeRead(now: self.clock.now)
         {
             try await self.readTools(try budget.rest())
@@ -26,7 +27,7 @@ extension ClientSession {
             try known.check(arguments: arguments)
             return known
         } catch {
-            guard self.configuration.listsTools, self.catalog.mayBeStale(now: self.clock.elapsed) else { throw error }
+            guard self.runtime.listsTools, self.catalog.mayBeStale(now: self.clock.elapsed) else { throw error }
         }
         // Where it cannot be known better, the server decides.
         guard self.catalog.mayBeReadAgain(now: self.clock.now) else { return known }
@@ -41,7 +42,7 @@ extension ClientSession {
     package func prepareTools(_ options: RequestOptions = RequestOptions()) async throws(MCPError) {
         guard try await self.waitUntilReady().capabilities.tools != nil else {
             // One without tools has listed all it has.
-            self.configuration.onTools?([], 0, true)
+            self.runtime.onTools?([], 0, true)
             return
         }
         if self.catalog.isToBeRead(now: self.clock.now) { try await self.readTools(options) }
@@ -83,7 +84,7 @@ extension ClientSession {
         if failure.rpcError?.code == .methodNotFound {
             // It has none to list, and will not have any for being asked again.
             _ = self.catalog.update([], changes: changes, expires: nil)
-            self.configuration.onTools?([], changes, true)
+            self.runtime.onTools?([], changes, true)
             return self.catalog.endReading(reading, notBefore: nil)
         }
         self.catalog.endReading(reading, notBefore: self.clock.now + Self.pauseAfterFailure)

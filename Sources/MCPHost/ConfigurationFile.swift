@@ -21,11 +21,12 @@ extension HostConfiguration {
     /// and stops it when nobody has for `"idleStop"` seconds; `"perCaller": true` starts one for each caller (``ServerPolicy``).
     /// - Parameters:
     ///   - path: the file.
-    ///   - environment: where variables come from; by default this process's environment.
+    ///   - environment: where variables come from, and what of it passes to servers (`ServerEnvironment`); nil for this process's, which passes as
+    ///     it is when a server starts.
     /// - Throws: `invalidConfiguration` that names file, line, server and what to do.
     public init(
         contentsOf path: String,
-        environment: [String: String] = ServerEnvironment.current
+        environment: [String: String]? = nil
     ) throws(MCPError) {
         try self.init(parsing: try Self.load(path), file: path, environment: environment)
     }
@@ -34,11 +35,11 @@ extension HostConfiguration {
     /// - Parameters:
     ///   - bytes: the text, UTF-8.
     ///   - file: what to call it in errors.
-    ///   - environment: where variables come from; by default this process's environment.
+    ///   - environment: where variables come from, and what of it passes to servers; nil for this process's.
     public init(
         parsing bytes: [UInt8],
         file: String,
-        environment: [String: String] = ServerEnvironment.current
+        environment: [String: String]? = nil
     ) throws(MCPError) {
         let root: JSONValue
         do throws(JSONError) {
@@ -47,7 +48,7 @@ extension HostConfiguration {
             let (line, column) = error.position(in: bytes)
             throw MCPError(.invalidConfiguration, "\(file):\(line):\(column): not valid JSON: \(error.message)")
         }
-        let parser = ConfigurationParser(file: file, host: environment)
+        let parser = ConfigurationParser(file: file, own: environment, host: environment ?? ServerEnvironment.current)
         self.init(servers: try parser.servers(root))
     }
 
@@ -85,6 +86,9 @@ extension HostConfiguration {
 /// One file being read.
 private struct ConfigurationParser {
     let file: String
+    /// What servers get instead of this process's environment.
+    let own: [String: String]?
+    /// Where variables come from.
     let host: [String: String]
 
     private func invalid(_ place: String, _ problem: String) -> MCPError {
@@ -142,15 +146,15 @@ private struct ConfigurationParser {
         if let cwd = object["cwd"], cwd != .null { directory = try self.text(cwd, "\(place).cwd") }
         var configuration = ServerDefinition(
             name: name,
-            endpoint: .stdio(
-                ServerLaunch(
-                    command: try self.text(command, "\(place).command"),
-                    arguments: arguments,
-                    environment: ServerEnvironment.base(from: self.host, adding: variables),
-                    workingDirectory: directory
-                )
-            )
+            command: try self.text(command, "\(place).command"),
+            arguments: arguments,
+            environment: self.own.map { ServerEnvironment.base(from: $0, adding: variables) } ?? variables,
+            workingDirectory: directory
         )
+        if self.own != nil, var launch = configuration.transport.launch {
+            launch.inheritsEnvironment = false
+            configuration.transport = .stdio(launch)
+        }
         if try self.flag(object, "restart", place) == false { configuration.restart = .never }
         configuration.policy = try self.policy(object, place)
         configuration.stdio.keepsDaemons = try self.flag(object, "keepsDaemons", place) ?? false

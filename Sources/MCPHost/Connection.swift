@@ -14,23 +14,23 @@ final class Connection: Sendable {
     private let accounts: ResourceAccounts
 
     /// - Parameters:
-    ///   - definition: the server.
+    ///   - server: whose it is.
     ///   - configuration: how the conversation is held.
-    ///   - context: what the host has for all.
+    ///   - runtime: what is added to that.
     ///   - generation: its number.
     ///   - endedLate: told when something that was given up has ended.
     init(
-        _ definition: ServerDefinition,
+        _ server: ManagedServer,
         _ configuration: ClientConfiguration,
-        context: HostContext,
+        _ runtime: SessionRuntime,
         generation: Int,
         endedLate: @escaping @Sendable (_ what: String, _ isClear: Bool) -> Void
     ) {
         self.generation = generation
-        self.isBelieved = configuration.believedServer != nil
+        self.isBelieved = runtime.believedServer(configuration.era) != nil
+        let (context, name) = (server.context, server.name)
         self.accounts = context.accounts
-        let name = definition.name
-        let transport = definition.endpoint.makeTransport(
+        let transport = server.endpoint.makeTransport(
             TransportContext(
                 server: name,
                 attempt: generation,
@@ -43,6 +43,7 @@ final class Connection: Sendable {
         self.session = ClientSession(
             transport: transport,
             configuration: configuration,
+            runtime: runtime,
             accounts: context.accounts,
             clock: context.clock
         )

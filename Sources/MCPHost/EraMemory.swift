@@ -29,14 +29,12 @@ struct EraMemory: Sendable {
     /// The memory of servers that are launched like this; nil where there is no state directory, or the server is no subprocess.
     init?(_ definition: ServerDefinition) {
         guard definition.remembersEra, definition.client.era == .automatic,
-            let launch = definition.endpoint.stdio?.launch,
+            let launch = definition.transport.launch,
             let folder = StateDirectory.folder("eras")
         else { return nil }
-        // What every server gets from the host's environment says nothing about this one; what it gets beside that may.
-        let own = launch.environment.filter { !ServerEnvironment.passed.contains($0.key) }
         let words =
             [launch.command] + launch.arguments + ["", launch.workingDirectory ?? ""]
-            + own.map { "\($0.key)=\($0.value)" }.sorted()
+            + launch.environment.map { "\($0.key)=\($0.value)" }.sorted()
         (self.folder, self.name) = (folder, Self.digest(words))
     }
 

@@ -1,4 +1,5 @@
 import MCPClient
+import MCPSession
 import MCPTransport
 
 /// What all connections of a host share.

@@ -44,18 +44,37 @@ public final class HostManager: Sendable {
     }
 
     private let source: Source
+    private let runtime: HostRuntime
     private let logger: Logger
     private let state = Locked(State())
 
     /// A manager of the servers in a configuration file (the `mcpServers` form). The file is read by ``initialize()``.
-    public init(configuration path: String, logger: Logger = Logger(label: "mcp-host")) {
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - runtime: what this program adds to it.
+    ///   - logger: told of faults only.
+    public init(
+        configuration path: String,
+        runtime: HostRuntime = HostRuntime(),
+        logger: Logger = Logger(label: "mcp-host")
+    ) {
         self.source = .file(path)
+        self.runtime = runtime
         self.logger = logger
     }
 
     /// A manager of these servers.
-    public init(_ configuration: HostConfiguration, logger: Logger = Logger(label: "mcp-host")) {
+    /// - Parameters:
+    ///   - configuration: the servers to open, and bounds.
+    ///   - runtime: what this program adds to that.
+    ///   - logger: told of faults only.
+    public init(
+        _ configuration: HostConfiguration,
+        runtime: HostRuntime = HostRuntime(),
+        logger: Logger = Logger(label: "mcp-host")
+    ) {
         self.source = .value(configuration)
+        self.runtime = runtime
         self.logger = logger
     }
 
@@ -63,7 +82,7 @@ public final class HostManager: Sendable {
     /// succeeded, calling it again changes nothing, whatever has become of a server meanwhile.
     ///
     /// A server that wants somebody to sign in has not failed: it says so in ``MCPHost/servers``, and to whoever calls it.
-    /// - Throws: if any server fails: an error that names every one that did and why; everything is closed again by then, and
+    /// - Throws: `invalidConfiguration` if two servers have one name, or one has no transport; if any server fails: an error that names every one that did and why; everything is closed again by then, and
     ///   `initialize()` may be tried again. `cancelled` if the calling task is.
     public func initialize() async throws(MCPError) {
         let opening = try self.join()
@@ -117,7 +136,8 @@ public final class HostManager: Sendable {
         case .value(let value): configuration = value
         case .file(let path): configuration = try HostConfiguration(contentsOf: path)
         }
-        let fresh = Opening(MCPHost(configuration, logger: self.logger))
+        try self.runtime.check(configuration)
+        let fresh = Opening(MCPHost(configuration, runtime: self.runtime, logger: self.logger))
         // Another task may have been quicker: its host counts, and ours has not opened anything.
         let chosen = self.state.withLock { state in
             if state.isShutDown { return fresh }
@@ -149,10 +169,13 @@ public final class HostManager: Sendable {
         }
     }
 
-    /// Opens one more server and waits until it is ready; see ``MCPHost/addServer(_:)``.
+    /// Opens one more server and waits until it is ready; see ``MCPHost/addServer(_:runtime:)``.
     @discardableResult
-    public func register(_ server: ServerDefinition) async throws(MCPError) -> ManagedServer {
-        try await self.host.addServer(server)
+    public func register(
+        _ server: ServerDefinition,
+        runtime: ServerRuntime? = nil
+    ) async throws(MCPError) -> ManagedServer {
+        try await self.host.addServer(server, runtime: runtime)
     }
 
     /// Closes one server and waits until nothing is left of it.

@@ -1,4 +1,5 @@
 import MCPClient
+import MCPSession
 import MCPStdio
 import MCPTransport
 
@@ -7,7 +8,7 @@ import MCPTransport
 ///
 /// The law of the house: callers decide, under a lock, that something is to be opened or closed; only the root enters and leaves it.
 final class HostRoot: Sendable {
-    private struct State {
+    struct State {
         var machine = HostStateMachine()
         /// By name; removed when it is gone.
         var servers: [String: ManagedServer] = [:]
@@ -55,29 +56,31 @@ final class HostRoot: Sendable {
     private static let reportsKept = 1000
 
     let configuration: HostConfiguration
+    private let runtime: HostRuntime
     let context: HostContext
-    private let listenerCount: ListenerCount
-    private let state = Locked(State())
+    let listenerCount: ListenerCount
+    let state = Locked(State())
     private let report = OneShot<TeardownReport>()
     private let closingAsked = OneShot<Void>()
     private let arrivals: AsyncStream<ManagedServer>
-    private let arrival: AsyncStream<ManagedServer>.Continuation
+    let arrival: AsyncStream<ManagedServer>.Continuation
 
-    init(_ configuration: HostConfiguration) {
+    init(_ configuration: HostConfiguration, _ runtime: HostRuntime) {
         self.configuration = configuration
+        self.runtime = runtime
         let listenerCount = ListenerCount()
         self.listenerCount = listenerCount
         self.context = HostContext(
             accounts: ResourceAccounts(),
             journal: LifecycleJournal(
                 capacity: configuration.journalCapacity,
-                clock: configuration.clock,
-                log: configuration.lifecycleLog
+                clock: runtime.clock,
+                log: runtime.lifecycleLog
             ),
-            clock: configuration.clock,
-            handlers: configuration.handlers,
-            onStandardError: configuration.onStandardError,
-            starts: StartGate(limit: configuration.maximumStarts),
+            clock: runtime.clock,
+            handlers: runtime.handlers,
+            onStandardError: runtime.onStandardError,
+            starts: StartGate(limit: configuration.maximumStarts ?? StartGate.standardLimit),
             events: Broadcast { [listenerCount] in listenerCount.setCount($0) },
             launch: Self.launchHandler
         )
@@ -195,7 +198,10 @@ final class HostRoot: Sendable {
     func server(_ name: String) -> ManagedServer? { self.state.withLock { $0.servers[name] } }
 
     /// Opens a server; returns at once.
-    func add(_ definition: ServerDefinition) throws(MCPError) -> ManagedServer {
+    /// - Parameter runtime: what the program adds to it; nil for what it has said in the host's ``HostRuntime``.
+    func add(_ definition: ServerDefinition, _ runtime: ServerRuntime? = nil) throws(MCPError) -> ManagedServer {
+        let runtime = runtime ?? self.runtime.server(definition.name)
+        let endpoint = try runtime.endpoint(of: definition)
         let (server, replaced) = try self.state.withLock { state throws(MCPError) in
             guard state.machine.isOpen else {
                 throw MCPError(.hostClosed, "the host is closing", server: definition.name)
@@ -209,7 +215,8 @@ final class HostRoot: Sendable {
                 )
             }
             let replaced = existing.map { state.remove($0) } ?? []
-            let server = ManagedServer(definition, context: self.context, serial: state.nextSerial)
+            let (context, serial) = (self.context, state.nextSerial)
+            let server = ManagedServer(definition, runtime, endpoint: endpoint, context: context, serial: serial)
             state.nextSerial += 1
             state.servers[definition.name] = server
             state.enter(server)
@@ -218,7 +225,7 @@ final class HostRoot: Sendable {
             return (server, replaced)
         }
         self.dismiss(replaced, cause: "another server has its name")
-        self.context.journal.note("added", server: definition.name, cause: definition.endpoint.description)
+        self.context.journal.note("added", server: definition.name, cause: endpoint.description)
         self.arrival.yield(server)
         return server
     }
@@ -275,53 +282,18 @@ final class HostRoot: Sendable {
         }
     }
 
-    // MARK: Servers of callers' own
-
-    /// The server that serves a caller, if there is one.
-    func existing(_ server: ManagedServer, for caller: String?) -> ManagedServer? {
-        guard let caller, server.definition.policy.maximumCallers != nil else { return server }
-        return self.state.withLock { $0.callers.server(of: server, for: caller) }
-    }
-
-    /// The server that serves a caller: one of the caller's own, where the policy says so.
-    /// - Throws: `busy` if too many callers have one; `hostClosed` if the server has left the host.
-    func server(_ server: ManagedServer, for caller: String?) throws(MCPError) -> ManagedServer {
-        guard let caller, let maximum = server.definition.policy.maximumCallers else { return server }
-        let (own, isNew, evicted) = try self.state.withLock {
-            state throws(MCPError) -> (ManagedServer, Bool, ManagedServer?) in
-            if let own = state.callers.server(of: server, for: caller) { return (own, false, nil) }
-            // A call that draining waits for may still need one.
-            guard state.machine.isOpen || state.machine.state == .draining, state.servers[server.name] === server
-            else { throw MCPError(.hostClosed, "the server is closing or closed", server: server.name) }
-            let evicted = try state.callers.makeRoom(of: server, maximum: maximum)
-            let own = ManagedServer(
-                server.definition,
-                context: self.context,
-                serial: state.nextSerial,
-                standingFor: server,
-                for: caller,
-                number: state.callers.takeNumber(of: server)
-            )
-            state.nextSerial += 1
-            state.callers.insert(own, of: server, for: caller)
-            state.enter(own)
-            self.listenerCount.add(own.desiredSubscriptions)
-            return (own, true, evicted)
-        }
-        evicted?.close(.graceful, cause: "another caller has its place")
-        if isNew {
-            self.context.journal.note("added", server: own.label, cause: "for a caller of its own")
-            self.arrival.yield(own)
-        }
-        return own
-    }
-
     // MARK: Calls, which draining waits for
 
-    func beginCall() throws(MCPError) {
-        guard self.state.withLock({ $0.machine.beginCall() }) else {
-            throw MCPError(.hostClosed, "the host is closing: no new calls")
+    func beginCall() throws(MCPError) { _ = try self.beginCall(to: nil) }
+
+    /// A call begins that is one to the server of that name.
+    /// - Returns: that server; nil if there is none now. The call has begun all the same.
+    func beginCall(to name: String?) throws(MCPError) -> ManagedServer? {
+        let (mayBegin, server) = self.state.withLock { state in
+            (state.machine.beginCall(), name.flatMap { state.servers[$0] })
         }
+        guard mayBegin else { throw MCPError(.hostClosed, "the host is closing: no new calls") }
+        return server
     }
 
     func endCall() {

@@ -85,16 +85,14 @@ extension MCPHost {
         arguments: RawJSON? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
+        let listed = self.root.context.tools.route(name)
         // Counted from here on, so that a shutdown that comes while servers list their tools waits for the call too.
-        try self.root.beginCall()
+        let found = try self.root.beginCall(to: listed?.server)
         defer { self.root.endCall() }
-        let start = self.root.context.clock.now
-        let route = try await self.route(name, options)
-        var rest = options
-        rest.timeSpent += self.root.context.clock.now - start
+        let (route, rest) = try await self.route(name, listed, options)
         do throws(MCPError) {
             return try await self.ask(
-                try self.server(route.server),
+                try self.server(route.server, unless: found),
                 for: options.caller,
                 mayRepeat: route.isIdempotent,
                 atMost: options.hardTimeout
@@ -106,9 +104,22 @@ extension MCPHost {
         }
     }
 
+    /// What a name means, and what of the call's time is left then.
+    private func route(
+        _ name: String,
+        _ listed: ToolIndex.Route?,
+        _ options: RequestOptions
+    ) async throws(MCPError) -> (ToolIndex.Route, RequestOptions) {
+        if let listed { return (listed, options) }
+        let start = self.root.context.clock.now
+        let route = try await self.route(name, options)
+        var rest = options
+        rest.timeSpent += self.root.context.clock.now - start
+        return (route, rest)
+    }
+
     private func route(_ name: String, _ options: RequestOptions) async throws(MCPError) -> ToolIndex.Route {
         let tools = self.root.context.tools
-        if let route = tools.route(name) { return route }
         // Only what can answer now, or comes up for the first time or on demand, is asked: an unknown name does not wait for what is being
         // restarted. A name that the host has made says which server it may be of.
         let isQualified = name.contains("__")
@@ -120,8 +131,9 @@ extension MCPHost {
         if !unknown.isEmpty {
             await self.hear(unknown, atMost: options.hardTimeout ?? .seconds(60), options)
             if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
-            if let route = tools.route(name) { return route }
         }
+        // Somebody else's question may have been answered since it was looked up.
+        if let route = tools.route(name) { return route }
         // A tool's own name says nothing that another server could not say too: it counts only where no server may have another of that
         // name, and never where it has the form of a name that the host makes.
         let silent = self.servers.filter { !tools.isKnown($0.serial) && !$0.status.isDown }.map(\.name)
@@ -207,6 +219,11 @@ extension MCPHost {
         }
     }
 
+    private func server(_ name: String, unless found: ManagedServer?) throws(MCPError) -> ManagedServer {
+        if let found { return found }
+        return try self.server(name)
+    }
+
     /// One call to one server, counted so that a shutdown can wait for it.
     /// - Parameters:
     ///   - name: the server's.
@@ -216,10 +233,10 @@ extension MCPHost {
         for caller: String? = nil,
         _ body: (ClientSession) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
-        try self.root.beginCall()
+        let found = try self.root.beginCall(to: name)
         defer { self.root.endCall() }
         do throws(MCPError) {
-            return try await self.ask(try self.server(name), for: caller, body)
+            return try await self.ask(try self.server(name, unless: found), for: caller, body)
         } catch {
             throw error.naming(name)
         }
@@ -242,10 +259,10 @@ extension MCPHost {
         atMost limit: Duration? = nil,
         _ body: (ClientSession, _ tool: String) async throws(MCPError) -> R
     ) async throws(MCPError) -> R {
-        try self.root.beginCall()
+        let found = try self.root.beginCall(to: name)
         defer { self.root.endCall() }
         do throws(MCPError) {
-            let server = try self.server(name)
+            let server = try self.server(name, unless: found)
             guard let original = server.definition.tools.original(of: tool) else {
                 throw MCPError(
                     .notFound,

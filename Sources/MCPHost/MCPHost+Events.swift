@@ -1,5 +1,6 @@
 public import MCPClient
 public import MCPJSON
+import MCPSession
 public import MCPTransport
 
 /// Something that a server told, with the server's name.

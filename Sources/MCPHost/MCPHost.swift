@@ -21,12 +21,17 @@ public final class MCPHost: Sendable {
     /// A host that is not running yet; for a `ServiceGroup`, or call ``run()``.
     /// - Parameters:
     ///   - configuration: the servers to open, and bounds.
+    ///   - runtime: what this program adds to that.
     ///   - logger: told of faults only.
-    public init(_ configuration: HostConfiguration = HostConfiguration(), logger: Logger = Logger(label: "mcp-host")) {
-        self.root = HostRoot(configuration)
+    public init(
+        _ configuration: HostConfiguration = HostConfiguration(),
+        runtime: HostRuntime = HostRuntime(),
+        logger: Logger = Logger(label: "mcp-host")
+    ) {
+        self.root = HostRoot(configuration, runtime)
         self.logger = logger
         for server in configuration.servers { self.addAtStart(server) }
-        if configuration.servers.contains(where: \.isSubprocess), GuardProgram.path == nil,
+        if self.root.servers.contains(where: \.isSubprocess), GuardProgram.path == nil,
             Self.firstUnguarded.complete(())
         {
             logger.warning(
@@ -64,16 +69,19 @@ public final class MCPHost: Sendable {
     ///
     /// A server that fails does not disturb the others: see ``servers``. If the calling task is cancelled meanwhile, the host is
     /// closed again.
-    /// - Throws: `cancelled`; `invalidConfiguration` when two servers have the same name.
+    /// - Parameters:
+    ///   - configuration: the servers to open, and bounds.
+    ///   - runtime: what this program adds to that.
+    ///   - logger: told of faults only.
+    /// - Throws: `cancelled`; `invalidConfiguration` when two servers have the same name, or one cannot be reached because its transport is to
+    ///   be the program's own and there is none.
     public static func start(
         _ configuration: HostConfiguration = HostConfiguration(),
+        runtime: HostRuntime = HostRuntime(),
         logger: Logger = Logger(label: "mcp-host")
     ) async throws(MCPError) -> MCPHost {
-        var names: Set<String> = []
-        for server in configuration.servers where !names.insert(server.name).inserted {
-            throw MCPError(.invalidConfiguration, "two servers have the name \"\(server.name)\"")
-        }
-        let host = MCPHost(configuration, logger: logger)
+        try runtime.check(configuration)
+        let host = MCPHost(configuration, runtime: runtime, logger: logger)
         host.root.context.journal.note("opened", cause: "start() with \(configuration.servers.count) servers")
         host.root.launch()
         guard await host.ready() else {
@@ -83,13 +91,14 @@ public final class MCPHost: Sendable {
         return host
     }
 
-    /// Gives `body` a running host, and closes it when `body` ends, however it ends.
+    /// Gives `body` a running host, and closes it when `body` ends, however it ends; see ``start(_:runtime:logger:)``.
     public static func withHost<R>(
         _ configuration: HostConfiguration = HostConfiguration(),
+        runtime: HostRuntime = HostRuntime(),
         logger: Logger = Logger(label: "mcp-host"),
         _ body: (MCPHost) async throws -> R
     ) async throws -> R {
-        let host = try await MCPHost.start(configuration, logger: logger)
+        let host = try await MCPHost.start(configuration, runtime: runtime, logger: logger)
         do {
             let result = try await body(host)
             await host.close(cause: "the scope ended")
@@ -103,7 +112,7 @@ public final class MCPHost: Sendable {
     /// Starts a host that was made with `init`, in a task of its own; ``run()`` does the same in the calling task.
     public func launch() { self.root.launch() }
 
-    /// Waits until every server is ready or has failed, or is dormant; ``start(_:logger:)`` does so by itself.
+    /// Waits until every server is ready or has failed, or is dormant; ``start(_:runtime:logger:)`` does so by itself.
     /// - Returns: false if the calling task was cancelled first.
     public func ready() async -> Bool {
         for server in self.root.servers {
@@ -161,10 +170,16 @@ public final class MCPHost: Sendable {
 
     /// Opens one more server, at any time, and waits until it is ready; one that is started on demand is there at once,
     /// and one that wants somebody to sign in stays: see its status.
+    /// - Parameters:
+    ///   - definition: the server.
+    ///   - runtime: what this program adds to it; nil for what the host's ``HostRuntime/servers`` say.
     /// - Throws: why it cannot be opened; it is removed again then. `cancelled` if the calling task is: the server is closed again.
     @discardableResult
-    public func addServer(_ definition: ServerDefinition) async throws(MCPError) -> ManagedServer {
-        let server = try self.root.add(definition)
+    public func addServer(
+        _ definition: ServerDefinition,
+        runtime: ServerRuntime? = nil
+    ) async throws(MCPError) -> ManagedServer {
+        let server = try self.root.add(definition, runtime)
         do throws(MCPError) {
             if definition.policy.startsOnDemand {
                 guard let isThere = await server.ready.waitUnlessCancelled() else {
@@ -216,6 +231,30 @@ public final class MCPHost: Sendable {
         }
         _ = try outcome.get()
         return server
+    }
+
+    /// Where tasks run that make many calls and do nothing else: on the thread that serves all servers, so that no other one has to be woken
+    /// for an answer, and what is sent at the same time leaves together.
+    ///
+    /// ```swift
+    /// let result = try await withTaskExecutorPreference(try host.executor) {
+    ///     try await host.callTool("git__git_log", arguments: ["repo_path": "."])
+    /// }
+    /// ```
+    ///
+    /// While such a task computes or blocks, no server of this program is heard, and little is sent to any: it is for gateways and load, not for what you do with answers.
+    /// - Throws: `launchFailed` if there is no room for that thread.
+    public var executor: any TaskExecutor {
+        get throws(MCPError) {
+            do throws(SystemFailure) {
+                return try IOThread.shared()
+            } catch {
+                throw MCPError(
+                    .launchFailed,
+                    "the thread that serves all servers cannot be started: \(error.explanation)"
+                )
+            }
+        }
     }
 
     /// Every change of state, with its cause and the task that asked.

@@ -1,4 +1,5 @@
 import MCPClient
+import MCPSession
 import MCPTransport
 import MCPTypes
 
@@ -10,7 +11,7 @@ extension ManagedServer {
         var action = self.state.withLock { $0.machine.start() }
         // All attempts together have one budget (B9).
         var start = self.context.clock.now
-        let memory = EraMemory(self.definition)
+        let memory = self.runtime.endpoint == nil ? EraMemory(self.definition) : nil
         // Guessed wrong once at most: where a wrong verdict cannot be deleted, it is still wrong.
         var mayGuess = true
         while true {
@@ -148,7 +149,7 @@ extension ManagedServer {
     /// Waits until this server may be started, or is not to be any more.
     /// - Returns: its turn, and how long it has waited for that. No turn where none is needed, or somebody wants it closed or started anew.
     private func takeTurn(_ generation: Int) async -> (StartTurn?, Duration) {
-        guard self.definition.isSubprocess else { return (nil, .zero) }
+        guard self.isSubprocess else { return (nil, .zero) }
         let gate = self.context.starts
         let place = gate.join()
         var waited: Duration = .zero
@@ -186,7 +187,7 @@ extension ManagedServer {
         if let mode {
             connection.session.close(mode)
         } else {
-            self.note("opening", generation, self.definition.endpoint.description)
+            self.note("opening", generation, self.endpoint.description)
         }
         let end = await connection.run { await self.follow(connection, memory, turn) }
         self.state.withLock { $0.enter(end, generation) }
@@ -202,7 +203,7 @@ extension ManagedServer {
             {
                 error.message += "; then its process ended with \(status)"
             }
-            if let details = self.definition.endpoint.details { error.message += "\n" + details }
+            if let details = self.endpoint.details { error.message += "\n" + details }
             return error.naming(self.name)
         }
         if let status = end.transport.process?.exitStatus {
@@ -211,31 +212,33 @@ extension ManagedServer {
         return MCPError(.connectionLost, "the server went away", server: self.name)
     }
 
+    var isSubprocess: Bool { self.endpoint.startsProcess }
+
     private func makeConnection(_ generation: Int, legacyOnly: Bool, since start: Duration) -> Connection {
         var client = self.definition.client
         if legacyOnly { client.era = .legacyOnly }
-        // It may have been replaced since, or may have been wrong.
-        if generation > 1 { client.knownServer = nil }
-        client.serverName = self.name
-        client.handlers = client.handlers.filled(from: self.context.handlers)
-        client.launch = self.context.launch
-        client.desiredSubscriptions = self.desiredSubscriptions
-        client.events = self.events
+        var runtime = SessionRuntime(handlers: self.runtime.handlers.filled(from: self.context.handlers))
+        // Later it may have been replaced, or may have been wrong.
+        if generation == 1 { runtime.knownServer = self.runtime.knownServer }
+        runtime.serverName = self.name
+        runtime.launch = self.context.launch
+        runtime.desiredSubscriptions = self.desiredSubscriptions
+        runtime.events = self.events
         let (name, serial, tools) = (self.name, self.serial, self.context.tools)
         let owner = self.principal ?? self
-        client.caller = self.caller
-        client.onChange = { [lists = owner.lists, serial = owner.serial, isOther = self.principal != nil] event in
+        runtime.caller = self.caller
+        runtime.onChange = { [lists = owner.lists, serial = owner.serial, isOther = self.principal != nil] event in
             if case .toolsChanged = event { tools.noteChange(serial) }
             lists.forget(after: event, of: isOther)
         }
         let number = self.lists.begin()
-        client.onEvent = { [events = self.context.events, caller = self.caller] event in
+        runtime.onEvent = { [events = self.context.events, caller = self.caller] event in
             events.send(HostEvent(server: name, event: event, caller: caller))
         }
         tools.noteConnection(serial, generation)
-        client.listsTools = true
+        runtime.listsTools = true
         let remembered = self.definition.policy.idleStop == nil ? nil : self.lists
-        client.onTools = {
+        runtime.onTools = {
             [journal = self.context.journal, selection = self.definition.tools] list, changes, isCurrent in
             if isCurrent { remembered?.keep(tools: list, of: number, toolChanges: changes) }
             let names = tools.learn(
@@ -250,8 +253,8 @@ extension ManagedServer {
                 journal.note("name taken", server: name, cause: "\(taken) means another server's tool already")
             }
         }
-        client.connectTimeSpent = self.context.clock.now - start
-        return Connection(self.definition, client, context: self.context, generation: generation) {
+        runtime.connectTimeSpent = self.context.clock.now - start
+        return Connection(self, client, runtime, generation: generation) {
             [weak self, name = self.label, journal = self.context.journal] what, isClear in
             if isClear { self?.state.withLock { $0.clear(generation) } }
             journal.note("ended late", server: name, cause: what)

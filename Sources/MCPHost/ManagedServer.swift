@@ -1,4 +1,5 @@
 public import MCPClient
+import MCPSession
 public import MCPTransport
 import MCPTypes
 
@@ -39,8 +40,12 @@ public final class ManagedServer: Sendable {
 
     /// Its name in the host.
     public var name: String { self.definition.name }
-    /// How it is reached.
+    /// How it is reached, and its bounds.
     public let definition: ServerDefinition
+    /// What the program adds to that.
+    let runtime: ServerRuntime
+    /// How it is reached, all in all.
+    let endpoint: Endpoint
 
     typealias Attempt = OneShot<Result<ServerDescription, MCPError>>
 
@@ -95,6 +100,8 @@ public final class ManagedServer: Sendable {
 
     /// - Parameters:
     ///   - definition: what it is.
+    ///   - runtime: what the program adds to that.
+    ///   - endpoint: how it is reached, all in all.
     ///   - context: what the host has for all.
     ///   - serial: its number.
     ///   - principal: it is one caller's own, in the place of that one.
@@ -102,6 +109,8 @@ public final class ManagedServer: Sendable {
     ///   - number: the number of that caller.
     init(
         _ definition: ServerDefinition,
+        _ runtime: ServerRuntime,
+        endpoint: Endpoint,
         context: HostContext,
         serial: Int,
         standingFor principal: ManagedServer? = nil,
@@ -109,6 +118,8 @@ public final class ManagedServer: Sendable {
         number: Int = 0
     ) {
         self.definition = definition
+        self.runtime = runtime
+        self.endpoint = endpoint
         self.context = context
         self.serial = serial
         (self.principal, self.caller) = (principal, caller)
@@ -164,6 +175,7 @@ public final class ManagedServer: Sendable {
     /// start. One that has never been of use is not waited for again after its first failure.
     /// - Throws: why it cannot be used; `cancelled` if the calling task is, while the opening goes on.
     public func session() async throws(MCPError) -> ClientSession {
+        if let session = self.liveSession { return session }
         while true {
             let (attempt, failure, sleeping) = self.state.withLock { state -> (Attempt, MCPError?, Sleep?) in
                 switch state.machine.state {
@@ -191,6 +203,15 @@ public final class ManagedServer: Sendable {
             if session.broken.value != nil, self.lose(session) { continue }
             return session
         }
+    }
+
+    /// The conversation, where it can be used at once.
+    private var liveSession: ClientSession? {
+        let session = self.state.withLock { state in
+            // Ready is told to everybody else when what belongs to it is done.
+            state.machine.state == .ready && state.attempt.isComplete ? state.connection?.session : nil
+        }
+        return session?.broken.isComplete == false ? session : nil
     }
 
     private var isClosed: MCPError { MCPError(.hostClosed, "the connection is closed", server: self.name) }

@@ -1,3 +1,5 @@
+import MCPTransport
+
 /// When a server that died is started again, and when not any more.
 public struct RestartPolicy: Sendable, Hashable {
     /// Start it again at all. Default true.
@@ -26,6 +28,27 @@ public struct RestartPolicy: Sendable, Hashable {
         var policy = Self()
         policy.isEnabled = false
         return policy
+    }
+}
+
+extension RestartPolicy: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("isEnabled", \.isEnabled), Setting("initialDelay", \.initialDelay),
+        Setting("maximumDelay", \.maximumDelay),
+        Setting("jitter", \.jitter), Setting("intensity", \.intensity), Setting("period", \.period),
+        Setting("promptAfter", \.promptAfter), Setting("forgetAfter", \.forgetAfter),
+    ]
+
+    /// Reads it; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        try Settings.read(Self.settings, into: &self, from: decoder)
+    }
+
+    /// Writes what differs from the defaults; times in seconds.
+    public func encode(to encoder: any Encoder) throws {
+        try Settings.write(Self.settings, of: self, unlike: Self(), to: encoder)
     }
 }
 

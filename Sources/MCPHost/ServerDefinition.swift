@@ -1,21 +1,20 @@
 public import MCPClient
 public import MCPStdio
-public import MCPTransport
+import MCPTransport
 
-/// One server of a host: its name, how to reach it, and its bounds.
-public struct ServerDefinition: Sendable {
+/// One server of a host: its name, how to reach it, and its bounds. Two that are equal say the same, apart from
+/// how the letters of their texts are composed (`String`'s equality).
+///
+/// It is what a file can say. What only a program can add, handlers and transports of its own, is in ``ServerRuntime``.
+public struct ServerDefinition: Sendable, Hashable {
     /// Unique within the host; part of the names of its tools.
     public var name: String
     /// How to reach it.
-    public var endpoint: Endpoint
+    public var transport: ServerTransport
     /// How the conversation is held: eras, time limits, bounds.
-    public var client: ClientConfiguration
-    /// Bounds of the subprocess and of its end, where the endpoint is `Endpoint.stdio(_:options:)`; the defaults, and without effect, where it
-    /// is another.
-    public var stdio: StdioTransport.Options {
-        get { self.endpoint.stdio?.options ?? StdioTransport.Options() }
-        set { if let stdio = self.endpoint.stdio { self.endpoint = .stdio(stdio.launch, options: newValue) } }
-    }
+    public var client = ClientConfiguration()
+    /// Bounds of its process and of its end, where it is a subprocess.
+    public var stdio = StdioTransport.Options()
     /// Which of its tools the host offers, and what it says of them. Default: all, as they are.
     public var tools = ToolSelection()
     /// When it is started, and for how long it is kept. Default: with the host, until the host ends.
@@ -30,14 +29,12 @@ public struct ServerDefinition: Sendable {
     public var remembersEra = true
 
     /// Describes a server.
-    public init(
-        name: String,
-        endpoint: Endpoint,
-        client: ClientConfiguration = ClientConfiguration()
-    ) {
+    /// - Parameters:
+    ///   - name: unique within the host.
+    ///   - transport: how to reach it.
+    public init(name: String, transport: ServerTransport) {
         self.name = name
-        self.endpoint = endpoint
-        self.client = client
+        self.transport = transport
     }
 
     /// Describes a server that is a subprocess.
@@ -57,39 +54,40 @@ public struct ServerDefinition: Sendable {
         let launch = ServerLaunch(
             command: command,
             arguments: arguments,
-            environment: ServerEnvironment.base(adding: environment),
+            environment: environment,
             workingDirectory: workingDirectory
         )
-        self.init(name: name, endpoint: .stdio(launch))
+        self.init(name: name, transport: .stdio(launch))
     }
-
-    var isSubprocess: Bool { self.endpoint.stdio != nil }
 }
 
-/// A host: its servers and what they have in common.
-public struct HostConfiguration: Sendable {
-    /// The servers of the host from the start on; those on demand are opened later.
-    public var servers: [ServerDefinition]
-    /// What is done for servers when they ask, where a server's own ``ServerDefinition/client`` does not say.
-    public var handlers = ServerRequestHandlers()
-    /// How long calls in flight may go on when the host shuts down, before they end with `hostClosed`. Default 5 s.
-    public var drainTimeout: Duration = .seconds(5)
-    /// So many subprocesses are started at once; the others wait for their turn, and the time to connect of each counts from its own launch.
-    /// A start that takes longer than 5 s keeps nobody waiting any more. At least 1; default twice the cores.
-    public var maximumStarts = StartGate.standardLimit
-    /// Entries that the journal keeps. Default 4096.
-    public var journalCapacity = 4096
-    /// Where entries of the journal are written to as well; nil, the default, for nowhere. The command line writes them.
-    public var lifecycleLog: LifecycleLog?
-    /// Whether the start ends what earlier hosts of this user left when they were killed (`Orphans`). Default true.
-    public var reapsOrphans = true
-    /// Told of each line that a server writes to its standard error, with the server's name: for a log, or for a screen. Lines over 16 KiB come
-    /// in pieces. Called on the thread that serves all servers, which it must not block, one line at a time. Untrusted text. Nil, the default,
-    /// for nobody; the last lines are in errors and in the report anyway.
-    public var onStandardError: (@Sendable (_ server: String, _ line: String) -> Void)?
-    /// Where time comes from.
-    public var clock: any MonotonicClock = SystemMonotonicClock()
+extension ServerDefinition: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("client", \.client), Setting("stdio", \.stdio), Setting("tools", \.tools), Setting("policy", \.policy),
+        Setting("restart", \.restart), Setting("repeatsIdempotentCalls", \.repeatsIdempotentCalls),
+        Setting("remembersEra", \.remembersEra),
+    ]
+    private static let name = SettingName("name")
+    private static let transport = SettingName("transport")
 
-    /// A host with these servers.
-    public init(servers: [ServerDefinition] = []) { self.servers = servers }
+    /// Reads it; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: SettingName.self)
+        self.init(
+            name: try container.decode(String.self, forKey: Self.name),
+            transport: try container.decode(ServerTransport.self, forKey: Self.transport)
+        )
+        let others = [Self.name, Self.transport].map(\.stringValue)
+        try Settings.read(Self.settings, into: &self, from: decoder, besides: others)
+    }
+
+    /// Writes what differs from the defaults; times in seconds. The server's environment is written as it is, secrets included.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: SettingName.self)
+        try container.encode(self.name, forKey: Self.name)
+        try container.encode(self.transport, forKey: Self.transport)
+        let defaults = Self(name: self.name, transport: self.transport)
+        try Settings.write(Self.settings, of: self, unlike: defaults, to: encoder)
+    }
 }

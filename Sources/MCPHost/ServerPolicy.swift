@@ -1,3 +1,5 @@
+import MCPTransport
+
 /// When a server is started, and for how long it is kept.
 public struct ServerPolicy: Sendable, Hashable {
     private enum Kind: Sendable, Hashable {
@@ -49,4 +51,48 @@ public struct ServerPolicy: Sendable, Hashable {
 
     /// So many callers have servers of their own at once; nil where all share one.
     public var maximumCallers: Int? { if case .perCaller(_, let maximum) = self.kind { maximum } else { nil } }
+}
+
+extension ServerPolicy: Codable {
+    private enum Word: String, Codable { case eager, onDemand, perCaller }
+    private static let start = SettingName("start")
+    private static let idleStop = SettingName("idleStop")
+    private static let maximum = SettingName("maximum")
+
+    /// Reads it: `start` says which it is; of the rest, what is missing is the default, and `null` in the place of `idleStop` keeps the server.
+    /// - Throws: `DecodingError`, also for a name that this policy does not have.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: SettingName.self)
+        let hasIdleStop = container.contains(Self.idleStop)
+        let idleStop = hasIdleStop ? try container.decode(Seconds?.self, forKey: Self.idleStop)?.duration : nil
+        let word = try container.decode(Word.self, forKey: Self.start)
+        let names = [Self.start, Self.idleStop, Self.maximum].map(\.stringValue)
+        try Settings.check(container, Array(names.prefix(word == .eager ? 1 : word == .onDemand ? 2 : 3)))
+        switch word {
+        case .eager: self = .eager
+        case .onDemand: self = hasIdleStop ? .onDemand(idleStop: idleStop) : .onDemand()
+        case .perCaller:
+            let standard = Self.perCaller()
+            guard let limit = hasIdleStop ? idleStop : standard.idleStop else {
+                throw Settings.invalid("a server for each caller is not kept: give a time", [Self.idleStop])
+            }
+            let maximum = try container.decodeIfPresent(Int.self, forKey: Self.maximum)
+            self = .perCaller(idleStop: limit, maximum: maximum ?? standard.maximumCallers ?? 1)
+        }
+    }
+
+    /// Writes it, with the time in seconds.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: SettingName.self)
+        switch self.kind {
+        case .eager: try container.encode(Word.eager, forKey: Self.start)
+        case .onDemand(let idleStop):
+            try container.encode(Word.onDemand, forKey: Self.start)
+            try container.encode(idleStop.map(Seconds.init(duration:)), forKey: Self.idleStop)
+        case .perCaller(let idleStop, let maximum):
+            try container.encode(Word.perCaller, forKey: Self.start)
+            try container.encode(Seconds(duration: idleStop), forKey: Self.idleStop)
+            try container.encode(maximum, forKey: Self.maximum)
+        }
+    }
 }

@@ -1,13 +1,14 @@
 import MCPJSON
+import MCPTransport
 import MCPTypes
 
 /// Which tools of a server the host offers, and what it says of them.
 ///
 /// It holds for everything that goes through the host: lists, calls by name, calls by server and tool. Names are compared byte by byte. What asks
 /// a server's ``ManagedServer/session()`` asks the server.
-public struct ToolSelection: Sendable, Hashable, Codable {
+public struct ToolSelection: Sendable, Hashable {
     /// What is said of a tool in the place of what its server says; nil leaves that.
-    public struct Override: Sendable, Hashable, Codable {
+    public struct Override: Sendable, Hashable {
         /// The name under which it is offered.
         public var name: String?
         /// Its title.
@@ -74,5 +75,41 @@ public struct ToolSelection: Sendable, Hashable, Codable {
         if let original = renamed.keys.map({ WireString($0) }).min() { return original.text }
         guard self.offers(name), self.override(of: name)?.name.map({ $0.isSame(as: name) }) != false else { return nil }
         return name
+    }
+}
+
+extension ToolSelection.Override: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("name", \.name), Setting("title", \.title), Setting("description", \.description),
+    ]
+
+    /// Reads it; what is missing is nil.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        try Settings.read(Self.settings, into: &self, from: decoder)
+    }
+
+    /// Writes what there is.
+    public func encode(to encoder: any Encoder) throws {
+        try Settings.write(Self.settings, of: self, unlike: Self(), to: encoder)
+    }
+}
+
+extension ToolSelection: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("allowed", \.allowed), Setting("denied", \.denied), Setting("overrides", \.overrides),
+    ]
+
+    /// Reads it; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        try Settings.read(Self.settings, into: &self, from: decoder)
+    }
+
+    /// Writes what differs from the defaults.
+    public func encode(to encoder: any Encoder) throws {
+        try Settings.write(Self.settings, of: self, unlike: Self(), to: encoder)
     }
 }

@@ -263,6 +263,18 @@ public struct JSONReader {
         return text
     }
 
+    /// Steps over a string.
+    /// - Returns: false if it has escapes, which may be wrong ones.
+    package mutating func skipPlainString() throws(JSONError) -> Bool {
+        guard self.peekByte() == UInt8(ascii: "\"") else { throw try self.mismatch("a string") }
+        let first = self.position &+ 1
+        guard let behind = JSONScanner.stringEnd(self.base, first, self.end) else {
+            throw self.error(.syntax, "a string is not closed")
+        }
+        self.position = behind
+        return !UnsafeBufferPointer(start: self.base + first, count: behind &- 1 &- first).contains(UInt8(ascii: "\\"))
+    }
+
     /// Steps over the next value without looking into it.
     public mutating func skipValue() throws(JSONError) { _ = try self.readRaw() }
 

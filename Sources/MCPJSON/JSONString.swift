@@ -16,6 +16,12 @@ public struct JSONKey {
             ?? String(decoding: self.bytes, as: UTF8.self)
     }
 
+    /// Whether it is written with escapes, so that its bytes are not its text.
+    package var isEscaped: Bool { self.bytes.contains(UInt8(ascii: "\\")) }
+
+    /// Whether it is written in just these bytes.
+    package func isWritten(as name: [UInt8]) -> Bool { self.bytes.elementsEqual(name) }
+
     /// Whether the name is `pattern`, an ASCII literal.
     @inline(__always)
     public static func ~= (pattern: StaticString, key: JSONKey) -> Bool {

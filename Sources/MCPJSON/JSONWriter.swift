@@ -11,7 +11,7 @@
 /// Commas are set by the writer. What is written never contains a line break, so a message is always one line, as the stdio
 /// transport demands (`STDIO-01`).
 public struct JSONWriter: ~Copyable {
-    private let out: ByteBuilder
+    private var out: ByteBuilder
     private var needsComma = false
 
     /// An empty writer.
@@ -27,7 +27,7 @@ public struct JSONWriter: ~Copyable {
     }
 
     @inline(__always)
-    private func literal(_ text: StaticString) {
+    private mutating func literal(_ text: StaticString) {
         self.out.append(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
     }
 
@@ -155,7 +155,7 @@ public struct JSONWriter: ~Copyable {
         self.needsComma = true
     }
 
-    private func escape(_ byte: UInt8) {
+    private mutating func escape(_ byte: UInt8) {
         switch byte {
         case UInt8(ascii: "\""): self.literal("\\\"")
         case UInt8(ascii: "\\"): self.literal("\\\\")

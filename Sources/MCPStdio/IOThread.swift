@@ -1,5 +1,6 @@
 import CMCPProcess
 import MCPTransport
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -14,7 +15,7 @@ import MCPTransport
 /// **Why not NIO, why not swift-subprocess.** Measured for the design of this package on one core, p50 of a round trip to an echo
 /// child: blocking read and write 4.7 us, NIO handler 7.1, a session over NIO and swift-subprocess 15. What is left of the
 /// difference are two wake-ups: a caller's write has to wake NIO's thread before it leaves. Here the caller's own thread writes to
-/// the pipe, and this thread only reads. Second, a process's end must be seen while a grandchild still holds its pipes (E7, E8):
+/// the pipe, the first message after each reading at least, and this thread reads. Second, a process's end must be seen while a grandchild still holds its pipes (E7, E8):
 /// swift-subprocess tells the end only after the body that uses the process has returned. Third, a host that only speaks stdio
 /// builds without NIO's 200 s. `Benchmarks/` prints what this reaches.
 ///
@@ -55,11 +56,21 @@ package final class IOThread: Sendable {
 
     private let selector: Selector
     private let state = Locked(State())
+    /// Whether there may be jobs: set under the lock, read without it after each wait.
+    private let hasJobs = Atomic(false)
+    /// Jobs of tasks that this thread itself has made ready.
+    ///
+    /// `nonisolated(unsafe)`: touched by this thread only, which ``isCurrent`` tells.
+    private nonisolated(unsafe) var tasks: [UnownedJob] = []
+
+    /// Whether the calling thread is this one.
+    private var isCurrent: Bool { mcp_is_io_thread() != 0 }
 
     private init() throws(SystemFailure) {
         self.selector = try Selector()
         mcp_ignore_sigpipe()
-        let failure = SmallThread.start { [self] in self.loop() }
+        // Tasks may run on it.
+        let failure = SmallThread.start(stackSize: 8 << 20) { [self] in self.loop() }
         guard failure == 0 else {
             self.selector.closeAll()
             throw SystemFailure(code: failure)
@@ -68,10 +79,12 @@ package final class IOThread: Sendable {
 
     private func loop() -> Never {
         mcp_name_thread("mcp-io")
+        mcp_begin_io_thread()
         var events: [IOEvent] = []
         let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 16)
         while true {
-            self.selector.wait(&events)
+            // What this thread has given itself to do is not waited for.
+            self.selector.wait(&events, isBlocking: self.tasks.isEmpty && !self.hasJobs.load(ordering: .acquiring))
             for event in events {
                 let handler = self.state.withLock { $0.handlers[event.token] }
                 handler?(
@@ -79,8 +92,16 @@ package final class IOThread: Sendable {
                     scratch
                 )
             }
+            // Before the jobs: what they send leaves together in one of those. Those that they make ready come after the next look at the
+            // descriptors.
+            let tasks = self.tasks
+            self.tasks.removeAll(keepingCapacity: true)
+            for task in tasks { task.runSynchronously(on: self.asUnownedTaskExecutor()) }
+            // Who adds one later wakes this thread again.
+            guard self.hasJobs.load(ordering: .acquiring) else { continue }
             let jobs = self.state.withLock { state in
                 defer { state.jobs.removeAll(keepingCapacity: true) }
+                self.hasJobs.store(false, ordering: .relaxed)
                 return state.jobs
             }
             for job in jobs { job(scratch) }
@@ -91,9 +112,10 @@ package final class IOThread: Sendable {
     package func execute(_ job: @escaping @Sendable (_ scratch: UnsafeMutableRawBufferPointer) -> Void) {
         let isFirst = self.state.withLock { state in
             state.jobs.append(job)
+            self.hasJobs.store(true, ordering: .releasing)
             return state.jobs.count == 1
         }
-        if isFirst { self.selector.wake() }
+        if isFirst, !self.isCurrent { self.selector.wake() }
     }
 
     // MARK: Registrations
@@ -210,5 +232,15 @@ package final class IOThread: Sendable {
         if watch.descriptor >= 0 { self.selector.remove(watch.descriptor) }
         self.state.withLock { _ = $0.handlers.removeValue(forKey: watch.token) }
         if watch.descriptor >= 0 { _ = close(watch.descriptor) }
+    }
+}
+
+/// Tasks may run on the thread that serves the pipes: whoever asks a server from there is told of the answer by the very thread that has read
+/// it. Such a task must not block.
+extension IOThread: TaskExecutor {
+    package func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        if self.isCurrent { return self.tasks.append(job) }
+        self.execute { [self] _ in job.runSynchronously(on: self.asUnownedTaskExecutor()) }
     }
 }

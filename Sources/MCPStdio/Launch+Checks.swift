@@ -49,7 +49,7 @@ extension ServerLaunch {
     }
 
     /// The path of the program, by the rules of `execvp` on the server's own `PATH`.
-    func resolvedCommand() throws(MCPError) -> String {
+    func resolvedCommand(searching path: String?) throws(MCPError) -> String {
         if self.command.isEmpty { throw self.failure("\"command\" is empty") }
         if self.command.contains("/") {
             if !self.command.hasPrefix("/"), let directory = self.workingDirectory {
@@ -57,7 +57,7 @@ extension ServerLaunch {
             }
             return self.command
         }
-        let search = self.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin"
+        let search = path ?? "/usr/local/bin:/usr/bin:/bin"
         var unusable: String?
         for directory in search.split(separator: ":", omittingEmptySubsequences: false) {
             let candidate = (directory.isEmpty ? "." : String(directory)) + "/" + self.command

@@ -10,27 +10,66 @@ import MCPTransport
 #endif
 
 /// What to start, and with which surroundings.
+///
+/// Written down (`Codable`), it holds its environment as it is, secrets included.
 public struct ServerLaunch: Sendable, Hashable {
-    /// The program: a path, or a name that is looked up in the `PATH` of `environment`. Never given to a shell (S5).
+    /// The program: a path, or a name that is looked up in the server's `PATH`. Never given to a shell (S5).
     public var command: String
     /// Its arguments, one element each.
     public var arguments: [String]
-    /// The whole environment. See ``ServerEnvironment`` for what a server gets unless told otherwise.
+    /// Variables for this server.
     public var environment: [String: String]
+    /// Whether it gets what every server gets (``ServerEnvironment/base(from:adding:)``), with ``environment`` on top; otherwise that is its
+    /// whole environment. Default true.
+    public var inheritsEnvironment = true
     /// The working directory; nil for the host's own.
     public var workingDirectory: String?
 
     /// Describes a server process.
+    /// - Parameters:
+    ///   - command: a path, or a name that is looked up in `PATH`; never a shell's text.
+    ///   - arguments: one element each.
+    ///   - environment: added to what every server gets.
+    ///   - workingDirectory: nil for the host's own.
     public init(
         command: String,
         arguments: [String] = [],
-        environment: [String: String] = ServerEnvironment.base(),
+        environment: [String: String] = [:],
         workingDirectory: String? = nil
     ) {
         self.command = command
         self.arguments = arguments
         self.environment = environment
         self.workingDirectory = workingDirectory
+    }
+
+    /// All that the server gets, as things stand in this process now. It is read at each start, so `setenv` is not for a program that runs a
+    /// host: the C library moves what is being read.
+    package var wholeEnvironment: [String: String] {
+        self.inheritsEnvironment ? ServerEnvironment.base(adding: self.environment) : self.environment
+    }
+}
+
+extension ServerLaunch: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("arguments", \.arguments), Setting("environment", \.environment),
+        Setting("inheritsEnvironment", \.inheritsEnvironment), Setting("workingDirectory", \.workingDirectory),
+    ]
+    private static let command = SettingName("command")
+
+    /// Reads it; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: SettingName.self)
+        self.init(command: try container.decode(String.self, forKey: Self.command))
+        try Settings.read(Self.settings, into: &self, from: decoder, besides: [Self.command.stringValue])
+    }
+
+    /// Writes what differs from the defaults.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: SettingName.self)
+        try container.encode(self.command, forKey: Self.command)
+        try Settings.write(Self.settings, of: self, unlike: Self(command: self.command), to: encoder)
     }
 }
 
@@ -47,28 +86,35 @@ public enum ServerEnvironment {
     /// Shell functions (values that start with `()`) never pass. From `extra`, loader variables (`LD_*`, `DYLD_*`) pass too: whoever
     /// configures a server decides what it loads.
     /// - Parameters:
-    ///   - host: the surroundings to choose from; by default this process's.
+    ///   - host: the surroundings to choose from; nil for this process's.
     ///   - extra: what the configuration adds.
-    public static func base(from host: [String: String] = Self.current, adding extra: [String: String] = [:])
-        -> [String: String]
-    {
-        var result = host.filter { (name, value) in
-            (Self.passed.contains(name) || name.hasPrefix("LC_")) && !value.hasPrefix("()")
+    public static func base(
+        from host: [String: String]? = nil,
+        adding extra: [String: String] = [:]
+    ) -> [String: String] {
+        var result = (host ?? self.current(where: self.passes)).filter { (name, value) in
+            Self.passes(name) && !value.hasPrefix("()")
         }
         result["PYTHONUNBUFFERED"] = "1"
         return result.merging(extra) { $1 }
     }
 
+    /// Whether a variable of the host's passes to every server.
+    static func passes(_ name: String) -> Bool { self.passed.contains(name) || name.hasPrefix("LC_") }
+
     /// This process's environment.
-    public static var current: [String: String] {
+    public static var current: [String: String] { self.current { _ in true } }
+
+    /// Those variables of this process whose names are wanted.
+    static func current(where isWanted: (String) -> Bool) -> [String: String] {
         var result: [String: String] = [:]
         var next = environ
         while let entry = next.pointee {
-            let text = String(cString: entry)
-            if let equals = text.firstIndex(of: "=") {
-                result[String(text[..<equals])] = String(text[text.index(after: equals)...])
-            }
             next += 1
+            guard let equals = strchr(entry, Int32(UInt8(ascii: "="))) else { continue }
+            let length = UnsafePointer(entry).distance(to: equals)
+            let name = String(decoding: UnsafeRawBufferPointer(start: entry, count: length), as: UTF8.self)
+            if isWanted(name) { result[name] = String(cString: equals + 1) }
         }
         return result
     }
@@ -150,7 +196,8 @@ extension ServerLaunch {
     /// - Throws: `launchFailed`, telling a missing program (B4) from a missing directory (B5), interpreter (B6) or permission (B7).
     func start(_ options: StartOptions) throws(MCPError) -> LaunchedProcess {
         if let failure = self.wordProblem() ?? self.directoryProblem() { throw failure }
-        let path = try self.resolvedCommand()
+        let environment = self.wholeEnvironment
+        let path = try self.resolvedCommand(searching: environment["PATH"])
         if let failure = self.programProblem(path) { throw failure }
 
         var pipes: [Int32] = []
@@ -188,7 +235,7 @@ extension ServerLaunch {
             words = [guardPath, String(getpid()), mode, journal, launchToken, path] + words
             program = guardPath
         }
-        let variables = self.environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchToken.variable)=\(launchToken)"]
+        let variables = environment.map { "\($0.key)=\($0.value)" } + ["\(LaunchToken.variable)=\(launchToken)"]
         var problem = "this program is ending"
         // From here on it is ended should this program end.
         let started = LiveGroups.shared.starting {

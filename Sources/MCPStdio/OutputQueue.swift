@@ -1,5 +1,7 @@
+import CMCPProcess
 import MCPJSON
 import MCPTransport
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -11,7 +13,8 @@ import MCPTransport
 
 /// The one writer of a server's input: messages go out in order, each whole, whoever sends (D6, D7).
 ///
-/// The sender's own thread writes what the pipe takes at once; what it does not take waits here for the I/O thread.
+/// The sender's own thread writes what the pipe takes at once, if nothing waits; what it does not take, and what others are to join, waits here for
+/// the I/O thread.
 struct OutputQueue {
     enum Outcome {
         /// Everything is written.
@@ -29,6 +32,8 @@ struct OutputQueue {
     private(set) var bytes = 0
 
     var isEmpty: Bool { self.first == self.messages.count }
+    /// Messages that are kept, those included that are out.
+    var keptCount: Int { self.messages.count }
 
     mutating func append(_ message: RawJSON) {
         self.messages.append(message)
@@ -41,30 +46,85 @@ struct OutputQueue {
     enum Written { case bytes(Int), blocked, broken }
 
     /// Writes until everything is out or the pipe is full. Never blocks: the descriptor is non-blocking.
-    mutating func write(to descriptor: Int32) -> Outcome {
-        self.write { message, offset in Self.write(message, from: offset, to: descriptor) }
+    /// - Parameter scratch: room in which small messages are put together, so that they leave with one call of the system; nil for none.
+    mutating func write(to descriptor: Int32, _ scratch: UnsafeMutableRawBufferPointer? = nil) -> Outcome {
+        self.write { messages, offset in
+            guard let scratch, messages.count > 1, let first = messages.first, first.count - offset < scratch.count / 4
+            else { return Self.write(messages[messages.startIndex], from: offset, to: descriptor) }
+            return Self.write(Self.gather(messages, from: offset, scratch), to: descriptor)
+        }
     }
 
     /// Writes until everything is out or `writeSome` takes no more.
-    /// - Parameter writeSome: takes bytes of a message and its line break, from an offset on.
-    mutating func write(_ writeSome: (RawJSON, _ offset: Int) -> Written) -> Outcome {
+    /// - Parameter writeSome: takes bytes of messages, each with a line break behind it, from an offset in the first on.
+    mutating func write(_ writeSome: (ArraySlice<RawJSON>, _ offset: Int) -> Written) -> Outcome {
         while self.first < self.messages.count {
-            let message = self.messages[self.first]
-            let total = message.count + 1
-            while self.written < total {
-                switch writeSome(message, self.written) {
-                case .bytes(let count): self.written += count
-                case .blocked: return .blocked
-                case .broken: return .broken
-                }
+            switch writeSome(self.messages[self.first...], self.written) {
+            case .bytes(let count): self.advance(count)
+            case .blocked: return .blocked
+            case .broken: return .broken
             }
-            self.written = 0
-            self.bytes -= total
-            self.first += 1
         }
         self.messages.removeAll(keepingCapacity: self.messages.count <= 64)
         self.first = 0
         return .empty
+    }
+
+    /// So many bytes are out.
+    private mutating func advance(_ count: Int) {
+        self.written += count
+        while self.first < self.messages.count {
+            let total = self.messages[self.first].count + 1
+            guard self.written >= total else { break }
+            self.written -= total
+            self.bytes -= total
+            self.first += 1
+        }
+        // What is out stays in front until it is worth moving the rest, also where the queue is never quite empty.
+        if self.first > 32, self.first * 2 > self.messages.count {
+            self.messages.removeFirst(self.first)
+            self.first = 0
+        }
+    }
+
+    /// As many whole messages as there is room for, one behind the other.
+    private static func gather(
+        _ messages: ArraySlice<RawJSON>,
+        from offset: Int,
+        _ scratch: UnsafeMutableRawBufferPointer
+    ) -> UnsafeRawBufferPointer {
+        var (filled, skipped) = (0, offset)
+        for message in messages {
+            let count = message.count + 1 - skipped
+            guard filled + count <= scratch.count else { break }
+            message.withUnsafeBytes { bytes in
+                scratch[filled...].copyBytes(from: bytes.dropFirst(skipped))
+            }
+            scratch[filled + count - 1] = 0x0A
+            filled += count
+            skipped = 0
+        }
+        return UnsafeRawBufferPointer(rebasing: scratch[..<filled])
+    }
+
+    /// One `write`.
+    private static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32) -> Written {
+        #if canImport(Darwin)
+            Self.outcome { Darwin.write(descriptor, bytes.baseAddress, bytes.count) }
+        #elseif canImport(Glibc)
+            Self.outcome { Glibc.write(descriptor, bytes.baseAddress, bytes.count) }
+        #elseif canImport(Musl)
+            Self.outcome { Musl.write(descriptor, bytes.baseAddress, bytes.count) }
+        #endif
+    }
+
+    private static func outcome(_ call: () -> Int) -> Written {
+        while true {
+            let result = call()
+            if result > 0 { return .bytes(result) }
+            if errno == EINTR { continue }
+            return errno == EAGAIN || errno == EWOULDBLOCK ? .blocked : .broken
+        }
     }
 
     /// One `writev`: what is left of the message, and its line break.
@@ -77,12 +137,7 @@ struct OutputQueue {
                 var parts = (iovec(iov_base: rest, iov_len: left), iovec(iov_base: end, iov_len: 1))
                 return withUnsafePointer(to: &parts) {
                     $0.withMemoryRebound(to: iovec.self, capacity: 2) { parts in
-                        while true {
-                            let result = writev(descriptor, parts, 2)
-                            if result > 0 { return .bytes(result) }
-                            if errno == EINTR { continue }
-                            return errno == EAGAIN || errno == EWOULDBLOCK ? .blocked : .broken
-                        }
+                        Self.outcome { writev(descriptor, parts, 2) }
                     }
                 }
             }
@@ -102,6 +157,8 @@ struct SendWindow {
         case accepted
         /// Accepted, and the pipe is full: watch for room.
         case blocked
+        /// Accepted, and nothing is written yet: see to it that ``resume(_:)`` is called soon.
+        case gathered
         /// Not accepted; ``resume(_:)`` will say that there is room.
         case full
         case broken
@@ -111,15 +168,8 @@ struct SendWindow {
     ///   - limit: bytes that may wait; a message that finds the queue empty is taken whatever its size.
     ///   - write: writes what the pipe takes.
     mutating func send(_ message: RawJSON, limit: Int, _ write: (inout OutputQueue) -> OutputQueue.Outcome) -> Sent {
-        guard self.queue.isEmpty else {
-            guard self.queue.bytes + message.count <= limit else {
-                self.isRefusing = true
-                return .full
-            }
-            self.queue.append(message)
-            return .accepted
-        }
-        self.queue.append(message)
+        let sent = self.gather(message, limit: limit)
+        guard case .gathered = sent else { return sent }
         switch write(&self.queue) {
         case .empty: return .accepted
         case .blocked: return .blocked
@@ -127,6 +177,17 @@ struct SendWindow {
             self.queue.removeAll()
             return .broken
         }
+    }
+
+    /// The same, and lets others join the message before it is written.
+    mutating func gather(_ message: RawJSON, limit: Int) -> Sent {
+        let isFirst = self.queue.isEmpty
+        guard isFirst || self.queue.bytes + message.count <= limit else {
+            self.isRefusing = true
+            return .full
+        }
+        self.queue.append(message)
+        return isFirst ? .gathered : .accepted
     }
 
     enum Progress: Equatable { case stillBlocked, drained(tellReceiver: Bool), broken }
@@ -147,22 +208,48 @@ struct SendWindow {
     mutating func removeAll() { self.queue.removeAll() }
 }
 
+/// How often a server's output has been read: counted by the I/O thread, looked at by all senders.
+final class ReadCount: Sendable {
+    let value = Atomic(0)
+}
+
 /// The way to a server's input, shared by all senders and the I/O thread.
+///
+/// The first message after something was read leaves at once, so that whoever asks one thing after the other waits for nobody. Those that
+/// come before the next reading, and all that are sent by the I/O thread itself, wait for each other: the I/O thread writes them together.
 struct Outgoing {
-    enum Outcome { case accepted, full, closed(String), broken }
+    enum Outcome {
+        case accepted
+        /// Accepted; the I/O thread has to call ``resume(isBroken:_:)`` soon.
+        case gathered(IOThread, @Sendable (_ scratch: UnsafeMutableRawBufferPointer) -> Void)
+        case full, closed(String), broken
+    }
 
     private var window = SendWindow()
     private var descriptor: Int32 = -1
     private var registration: (io: IOThread, token: UInt64)?
+    /// The pipe was full, and the I/O thread waits for room.
+    private var isWatching = false
+    private var flush: @Sendable (_ scratch: UnsafeMutableRawBufferPointer) -> Void = { _ in }
+    private let reads = ReadCount()
+    /// What it was when something was sent last.
+    private var readsAtSend = -1
     private var closedBecause = "the server is not started yet"
 
     var isEmpty: Bool { self.window.queue.isEmpty }
 
     /// - Parameter handler: called when there is room again, and when the server has closed its end, which nobody would notice who
     ///   only waits for an answer (D8).
-    mutating func open(_ descriptor: Int32, io: IOThread, _ handler: @escaping IOThread.Handler) throws(SystemFailure) {
+    /// - Returns: where to count what is read from the server.
+    mutating func open(
+        _ descriptor: Int32,
+        io: IOThread,
+        _ handler: @escaping IOThread.Handler
+    ) throws(SystemFailure) -> ReadCount {
         self.descriptor = descriptor
+        self.flush = { handler(IOThread.Readiness(readable: false, writable: true, broken: false), $0) }
         self.registration = (io, try io.watch(descriptor, read: false, write: false, handler))
+        return self.reads
     }
 
     /// Takes the descriptor away; what is queued is lost.
@@ -178,18 +265,33 @@ struct Outgoing {
     private mutating func stopWatching() {
         if let registration = self.registration { registration.io.unwatch(self.descriptor, registration.token) }
         self.registration = nil
+        self.flush = { _ in }
     }
 
-    private func watch(write: Bool) {
-        guard let registration = self.registration else { return }
+    private mutating func watch(write: Bool) {
+        guard let registration = self.registration, self.isWatching != write else { return }
+        self.isWatching = write
         registration.io.change(self.descriptor, registration.token, read: false, write: write)
     }
 
     mutating func send(_ message: RawJSON, limit: Int) -> Outcome {
         guard self.descriptor >= 0 else { return .closed(self.closedBecause) }
-        let descriptor = self.descriptor
-        switch self.window.send(message, limit: limit, { $0.write(to: descriptor) }) {
+        let (descriptor, reads) = (self.descriptor, self.reads.value.load(ordering: .relaxed))
+        let isFirst = reads != self.readsAtSend && mcp_is_io_thread() == 0
+        self.readsAtSend = reads
+        let sent =
+            isFirst
+            ? self.window.send(message, limit: limit) { $0.write(to: descriptor) }
+            : self.window.gather(message, limit: limit)
+        switch sent {
         case .accepted: return .accepted
+        case .gathered:
+            // The server has closed its input.
+            guard let registration = self.registration else {
+                self.window.removeAll()
+                return .broken
+            }
+            return .gathered(registration.io, self.flush)
         case .blocked:
             self.watch(write: true)
             return .accepted
@@ -199,7 +301,7 @@ struct Outgoing {
     }
 
     /// The pipe has room again, or an error: with nothing to write, only an error counts.
-    mutating func resume(isBroken: Bool) -> SendWindow.Progress {
+    mutating func resume(isBroken: Bool, _ scratch: UnsafeMutableRawBufferPointer) -> SendWindow.Progress {
         guard self.descriptor >= 0 else { return .stillBlocked }
         if self.isEmpty {
             guard isBroken else { return .stillBlocked }
@@ -207,9 +309,9 @@ struct Outgoing {
             return .broken
         }
         let descriptor = self.descriptor
-        let progress = self.window.resume { $0.write(to: descriptor) }
+        let progress = self.window.resume { $0.write(to: descriptor, scratch) }
         switch progress {
-        case .stillBlocked: break
+        case .stillBlocked: self.watch(write: true)
         case .drained: self.watch(write: false)
         case .broken: self.stopWatching()
         }

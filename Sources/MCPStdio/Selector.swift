@@ -56,7 +56,8 @@ package struct SystemFailure: Error, Equatable {
             self.epoll = epoll
             self.wakeup = wakeup
             do throws(SystemFailure) {
-                try self.control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue, Self.wakeToken)
+                // Told of each write to it once, so that nobody has to read it empty.
+                try self.control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue | EPOLLET.rawValue, Self.wakeToken)
             } catch {
                 self.closeAll()
                 throw error
@@ -103,18 +104,14 @@ package struct SystemFailure: Error, Equatable {
             _ = write(self.wakeup, &one, 8)
         }
 
-        /// Waits for events, as long as it takes.
-        func wait(_ events: inout [IOEvent]) {
+        /// Waits for events, as long as it takes, or only looks.
+        func wait(_ events: inout [IOEvent], isBlocking: Bool) {
             events.removeAll(keepingCapacity: true)
             withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: 64) { buffer in
-                let count = epoll_wait(self.epoll, buffer.baseAddress, 64, -1)
+                let count = epoll_wait(self.epoll, buffer.baseAddress, 64, isBlocking ? -1 : 0)
                 for i in 0..<max(0, Int(count)) {
                     let event = buffer[i]
-                    if event.data.u64 == Self.wakeToken {
-                        var drained: UInt64 = 0
-                        _ = read(self.wakeup, &drained, 8)
-                        continue
-                    }
+                    if event.data.u64 == Self.wakeToken { continue }
                     // Hang-up and error count as both: the read or write that follows tells what it is.
                     let broken = event.events & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
                     events.append(
@@ -198,10 +195,11 @@ package struct SystemFailure: Error, Equatable {
 
         func wake() { try? self.control(Self.wakeIdentifier, EVFILT_USER, 0, UInt32(NOTE_TRIGGER), 0) }
 
-        func wait(_ events: inout [IOEvent]) {
+        func wait(_ events: inout [IOEvent], isBlocking: Bool) {
             events.removeAll(keepingCapacity: true)
             withUnsafeTemporaryAllocation(of: kevent.self, capacity: 64) { buffer in
-                let count = kevent(self.queue, nil, 0, buffer.baseAddress, 64, nil)
+                var now = timespec(tv_sec: 0, tv_nsec: 0)
+                let count = kevent(self.queue, nil, 0, buffer.baseAddress, 64, isBlocking ? nil : &now)
                 for i in 0..<max(0, Int(count)) {
                     let event = buffer[i]
                     guard Int32(event.filter) != EVFILT_USER else { continue }

@@ -1,6 +1,7 @@
 import CMCPProcess
 import MCPJSON
 import MCPTransport
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -27,6 +28,7 @@ final class ServerProcess: @unchecked Sendable {
     let io: IOThread
     let output: ServerOutput
     private let outgoing: Locked<Outgoing>
+    private var reads: ReadCount?
     /// Told of what ends after it was given up.
     let endedLate: EndedLate
 
@@ -130,8 +132,8 @@ final class ServerProcess: @unchecked Sendable {
     }
 
     private func watchEverything() throws(SystemFailure) {
-        try self.outgoing.withLock { outgoing throws(SystemFailure) in
-            try outgoing.open(self.process.stdin, io: self.io) { [weak self] ready, _ in self?.writable(ready.broken) }
+        self.reads = try self.outgoing.withLock { outgoing throws(SystemFailure) in
+            try outgoing.open(self.process.stdin, io: self.io) { [weak self] in self?.writable($0.broken, $1) }
         }
         self.stdoutToken = try self.io.watch(self.process.stdout) { [weak self] _, scratch in self?.readOutput(scratch)
         }
@@ -164,11 +166,10 @@ final class ServerProcess: @unchecked Sendable {
 
     private func readOutput(_ scratch: UnsafeMutableRawBufferPointer) {
         let count = read(self.process.stdout, scratch.baseAddress, scratch.count)
+        self.reads?.value.add(1, ordering: .relaxed)
         if count > 0 {
             self.take(UnsafeRawBufferPointer(rebasing: scratch[..<count]))
-        } else if count == 0 {
-            self.outputEnded()
-        } else if errno != EAGAIN, errno != EINTR {
+        } else if count == 0 || (errno != EAGAIN && errno != EINTR) {
             self.outputEnded()
         }
     }
@@ -203,13 +204,16 @@ final class ServerProcess: @unchecked Sendable {
         self.arm(Self.exitPatience)
     }
 
-    private func writable(_ isBroken: Bool) {
-        switch self.outgoing.withLock({ $0.resume(isBroken: isBroken) }) {
+    private func writable(_ isBroken: Bool, _ scratch: UnsafeMutableRawBufferPointer) {
+        switch self.outgoing.withLock({ $0.resume(isBroken: isBroken, scratch) }) {
         case .stillBlocked: break
         case .drained(let tellReceiver):
             self.perform(self.machine.flushed())
             if tellReceiver { self.receiver.transportDidDrain() }
-        case .broken: self.inputBroke()
+        case .broken:
+            // Nothing is left that a close could wait for.
+            self.perform(self.machine.flushed())
+            self.inputBroke()
         }
     }
 

@@ -9,11 +9,11 @@ extension Endpoint {
         _ launch: ServerLaunch,
         options: StdioTransport.Options = StdioTransport.Options()
     ) -> Endpoint {
-        let words = ([launch.command] + StdioEndpoint.masked(launch.arguments)).joined(separator: " ")
+        let words = ([launch.command] + ServerLaunch.masked(launch.arguments)).joined(separator: " ")
         let directory = launch.workingDirectory ?? "the host's directory"
         var endpoint = Endpoint(
             words,
-            details: "started as: \(words)\nin: \(directory), with PATH=\(launch.environment["PATH"] ?? "")"
+            details: "started as: \(words)\nin: \(directory), with PATH=\(launch.wholeEnvironment["PATH"] ?? "")"
         ) { context in
             StdioTransport(
                 launch,
@@ -24,19 +24,12 @@ extension Endpoint {
                 endedLate: context.endedLate
             )
         }
-        endpoint.payload = StdioEndpoint(launch: launch, options: options)
+        endpoint.startsProcess = true
         return endpoint
     }
-
-    /// What is started, and how; nil if the server is reached in another way.
-    package var stdio: StdioEndpoint? { self.payload as? StdioEndpoint }
 }
 
-/// What ``Endpoint/stdio(_:options:)`` was made of.
-package struct StdioEndpoint: Sendable {
-    package var launch: ServerLaunch
-    package var options: StdioTransport.Options
-
+extension ServerLaunch {
     /// Arguments behind words like `--token` are not shown (S23).
     fileprivate static func masked(_ arguments: [String]) -> [String] {
         let secretive = ["token", "key", "secret", "password", "auth"]

@@ -203,7 +203,7 @@ public final class StdioTransport: Transport {
         }
     }
 
-    /// Writes the message, or queues what the pipe does not take.
+    /// Writes the message, or leaves it to the I/O thread: with what was sent since the last reading, or because the pipe is full.
     public func send(_ message: OutgoingMessage) throws(MCPError) {
         let message = message.payload
         guard message.count <= self.options.maximumMessageSize else {
@@ -214,6 +214,7 @@ public final class StdioTransport: Transport {
         }
         switch self.outgoing.withLock({ $0.send(message, limit: self.options.maximumQueuedBytes) }) {
         case .accepted: return
+        case .gathered(let io, let flush): io.execute(flush)
         case .full:
             throw MCPError(
                 .busy,
@@ -292,5 +293,27 @@ private final class PendingStart: Sendable {
         }
         if isFirst { self.outcome.complete(result) }
         return isFirst
+    }
+}
+
+extension StdioTransport.Options: Codable {
+    private static let settings: [Setting<Self>] = [
+        Setting("maximumMessageSize", \.maximumMessageSize), Setting("maximumQueuedBytes", \.maximumQueuedBytes),
+        Setting("maximumStrayBytes", \.maximumStrayBytes), Setting("flushGrace", \.flushGrace),
+        Setting("endOfInputGrace", \.endOfInputGrace), Setting("terminateGrace", \.terminateGrace),
+        Setting("reapGrace", \.reapGrace), Setting("guardGrace", \.guardGrace), Setting("startGrace", \.startGrace),
+        Setting("keepsDaemons", \.keepsDaemons), Setting("isGuarded", \.isGuarded),
+    ]
+
+    /// Reads them; what is missing is the default.
+    /// - Throws: `DecodingError`, also for a name that is not known.
+    public init(from decoder: any Decoder) throws {
+        self.init()
+        try Settings.read(Self.settings, into: &self, from: decoder)
+    }
+
+    /// Writes what differs from the defaults; times in seconds.
+    public func encode(to encoder: any Encoder) throws {
+        try Settings.write(Self.settings, of: self, unlike: Self(), to: encoder)
     }
 }

@@ -47,23 +47,24 @@ public struct Endpoint: Sendable, CustomStringConvertible {
     /// What to call it in messages for people. No secrets: it stands in errors and journals (S23).
     public let description: String
     /// More of that, for the error of a failed start; nil for nothing.
-    public let details: String?
-    /// What the module that made it wants to find in it again.
-    package var payload: (any Sendable)?
+    public var details: String? { self.makeDetails() }
+    private let makeDetails: @Sendable () -> String?
+    /// Each transport of it starts a subprocess: a host starts only so many at once.
+    package var startsProcess = false
     private let make: @Sendable (TransportContext) -> any Transport
 
     /// An endpoint of your own.
     /// - Parameters:
     ///   - description: what to call it in messages for people, without secrets.
-    ///   - details: more of that, for the error of a failed start.
+    ///   - details: more of that, for the error of a failed start: made when there is one.
     ///   - make: makes a fresh transport for each attempt to connect; called on any thread, must not block.
     public init(
         _ description: String,
-        details: String? = nil,
+        details: @autoclosure @escaping @Sendable () -> String? = nil,
         make: @escaping @Sendable (TransportContext) -> any Transport
     ) {
         self.description = description
-        self.details = details
+        self.makeDetails = details
         self.make = make
     }
 

@@ -11,29 +11,45 @@
 /// A POSIX mutex and not `Synchronization.Mutex`, because the thread sanitizer sees the first and reports races inside the second
 /// (Swift 6.3, Linux), and these tests run under the thread sanitizer.
 ///
+/// Inlinable, so that other modules of the package specialize it: called generically it costs several times as much as the lock.
+///
 /// `@unchecked Sendable`: the value is touched only between lock and unlock, and `withLock` lets nothing but its result out.
+@usableFromInline
 package final class Locked<Value>: @unchecked Sendable {
-    private var value: Value
-    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+    @usableFromInline package var value: Value
+    @usableFromInline package let mutex = POSIXMutex()
 
     /// Boxes `value`.
-    package init(_ value: consuming sending Value) {
-        self.value = value
+    package init(_ value: consuming sending Value) { self.value = value }
+
+    deinit { self.mutex.destroy() }
+
+    /// Runs `body` with the value, alone. It must be short, and must not call out.
+    @inlinable
+    @inline(__always)
+    package func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
+        self.mutex.lock()
+        defer { self.mutex.unlock() }
+        return try body(&self.value)
+    }
+}
+
+/// A mutex of the system, which stays where it is.
+@usableFromInline
+package struct POSIXMutex {
+    private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+
+    init() {
         self.mutex = .allocate(capacity: 1)
         let result = pthread_mutex_init(self.mutex, nil)
         precondition(result == 0, "pthread_mutex_init failed with \(result)")
     }
 
-    deinit {
+    func destroy() {
         pthread_mutex_destroy(self.mutex)
         self.mutex.deallocate()
     }
 
-    /// Runs `body` with the value, alone. It must be short, and must not call out.
-    @inline(__always)
-    package func withLock<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
-        pthread_mutex_lock(self.mutex)
-        defer { pthread_mutex_unlock(self.mutex) }
-        return try body(&self.value)
-    }
+    @usableFromInline package func lock() { pthread_mutex_lock(self.mutex) }
+    @usableFromInline package func unlock() { pthread_mutex_unlock(self.mutex) }
 }

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// Something that happens once and may be awaited by anybody, before or after, any number of times.
 ///
 /// Cancelling a waiting task ends its waiting only; what it waits for goes on (law of the house, consequence 2).
@@ -12,11 +14,19 @@ package final class OneShot<Value: Sendable>: Sendable {
     }
 
     private let state = Locked(State())
+    private let hasValue = Atomic(false)
+    /// The value once more, for whoever only looks: that is done for every call, and takes no lock.
+    ///
+    /// `nonisolated(unsafe)`: written once, under the lock, before `hasValue` is set; read only by those who have seen that.
+    private nonisolated(unsafe) var published: Value?
 
     package init() {}
 
+    /// Whether the value is there. Quicker than asking for it from another module, which does not know its size.
+    package var isComplete: Bool { self.hasValue.load(ordering: .acquiring) }
+
     /// The value, if it is there.
-    package var value: Value? { self.state.withLock { $0.value } }
+    package var value: Value? { self.hasValue.load(ordering: .acquiring) ? self.published : nil }
 
     /// Sets the value and wakes all waiters. Only the first call counts.
     /// - Returns: whether this call was the first.
@@ -27,6 +37,8 @@ package final class OneShot<Value: Sendable>: Sendable {
             defer {
                 state = State()
                 state.value = value
+                self.published = value
+                self.hasValue.store(true, ordering: .releasing)
             }
             return state
         }
@@ -51,6 +63,7 @@ package final class OneShot<Value: Sendable>: Sendable {
     /// Waits for the value, or until the calling task is cancelled.
     /// - Returns: nil if the calling task was cancelled first.
     package func waitUnlessCancelled() async -> Value? {
+        if let value = self.value { return value }
         let id = self.state.withLock { state in
             state.nextWaiter += 1
             return state.nextWaiter

@@ -26,8 +26,8 @@ public struct OutgoingMessage: Sendable {
         case request(JSONRPCRequestID)
         /// Wants none.
         case notification
-        /// Answers the other end's request with this id.
-        case response(to: JSONRPCRequestID)
+        /// Answers the other end's request with this id; nil for an error about one that could not be read.
+        case response(to: JSONRPCRequestID?)
     }
 
     /// An argument of a tool that the tool's schema wants repeated outside the message (`x-mcp-header`, `HDR-14`).

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// The host's own accounts: what it has opened and not yet closed.
 ///
 /// Counting in the code that opens and closes works in any process, however many others use it; a test that reads `/proc` counts
@@ -35,19 +37,40 @@ public final class ResourceAccounts: Sendable {
     }
 
     private let state = Locked(State())
+    /// Requests, which come and go by the hundred thousand: counted without the lock, unless somebody follows.
+    private let requests = Atomic(0)
+    private let followers = Atomic(0)
 
     /// Nothing is open.
     public init() {}
 
     /// What is open now.
-    public var snapshot: Snapshot { self.state.withLock { $0.counts } }
+    public var snapshot: Snapshot { self.state.withLock { self.complete($0.counts) } }
+
+    private func complete(_ counts: Snapshot) -> Snapshot {
+        var counts = counts
+        counts.requests += self.requests.load(ordering: .sequentiallyConsistent)
+        return counts
+    }
+
+    /// Enters so many more, or fewer, requests.
+    package func addRequest(_ amount: Int) {
+        self.requests.add(amount, ordering: .sequentiallyConsistent)
+        // Whoever begins to follow says so first and looks then: one of us sees the other.
+        guard self.followers.load(ordering: .sequentiallyConsistent) > 0 else { return }
+        self.state.withLock { $0.watchers.tell(self.complete($0.counts)) }
+    }
 
     /// What is open now, and again whenever that changes: the newest counts, for a reader that is slow. Ends with the reading task.
     public func updates() -> AsyncStream<Snapshot> {
         let (stream, continuation, number) = self.state.withLock { state in
-            state.watchers.add(.bufferingNewest(1), first: [state.counts])
+            self.followers.add(1, ordering: .sequentiallyConsistent)
+            return state.watchers.add(.bufferingNewest(1), first: [self.complete(state.counts)])
         }
-        continuation.onTermination = { _ in self.state.withLock { $0.watchers.remove(number) } }
+        continuation.onTermination = { _ in
+            self.state.withLock { $0.watchers.remove(number) }
+            self.followers.subtract(1, ordering: .sequentiallyConsistent)
+        }
         return stream
     }
 
@@ -59,7 +82,7 @@ public final class ResourceAccounts: Sendable {
     public func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int>) {
         self.state.withLock { state in
             state.counts[keyPath: kind] += amount
-            if !state.watchers.isEmpty { state.watchers.tell(state.counts) }
+            if !state.watchers.isEmpty { state.watchers.tell(self.complete(state.counts)) }
         }
     }
 }

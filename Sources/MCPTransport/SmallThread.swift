@@ -14,13 +14,16 @@ package enum SmallThread {
     }
 
     /// Starts it; nobody joins it.
+    /// - Parameters:
+    ///   - stackSize: bytes of its stack.
+    ///   - body: what it does.
     /// - Returns: 0 or an errno.
-    package static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
+    package static func start(stackSize: Int = 512 << 10, _ body: @escaping @Sendable () -> Void) -> Int32 {
         let box = Unmanaged.passRetained(Body(body)).toOpaque()
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-        pthread_attr_setstacksize(&attributes, 512 << 10)
+        pthread_attr_setstacksize(&attributes, stackSize)
         #if canImport(Darwin)
             var thread: pthread_t?
         #else

@@ -12,7 +12,7 @@ public enum ProtocolRevision: String, Sendable, Hashable, CaseIterable, Comparab
     case v2026_07_28 = "2026-07-28"
 
     /// Whether it is of the stateless era.
-    public var isModern: Bool { self >= .v2026_07_28 }
+    public var isModern: Bool { self.place >= Self.v2026_07_28.place }
     /// The newest revision.
     public static var latest: Self { .v2026_07_28 }
     /// The newest revision that begins with `initialize`.
@@ -21,5 +21,16 @@ public enum ProtocolRevision: String, Sendable, Hashable, CaseIterable, Comparab
     public static var all: [Self] { Self.allCases }
 
     /// By date.
-    public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+    public static func < (a: Self, b: Self) -> Bool { a.place < b.place }
+
+    /// In the order of the dates, without reading them: this is asked several times for every message.
+    private var place: Int {
+        switch self {
+        case .v2024_11_05: 0
+        case .v2025_03_26: 1
+        case .v2025_06_18: 2
+        case .v2025_11_25: 3
+        case .v2026_07_28: 4
+        }
+    }
 }

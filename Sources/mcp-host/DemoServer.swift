@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 
@@ -26,45 +27,18 @@ struct DemoServer: ParsableCommand {
 
     private static func handle(_ message: RawJSON) {
         guard let envelope = try? Envelope(scanning: message) else {
-            return Self.send(
-                JSONRPCErrorResponse(
-                    id: nil,
-                    error: JSONRPCErrorObject(code: .invalidRequest, message: "Not a message")
-                )
-            )
+            return Self.send(MessageWriter.error(nil, .invalidRequest, "Not a message"))
         }
         guard case .request(let id, let method) = envelope.kind else { return }
         do throws(JSONRPCErrorObject) {
             Self.send(try DemoMethods.answer(Method(rawValue: method), envelope.payload ?? [:], id: id))
         } catch {
-            Self.send(JSONRPCErrorResponse(id: id, error: error))
+            Self.send(MessageWriter.error(id, error.code, error.message, data: error.data))
         }
     }
 
-    private static func send(_ message: some ProtocolObject) {
-        FileHandle.standardOutput.write(Data(RawJSON(encoding: message).bytes + [0x0A]))
-    }
-}
-
-/// An answer of whichever type, written for the era in which was asked.
-private struct Answer: ProtocolObject {
-    var id: JSONRPCRequestID
-    var result: RawJSON
-    init(_ id: JSONRPCRequestID, _ result: some ProtocolObject, _ revision: ProtocolRevision) {
-        var writer = JSONWriter()
-        result.encode(to: &writer, for: revision)
-        (self.id, self.result) = (id, writer.finish())
-    }
-    init(from reader: inout JSONReader) throws(JSONError) { throw reader.error("answers are only written") }
-    func encode(to writer: inout JSONWriter, for revision: ProtocolRevision?) {
-        writer.beginObject()
-        writer.key("jsonrpc")
-        writer.write("2.0")
-        writer.key("id")
-        writer.write(self.id)
-        writer.key("result")
-        writer.write(raw: self.result)
-        writer.endObject()
+    private static func send(_ message: OutgoingMessage) {
+        FileHandle.standardOutput.write(Data(message.payload.bytes + [0x0A]))
     }
 }
 
@@ -76,9 +50,20 @@ private enum DemoMethods {
         tools: ToolsCapability()
     )
 
-    static func answer(_ method: Method, _ params: RawJSON, id: JSONRPCRequestID) throws(JSONRPCErrorObject)
-        -> some ProtocolObject
-    {
+    static func answer(
+        _ method: Method,
+        _ params: RawJSON,
+        id: JSONRPCRequestID
+    ) throws(JSONRPCErrorObject) -> OutgoingMessage {
+        let (result, revision) = try self.result(method, params)
+        return MessageWriter.result(id) { result.encode(to: &$0, for: revision) }
+    }
+
+    /// - Returns: what came of it, and the revision in which that is written.
+    private static func result(
+        _ method: Method,
+        _ params: RawJSON
+    ) throws(JSONRPCErrorObject) -> (any ProtocolObject, ProtocolRevision) {
         let object = (try? params.decode(JSONObject.self)) ?? JSONObject()
         let revision: ProtocolRevision =
             object["_meta"]?[Meta.Name.protocolVersion]?.string.flatMap(ProtocolRevision.init) ?? .latestLegacy
@@ -90,7 +75,7 @@ private enum DemoMethods {
                 capabilities: self.capabilities,
                 serverInfo: self.info
             )
-            return Answer(id, result, .latestLegacy)
+            return (result, .latestLegacy)
         case .serverDiscover:
             let result = DiscoverResult(
                 supportedVersions: ProtocolRevision.all.map(\.rawValue),
@@ -101,10 +86,10 @@ private enum DemoMethods {
                     ]
                 ]
             )
-            return Answer(id, result, .latest)
-        case .ping: return Answer(id, EmptyResult(), revision)
-        case .toolsList: return Answer(id, ListToolsResult(tools: DemoTool.all.map(\.tool)), revision)
-        case .toolsCall: return Answer(id, try self.call(object), revision)
+            return (result, .latest)
+        case .ping: return (EmptyResult(), revision)
+        case .toolsList: return (ListToolsResult(tools: DemoTool.all.map(\.tool)), revision)
+        case .toolsCall: return (try self.call(object), revision)
         case .resourcesList:
             let resource = Resource(
                 uri: "demo://about",
@@ -112,8 +97,8 @@ private enum DemoMethods {
                 description: "What this server is.",
                 mimeType: "text/plain"
             )
-            return Answer(id, ListResourcesResult(resources: [resource]), revision)
-        case .resourcesTemplatesList: return Answer(id, ListResourceTemplatesResult(resourceTemplates: []), revision)
+            return (ListResourcesResult(resources: [resource]), revision)
+        case .resourcesTemplatesList: return (ListResourceTemplatesResult(resourceTemplates: []), revision)
         case .resourcesRead:
             guard object["uri"]?.string == "demo://about" else {
                 throw JSONRPCErrorObject(
@@ -123,15 +108,14 @@ private enum DemoMethods {
                 )
             }
             let text = "The demo server of mcp-host. It shows that the host works, and what a server looks like."
-            return Answer(
-                id,
+            return (
                 ReadResourceResult(contents: [.text(TextResourceContents(uri: "demo://about", text: text))]),
                 revision
             )
         case .promptsList:
             let argument = PromptArgument(name: "text", description: "What to summarise.", required: true)
             let prompt = Prompt(name: "summarise", description: "Ask for a summary.", arguments: [argument])
-            return Answer(id, ListPromptsResult(prompts: [prompt]), revision)
+            return (ListPromptsResult(prompts: [prompt]), revision)
         case .promptsGet:
             guard object["name"]?.string == "summarise", let text = object["arguments"]?["text"]?.string else {
                 throw JSONRPCErrorObject(
@@ -143,7 +127,7 @@ private enum DemoMethods {
                 role: .user,
                 content: .text(TextContent(text: "Summarise in one sentence:\n\(text)"))
             )
-            return Answer(id, GetPromptResult(messages: [message]), revision)
+            return (GetPromptResult(messages: [message]), revision)
         default: throw JSONRPCErrorObject(code: .methodNotFound, message: "Method not found: \(method.rawValue)")
         }
     }

@@ -70,7 +70,8 @@ struct HostCommand {
     /// - Parameter body: what to do; returns the JSON document and the exit code.
     func run(_ body: @escaping @Sendable (MCPHost) async throws -> (JSONObject, ExitCode?)) async throws {
         var configuration = try self.options.load()
-        configuration.lifecycleLog = LifecycleLog()
+        var runtime = HostRuntime()
+        runtime.lifecycleLog = LifecycleLog()
         if let only = self.only {
             guard configuration.servers.contains(where: { $0.name == only }) else {
                 let names = configuration.servers.map(\.name).joined(separator: ", ")
@@ -81,7 +82,7 @@ struct HostCommand {
         }
         let spinner = Spinner("starting \(configuration.servers.count) server(s)")
         defer { spinner.stop() }
-        let host = MCPHost(configuration)
+        let host = MCPHost(configuration, runtime: runtime)
         let isInterrupted = Locked(false)
         let interruption: (JSONObject, ExitCode?) = (
             ["error": ["code": "interrupted", "message": "interrupted by a signal"]], ExitCodes.interrupted

@@ -1,5 +1,6 @@
 import Foundation
 import MCPJSON
+import MCPSession
 import TestSupport
 import Testing
 

@@ -20,7 +20,7 @@ struct LawHostTests {
         var entry = server.configuration("one")
         entry.restart.initialDelay = .seconds(600)
         entry.restart.maximumDelay = .seconds(600)
-        let manager = HostManager(HostConfiguration(servers: [entry]))
+        let manager = HostManager(HostSetup(servers: [entry]))
         try await manager.initialize()
         let host = try manager.host
         server.crash()
@@ -37,7 +37,7 @@ struct LawHostTests {
     func shutDownWhileAbandoning() async throws {
         let slow = StickyTransport()
         let manager = HostManager(
-            HostConfiguration(servers: [ServerDefinition(name: "slow", endpoint: Endpoint("sticky") { _ in slow })])
+            HostSetup(servers: [ServerSetup("slow", Endpoint("sticky") { _ in slow })])
         )
         let opening = Task { await failure { try await manager.initialize() } }
         await slow.entered.wait()
@@ -114,7 +114,7 @@ struct LawHostTests {
         try await withZoo { zoo in
             let host = try await zoo.host()
             let slow = StickyTransport()
-            let entry = ServerDefinition(name: "x", endpoint: Endpoint("sticky") { _ in slow })
+            let entry = ServerSetup("x", Endpoint("sticky") { _ in slow })
             let first = Task { await failure { try await host.addServer(entry) } }
             await slow.entered.wait()
             let removed = Task { await host.removeServer("x") }
@@ -162,7 +162,7 @@ struct LawHostTests {
     @Test("T16 the last call ends while the drain timer is being made: the timer is in nobody's books")
     func drainTimer() async throws {
         let clock = StallingTimekeeper()
-        var configuration = HostConfiguration(servers: [ProtocolServer.echo("one", isModern: true)])
+        var configuration = HostSetup(servers: [ProtocolServer.echo("one", isModern: true)])
         configuration.clock = clock
         let host = try await MCPHost.start(configuration)
         let call = Task { await failure { try await text(host, "one", "hang") } }

@@ -1,6 +1,7 @@
 import Dispatch
 import MCPHost
 import MCPJSON
+import MCPSession
 import MCPTypes
 import TestSupport
 import Testing
@@ -91,9 +92,9 @@ struct LawMessageTests {
     @Test("T13 forty large answers to a server whose input is nearly always full: it gets them all")
     func replies() async throws {
         try await withZoo { zoo in
-            var server = zoo.server("one", "--era", "legacy")
+            var server = ServerSetup(zoo.server("one", "--era", "legacy"))
             server.stdio.maximumQueuedBytes = 3000
-            server.client.handlers.roots = { _ in
+            server.handlers.roots = { _ in
                 (0..<1000).map { Root(uri: "file:///a/rather/long/path/of/a/root/number/\($0)") }
             }
             let host = try await zoo.host(server)
@@ -290,12 +291,17 @@ private struct QueueWorld {
         var messages: [String] = []
 
         mutating func write(_ queue: inout OutputQueue) -> OutputQueue.Outcome {
-            queue.write { message, offset in
+            queue.write { messages, offset in
                 guard self.room > 0 else { return .blocked }
-                let count = min(self.room, message.count + 1 - offset)
-                self.room -= count
-                if offset + count == message.count + 1 { self.messages.append(message.description) }
-                return .bytes(count)
+                var (taken, start) = (0, offset)
+                for message in messages where self.room > 0 {
+                    let count = min(self.room, message.count + 1 - start)
+                    self.room -= count
+                    taken += count
+                    if start + count == message.count + 1 { self.messages.append(message.description) }
+                    start = 0
+                }
+                return .bytes(taken)
             }
         }
     }
@@ -363,7 +369,11 @@ private struct QueueWorld {
 
     private mutating func offer(_ message: RawJSON) -> SendWindow.Sent {
         var pipe = self.pipe
-        let sent = self.window.send(message, limit: Self.limit) { pipe.write(&$0) }
+        // Some wait for others to join them; the I/O thread comes for them when the server reads.
+        let sent =
+            Bool.random(using: &self.random)
+            ? self.window.gather(message, limit: Self.limit)
+            : self.window.send(message, limit: Self.limit) { pipe.write(&$0) }
         self.arrive(pipe)
         return sent
     }
@@ -395,7 +405,7 @@ private struct QueueWorld {
         switch self.steps.remove(at: Int.random(in: 0..<self.steps.count, using: &self.random)) {
         case .send(let id, let frame, let drains):
             switch self.offer(frame.payload) {
-            case .accepted, .blocked: _ = self.machine.sent(id)
+            case .accepted, .blocked, .gathered: _ = self.machine.sent(id)
             case .full:
                 self.refusals += 1
                 self.trace.append("refused \(id)")
@@ -406,7 +416,7 @@ private struct QueueWorld {
             if self.machine.sendRefused(id, frame, drains: drains) { self.steps.append(.sendNext) }
         case .post(let post, let drains):
             switch self.offer(post.message.payload) {
-            case .accepted, .blocked:
+            case .accepted, .blocked, .gathered:
                 self.machine.posted()
                 self.steps.append(.sendNext)
             case .full:

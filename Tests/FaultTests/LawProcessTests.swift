@@ -112,7 +112,7 @@ struct LawProcessTests {
         await #expect(processExitsWith: .success) {
             test_ignore_children()
             for isGuarded in [true, false] {
-                var server = ServerDefinition(name: "true", endpoint: .stdio(ServerLaunch(command: "/bin/true")))
+                var server = ServerDefinition(name: "true", transport: .stdio(ServerLaunch(command: "/bin/true")))
                 server.restart.isEnabled = false
                 server.stdio.endOfInputGrace = .seconds(60)
                 let host = try await MCPHost.start(
@@ -263,7 +263,7 @@ struct LawProcessTests {
             let zoo = ScriptedServer.path
             var server = ServerDefinition(
                 name: "one",
-                endpoint: .stdio(ServerLaunch(command: zoo, arguments: ["--helper", "nameless"]))
+                transport: .stdio(ServerLaunch(command: zoo, arguments: ["--helper", "nameless"]))
             )
             server = Self.guarded(server, false)
             let host = try await MCPHost.start(HostConfiguration(servers: [server]))
@@ -279,7 +279,7 @@ struct LawProcessTests {
         await #expect(processExitsWith: .success) {
             var server = ServerDefinition(
                 name: "one",
-                endpoint: .stdio(ServerLaunch(command: ScriptedServer.path, arguments: ["--sibling"]))
+                transport: .stdio(ServerLaunch(command: ScriptedServer.path, arguments: ["--sibling"]))
             )
             server = Self.guarded(server, false)
             for _ in 0..<5 {

@@ -104,7 +104,7 @@ struct LawRestartTests {
         )
         var definition = server.configuration("one")
         definition.restart = .never
-        try await MCPHost.withHost(HostConfiguration(servers: [definition])) { host in
+        try await MCPHost.withHost(HostSetup(servers: [definition])) { host in
             let one = try host.server("one")
             var (own, all) = (one.serverEvents().makeAsyncIterator(), host.serverEvents().makeAsyncIterator())
             for round in 1...3 {
@@ -148,7 +148,7 @@ struct LawRestartTests {
         let server = ProtocolServer(.v2025_11_25)
         var definition = server.configuration("one")
         definition.restart = .never
-        try await MCPHost.withHost(HostConfiguration(servers: [definition])) { host in
+        try await MCPHost.withHost(HostSetup(servers: [definition])) { host in
             for _ in 0..<10 {
                 server.crash()
                 let waiting = Task { await failure { try await host.server("one").session() } }
@@ -167,7 +167,7 @@ struct LawRestartTests {
     @Test("T11 a restart in the very moment of readiness is another start")
     func restartAtReadiness() async throws {
         let server = ProtocolServer(.v2025_11_25)
-        try await MCPHost.withHost(HostConfiguration(servers: [server.configuration("one")])) { host in
+        try await MCPHost.withHost(HostSetup(servers: [server.configuration("one")])) { host in
             let entries = host.journal.updates()
             var restarts = 0
             for await entry in entries where entry.event == "ready" {

@@ -164,7 +164,7 @@ struct RestartFaultTests {
                 }
             ]
         )
-        let host = try await MCPHost.start(HostConfiguration(servers: [server.configuration("one")]))
+        let host = try await MCPHost.start(HostSetup(servers: [server.configuration("one")]))
         #expect(try await host.callTool(server: "one", name: "failed").isError == true)
         for name in ["invalid", "internal", "other"] {
             let error = await failure { try await host.callTool(server: "one", name: name) }

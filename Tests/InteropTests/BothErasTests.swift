@@ -12,13 +12,13 @@ import Testing
 struct BothErasTests {
     enum Era: CaseIterable { case legacy, modern }
 
-    private static func configuration(_ script: String, _ era: Era) throws -> HostConfiguration {
+    private static func configuration(_ script: String, _ era: Era) throws -> HostSetup {
         var server = PythonServers.server("peer", try PythonServers.script(script))
         server.client.era = era == .legacy ? .legacyOnly : .modernOnly
         server.client.logLevel = .info
         server.client.usesTasks = true
         server.client.pollInterval = .milliseconds(1) ... .seconds(1)
-        return HostConfiguration(servers: [server])
+        return HostSetup(servers: [server])
     }
 
     private static func text(_ host: MCPHost, _ tool: String) async throws -> String? {

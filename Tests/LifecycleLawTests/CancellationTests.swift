@@ -11,7 +11,7 @@ struct LifecycleLawCancellationTests {
     @Test("G3 close during connect at 25 points", arguments: Way.allCases)
     func closeDuringConnect(way: Way) async throws {
         for point in 0..<25 {
-            let host = MCPHost(HostConfiguration(servers: [way.server("one"), way.server("two")]))
+            let host = MCPHost(HostSetup(servers: [way.server("one"), way.server("two")]))
             host.launch()
             await Self.stepAside(point * point)
             expectClean(await host.shutdown(), servers: 2)
@@ -43,7 +43,7 @@ struct LifecycleLawCancellationTests {
 
     @Test("F9 a cancelled call returns at once, and its server goes on", arguments: Way.allCases)
     func cancelDuringCall(way: Way) async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: [way.server("one")]))
+        let host = try await MCPHost.start(HostSetup(servers: [way.server("one")]))
         for point in 0..<25 {
             let call = Task { try await host.callTool(server: "one", name: "hang") }
             await Self.stepAside(point)
@@ -57,7 +57,7 @@ struct LifecycleLawCancellationTests {
 
     @Test("G4 ten calls in flight at shutdown each end with hostClosed", arguments: Way.allCases)
     func closeDuringCalls(way: Way) async throws {
-        var configuration = HostConfiguration(servers: [way.server("one")])
+        var configuration = HostSetup(servers: [way.server("one")])
         configuration.drainTimeout = .milliseconds(50)
         let host = try await MCPHost.start(configuration)
         let codes = await withTaskGroup(of: MCPError.Code?.self) { group in
@@ -78,7 +78,7 @@ struct LifecycleLawCancellationTests {
 
     @Test("M3 drain: a call that ends in time gets its result, new ones are refused")
     func drain() async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: [Way.memoryModern.server("one")]))
+        let host = try await MCPHost.start(HostSetup(servers: [Way.memoryModern.server("one")]))
         let call = Task { try await host.callTool(server: "one", name: "hang") }
         await host.wait(forRequests: 1)
         let closing = Task { await host.shutdown() }
@@ -97,7 +97,7 @@ struct LifecycleLawCancellationTests {
     func cancelDuringClose() async throws {
         let clock = ManualClock()
         let server = ScriptedServer.configuration("stubborn", ["--ignore-eof", "--ignore-term"])
-        var configuration = HostConfiguration(servers: [server])
+        var configuration = HostSetup(servers: [server])
         configuration.clock = clock
         let host = try await MCPHost.start(configuration)
         let closer = Task { await host.shutdown() }
@@ -114,7 +114,7 @@ struct LifecycleLawCancellationTests {
 
     @Test("A8 a host that is dropped without shutdown closes all the same", arguments: Way.allCases)
     func dropped(way: Way) async throws {
-        var host: MCPHost? = try await MCPHost.start(HostConfiguration(servers: [way.server("one")]))
+        var host: MCPHost? = try await MCPHost.start(HostSetup(servers: [way.server("one")]))
         let journal = try #require(host?.journal)
         let connection = try #require(host?.servers.first)
         host = nil

@@ -24,7 +24,7 @@ struct LifecycleLawMatrixTests {
     /// In a cancelled task nothing can be waited for, so the host is made there and waited for here.
     private static func open(_ place: Place, _ way: Way) async throws -> MCPHost {
         guard place == .cancelledTask else {
-            return try await place.run { try await MCPHost.start(HostConfiguration(servers: [way.server("one")])) }
+            return try await place.run { try await MCPHost.start(HostSetup(servers: [way.server("one")])) }
         }
         let host = try await MCPHost.start()
         // It may be ready before the cancellation is seen; then it is there, like any other.
@@ -33,7 +33,7 @@ struct LifecycleLawMatrixTests {
         let gone = await host.removeServer("never")
         #expect((gone != nil) == wasAdded, "a cancelled addServer leaves nothing in the host")
         // Its report would be counted too; this test wants one.
-        let fresh = try await MCPHost.start(HostConfiguration(servers: [way.server("one")]))
+        let fresh = try await MCPHost.start(HostSetup(servers: [way.server("one")]))
         #expect(await host.shutdown().isClean)
         return fresh
     }
@@ -54,7 +54,7 @@ struct LifecycleLawMatrixTests {
     }
 
     private static func closeInOrder(_ order: [Int], _ way: Way) async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: (0..<5).map { way.server("s\($0)") }))
+        let host = try await MCPHost.start(HostSetup(servers: (0..<5).map { way.server("s\($0)") }))
         for place in order {
             #expect(await host.removeServer("s\(place)") != nil)
             try await useAll(host)
@@ -69,7 +69,7 @@ struct LifecycleLawMatrixTests {
 
     @Test("G2 a hundred tasks close at once and get one report", arguments: Way.allCases)
     func concurrentCloses(way: Way) async throws {
-        let host = try await MCPHost.start(HostConfiguration(servers: (0..<3).map { way.server("s\($0)") }))
+        let host = try await MCPHost.start(HostSetup(servers: (0..<3).map { way.server("s\($0)") }))
         let durations = await withTaskGroup(of: Duration.self) { group in
             for _ in 0..<100 {
                 group.addTask {
@@ -86,8 +86,8 @@ struct LifecycleLawMatrixTests {
 
     @Test("A13 two hosts in one process: closing one leaves the other", arguments: Way.allCases)
     func twoHosts(way: Way) async throws {
-        let a = try await MCPHost.start(HostConfiguration(servers: [way.server("same")]))
-        let b = try await MCPHost.start(HostConfiguration(servers: [way.server("same")]))
+        let a = try await MCPHost.start(HostSetup(servers: [way.server("same")]))
+        let b = try await MCPHost.start(HostSetup(servers: [way.server("same")]))
         expectClean(await a.shutdown(), servers: 1)
         try await useAll(b)
         expectClean(await b.shutdown(), servers: 1)

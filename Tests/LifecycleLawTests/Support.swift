@@ -58,10 +58,10 @@ enum Way: String, CaseIterable, CustomTestStringConvertible {
 
     var testDescription: String { self.rawValue }
 
-    func server(_ name: String) -> ServerDefinition {
+    func server(_ name: String) -> ServerSetup {
         switch self {
-        case .stdioLegacy: ScriptedServer.configuration(name, ["--era", "legacy"])
-        case .stdioModern: ScriptedServer.configuration(name, ["--era", "modern"])
+        case .stdioLegacy: ServerSetup(ScriptedServer.configuration(name, ["--era", "legacy"]))
+        case .stdioModern: ServerSetup(ScriptedServer.configuration(name, ["--era", "modern"]))
         case .memoryLegacy: ProtocolServer.echo(name, isModern: false)
         case .memoryModern: ProtocolServer.echo(name, isModern: true)
         }

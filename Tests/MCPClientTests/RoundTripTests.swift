@@ -14,7 +14,7 @@ struct RoundTripTests {
     ]
     private static let roots: JSONValue = ["method": "roots/list"]
 
-    private static func offer(_ configuration: inout ClientConfiguration) {
+    private static func offer(_ configuration: inout SessionSetup) {
         configuration.handlers.elicitationForm = { _, _ in ElicitResult(action: .accept, content: ["a": "x"]) }
         configuration.handlers.roots = { _ in [Root(uri: "file:///r")] }
         configuration.roundDelay = .milliseconds(1)

@@ -186,7 +186,7 @@ struct SubscriptionTests {
         var configuration = server.configuration("one")
         if !revision.isModern { configuration.client.era = .legacyOnly }
         configuration.restart.initialDelay = .milliseconds(1)
-        let host = try await MCPHost.start(HostConfiguration(servers: [configuration]))
+        let host = try await MCPHost.start(HostSetup(servers: [configuration]))
         let (all, own) = (host.serverEvents(), try host.server("one").serverEvents())
         try await host.subscribe(server: "one", to: "x:1")
         server.crash()

@@ -116,7 +116,7 @@ struct TaskTests {
         return ProtocolServer(revision, capabilities: capabilities, handlers)
     }
 
-    private static func offer(_ configuration: inout ClientConfiguration) {
+    private static func offer(_ configuration: inout SessionSetup) {
         configuration.usesTasks = true
         configuration.pollInterval = .milliseconds(1) ... .milliseconds(20)
         configuration.handlers.elicitationForm = { _, context in

@@ -202,7 +202,7 @@ struct ToolCallTests {
                 }
             }
         }
-        let host = try await MCPHost.start(HostConfiguration(servers: [server.configuration("s")]))
+        let host = try await MCPHost.start(HostSetup(servers: [server.configuration("s")]))
         let names = try await host.tools().items.map(\.qualifiedName)
         #expect(Set(names).count == 3)
         for (name, tool) in zip(names, ["get", "GET", "Get"]) {

@@ -25,7 +25,16 @@ struct ConfigurationFileTests {
             """#
         let configuration = try self.parse(text, ["BIN": "/opt", "D": "d", "PATH": "/bin", "SECRET": "s"])
         #expect(configuration.servers.map(\.name) == ["b", "a"])
-        #expect(configuration.servers[0].endpoint.description == "/opt/x --p=80 7 true $HOME ${")
+        #expect(configuration.servers[0].transport.description == "/opt/x --p=80 7 true $HOME ${")
+        // The surroundings that were given are the servers' too, as far as they pass.
+        let launch = try #require(configuration.servers[0].transport.launch)
+        let passed = ["PATH": "/bin", "PYTHONUNBUFFERED": "1", "T": "", "N": "1"]
+        #expect(!launch.inheritsEnvironment && launch.environment == passed && launch.wholeEnvironment == passed)
+        let own = try HostConfiguration(
+            parsing: Array(text.replacing("${BIN}", with: "").replacing("${D}", with: "").utf8),
+            file: "f"
+        )
+        #expect(own.servers[1].transport.launch == ServerLaunch(command: "y"))
     }
 
     @Test("a server that is started on demand, one for each caller, and for how long they are kept")
@@ -58,7 +67,7 @@ struct ConfigurationFileTests {
         let configuration = try self.parse(
             #"{"mcpServers":{"a":{"command":"x","args":["--token","canary","--api-key=canary","-v"]}}}"#
         )
-        #expect(configuration.servers[0].endpoint.description == "x --token *** --api-key=*** -v")
+        #expect(configuration.servers[0].transport.description == "x --token *** --api-key=*** -v")
     }
 
     @Test("K4 K7 each mistake says where it is and what to do")

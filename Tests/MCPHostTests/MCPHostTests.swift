@@ -171,10 +171,10 @@ struct MCPHostTests {
     @Test("D1 a host is told which server wrote what, and what it wrote last")
     func standardError() async throws {
         let told = Watched<[String]>([])
-        var configuration = HostConfiguration(servers: [ScriptedServer.configuration("a")])
-        configuration.servers.append(
-            ServerDefinition(name: "b", command: "/bin/sh", arguments: ["-c", "echo one >&2; printf two >&2; exit 3"])
-        )
+        var configuration = HostSetup(servers: [
+            ScriptedServer.configuration("a"),
+            ServerDefinition(name: "b", command: "/bin/sh", arguments: ["-c", "echo one >&2; printf two >&2; exit 3"]),
+        ])
         configuration.onStandardError = { server, line in told.withLock { $0.append("\(server): \(line)") } }
         let host = try await MCPHost.start(configuration)
         await told.wait(for: "the last word") { $0.contains("b: two") }

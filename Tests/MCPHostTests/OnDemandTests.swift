@@ -28,7 +28,7 @@ struct OnDemandTests {
     }
 
     /// It has time for everything: the hands of its clock are turned far.
-    private static func definition(_ name: String, _ server: ProtocolServer) -> ServerDefinition {
+    private static func definition(_ name: String, _ server: ProtocolServer) -> ServerSetup {
         var definition = server.configuration(name)
         definition.policy = .onDemand(idleStop: self.limit)
         let long: Duration = .seconds(1 << 30)
@@ -43,8 +43,8 @@ struct OnDemandTests {
         while server.status == .ready { await clock.pass(self.limit) }
     }
 
-    private static func host(_ servers: [ServerDefinition], _ clock: ManualClock) async throws -> MCPHost {
-        var configuration = HostConfiguration(servers: servers)
+    private static func host(_ servers: [any HostedServer], _ clock: ManualClock) async throws -> MCPHost {
+        var configuration = HostSetup(servers: servers)
         configuration.clock = clock
         return try await MCPHost.start(configuration)
     }
@@ -89,9 +89,9 @@ struct OnDemandTests {
     )
     func inUse(use: Use) async throws {
         let (clock, over, begun) = (ManualClock(), OneShot<Void>(), OneShot<Void>())
-        var configuration = HostConfiguration()
-        configuration.clock = clock
-        configuration.handlers.elicitationForm = { _, _ in
+        var runtime = HostRuntime()
+        runtime.clock = clock
+        runtime.handlers.elicitationForm = { _, _ in
             begun.complete(())
             await over.wait()
             return ElicitResult(action: .decline)
@@ -127,8 +127,9 @@ struct OnDemandTests {
         var definition = Self.definition("one", server)
         definition.client.usesTasks = true
         definition.client.pollInterval = .seconds(5000) ... .seconds(5000)
-        configuration.servers = [definition]
-        let host = try await MCPHost.start(configuration)
+        runtime.servers["one"] = definition.added
+        let configuration = HostConfiguration(servers: [definition.definition])
+        let host = try await MCPHost.start(configuration, runtime: runtime)
         let one = try host.server("one")
         await withTaskGroup(of: MCPError?.self) { group in
             switch use {
@@ -205,7 +206,7 @@ struct OnDemandTests {
                 definition.policy = .onDemand()
                 return definition
             }
-            let manager = HostManager(HostConfiguration(servers: definitions))
+            let manager = HostManager(HostSetup(servers: definitions))
             try await manager.initialize()
             let host = try manager.host
             #expect(host.servers.allSatisfy { $0.status == .dormant && $0.failure == nil })
@@ -244,7 +245,7 @@ struct OnDemandTests {
     func cannotStart() async throws {
         var definition = ServerDefinition(name: "one", command: "/no/such/program")
         definition.policy = .onDemand()
-        let host = try await MCPHost.start(HostConfiguration(servers: [definition]))
+        let host = try await MCPHost.start(HostSetup(servers: [definition]))
         for _ in 0..<2 {
             let error = await failure { try await host.callTool(server: "one", name: "echo") }
             #expect(error?.code == .launchFailed && error?.server == "one")
@@ -402,10 +403,10 @@ struct PerCallerTests {
         _ made: Locked<[ProtocolServer]>,
         _ revision: ProtocolRevision = .latest,
         maximum: Int = 64
-    ) -> ServerDefinition {
-        var definition = ServerDefinition(
-            name: "one",
-            endpoint: Endpoint("in memory") { _ in
+    ) -> ServerSetup {
+        var definition = ServerSetup(
+            "one",
+            Endpoint("in memory") { _ in
                 let number = made.withLock { $0.count }
                 let calls = Locked(0)
                 let server = ProtocolServer(
@@ -434,8 +435,8 @@ struct PerCallerTests {
         return definition
     }
 
-    private static func host(_ definition: ServerDefinition, _ clock: any MonotonicClock) async throws -> MCPHost {
-        var configuration = HostConfiguration(servers: [definition])
+    private static func host(_ definition: ServerSetup, _ clock: any MonotonicClock) async throws -> MCPHost {
+        var configuration = HostSetup(servers: [definition])
         configuration.clock = clock
         return try await MCPHost.start(configuration)
     }
@@ -544,7 +545,7 @@ struct PerCallerTests {
         let (made, isBroken, attempts) = (Locked<[ProtocolServer]>([]), Locked(true), Locked(0))
         var definition = Self.definition(made, maximum: 2)
         definition.restart = .never
-        let make = definition.endpoint
+        let make = try #require(definition.endpoint)
         definition.endpoint = Endpoint("in memory") { context in
             attempts.withLock { $0 += 1 }
             return isBroken.withLock { $0 } ? Refusing(.launchFailed) : make.makeTransport(context)
@@ -608,7 +609,7 @@ struct PerCallerTests {
         )
         var definition = server.configuration("one")
         definition.policy = .perCaller()
-        var configuration = HostConfiguration(servers: [definition])
+        var configuration = HostSetup(servers: [definition])
         configuration.drainTimeout = patience
         let host = try await MCPHost.start(configuration)
         let options = Self.options("a")
@@ -623,9 +624,9 @@ struct PerCallerTests {
     @Test("a watched resource is the caller's own, and so are its events")
     func subscriptions() async throws {
         let made = Locked<[ProtocolServer]>([])
-        var definition = ServerDefinition(
-            name: "one",
-            endpoint: Endpoint("in memory") { _ in
+        var definition = ServerSetup(
+            "one",
+            Endpoint("in memory") { _ in
                 let server = ProtocolServer(
                     .v2025_11_25,
                     capabilities: ["resources": ["subscribe": true]],
@@ -695,7 +696,7 @@ struct NeedsAuthorizationTests {
             attempts.withLock { $0 += 1 }
             return isSignedIn.withLock { $0 } ? Expiring(server.transport()) : Refusing(.needsAuthorization)
         }
-        let manager = HostManager(HostConfiguration(servers: [definition]))
+        let manager = HostManager(HostSetup(servers: [definition]))
         try await manager.initialize()
         let host = try manager.host
         let one = try host.server("one")

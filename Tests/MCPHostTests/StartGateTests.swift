@@ -29,7 +29,7 @@ struct StartGateTests {
     }
 
     private static func host(_ clock: ManualClock, limit: Int) async throws -> MCPHost {
-        var configuration = HostConfiguration()
+        var configuration = HostSetup()
         configuration.maximumStarts = limit
         configuration.clock = clock
         return try await MCPHost.start(configuration)
@@ -125,8 +125,8 @@ struct StartGateTests {
     func believed() async throws {
         try await withZoo { zoo in
             let host = try await Self.host(ManualClock(), limit: 1)
-            var believed = zoo.server("believed", "--mute")
-            believed.client.knownServer = ServerDescription(revision: .latest)
+            var believed = ServerSetup(zoo.server("believed", "--mute"))
+            believed.knownServer = ServerDescription(revision: .latest)
             try await host.addServer(believed)
             #expect(try host.server("believed").status == .ready)
             try await host.addServer(zoo.server("other"))
@@ -137,8 +137,8 @@ struct StartGateTests {
     @Test("B2 one that was believed to be ready and never said a word is asked properly the next time")
     func neverSpoke() async throws {
         try await withZoo { zoo in
-            var wrong = zoo.server("wrong", "--exit", "7")
-            wrong.client.knownServer = ServerDescription(revision: .latest)
+            var wrong = ServerSetup(zoo.server("wrong", "--exit", "7"))
+            wrong.knownServer = ServerDescription(revision: .latest)
             wrong.restart.initialDelay = .milliseconds(1)
             let host = try await zoo.host(wrong)
             let entry = await host.wait(for: "closed", of: "wrong")

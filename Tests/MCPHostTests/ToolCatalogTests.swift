@@ -36,7 +36,7 @@ struct ToolCatalogTests {
         _ servers: [(String, ProtocolServer)],
         _ body: (MCPHost) async throws -> Void
     ) async throws {
-        try await MCPHost.withHost(HostConfiguration(servers: servers.map { $1.configuration($0) }), body)
+        try await MCPHost.withHost(HostSetup(servers: servers.map { $1.configuration($0) }), body)
     }
 
     /// By the name that the host knows it by.
@@ -160,7 +160,7 @@ struct ToolCatalogTests {
                 }
             ]
         )
-        var configuration = HostConfiguration(servers: [server.configuration("a")])
+        var configuration = HostSetup(servers: [server.configuration("a")])
         configuration.clock = clock
         try await MCPHost.withHost(configuration) { host in
             // Unchecked, and without asking again for each.
@@ -332,11 +332,11 @@ struct ToolCatalogTests {
         var definition = own.configuration("a")
         definition.restart.initialDelay = .milliseconds(1)
         definition.client.pollInterval = .milliseconds(1) ... .milliseconds(2)
-        definition.client.handlers.elicitationForm = { _, _ in
+        definition.handlers.elicitationForm = { _, _ in
             server.value?.crash()
             return ElicitResult(action: .accept, content: [:])
         }
-        try await MCPHost.withHost(HostConfiguration(servers: [definition])) { host in
+        try await MCPHost.withHost(HostSetup(servers: [definition])) { host in
             let error = await failure { try await host.callTool(server: "a", name: "work", arguments: ["text": "x"]) }
             #expect(error?.code == .outcomeUnknown, "\(String(describing: error))")
             #expect(own.received("tools/call").count == 1)
@@ -347,7 +347,7 @@ struct ToolCatalogTests {
     @Test("L1 E1 a host that closes while tools are listed has nothing open", arguments: 0..<10)
     func closedWhileListing(round: Int) async throws {
         let server = Self.server(.v2025_11_25, Watched((0..<200).map { Self.tool("t\($0)") }))
-        let host = try await MCPHost.start(HostConfiguration(servers: [server.configuration("a")]))
+        let host = try await MCPHost.start(HostSetup(servers: [server.configuration("a")]))
         let call = Task { await failure { try await text(host, "a", "t1", ["text": "x"]) } }
         await server.wait(forReceived: "tools/list")
         expectClean(await host.shutdownNow(), servers: 1)

@@ -28,7 +28,7 @@ struct ToolSelectionTests {
         let server = Self.server()
         var definition = server.configuration("a")
         definition.tools = selection
-        try await MCPHost.withHost(HostConfiguration(servers: [definition])) { host in try await body(host, server) }
+        try await MCPHost.withHost(HostSetup(servers: [definition])) { host in try await body(host, server) }
     }
 
     @Test("what is denied, or not allowed, is neither listed nor called, by either name; and costs no traffic")

@@ -96,11 +96,13 @@ struct LaunchTests {
                 "PATH": "/usr/bin:/bin", "HOME": "/root", "LC_ALL": "C", "OWN": "1", "PYTHONUNBUFFERED": "1",
             ]
         )
-        let end = await self.end(
-            ServerLaunch(command: "/bin/sh", arguments: ["-c", "env >&2"], environment: environment)
-        )
-        let stderr = try #require(end.process).stderrTail
+        var launch = ServerLaunch(command: "/bin/sh", arguments: ["-c", "env >&2"], environment: environment)
+        launch.inheritsEnvironment = false
+        let stderr = try #require(await self.end(launch).process).stderrTail
         #expect(stderr.contains("OWN=1") && !stderr.contains("canary"))
+        #expect(launch.wholeEnvironment == environment)
+        (launch.environment, launch.inheritsEnvironment) = (["OWN": "1"], true)
+        #expect(launch.wholeEnvironment == ServerEnvironment.base(adding: ["OWN": "1"]))
     }
 
     @Test("D14 D15 S24 a server has descriptors 0, 1 and 2 and no other")

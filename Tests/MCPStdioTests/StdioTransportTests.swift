@@ -186,6 +186,21 @@ struct StdioTransportTests {
         #expect(await recorder.broken.wait().message.contains("closed its input"))
     }
 
+    @Test("D8 M1 what waits for a server that has closed its input keeps nobody from closing", arguments: 0..<10)
+    func gatheredForNobody(count: Int) async throws {
+        var options = self.quick
+        // Were it waited for, this test would not end.
+        options.flushGrace = .seconds(3600)
+        let (end, _) = try await self.run("exec <&-; echo '{}'; sleep 60", expecting: 1, options: options) {
+            transport,
+            recorder in
+            await recorder.waitForMessages()
+            for _ in 0..<count { try? transport.send("{}") }
+            if count % 2 == 0 { transport.close(.graceful) }
+        }
+        #expect(end.isProved)
+    }
+
     @Test(
         "D5 D6 fifty large messages from as many tasks arrive whole, though the server writes before it reads"
     )

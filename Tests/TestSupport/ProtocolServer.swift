@@ -1,6 +1,7 @@
 public import MCPClient
 public import MCPHost
 public import MCPJSON
+import MCPSession
 public import MCPTransport
 public import MCPTypes
 public import Testing
@@ -33,10 +34,11 @@ public final class ProtocolServer: Sendable {
         var received: [JSONValue] = []
         var asked: [String: CheckedContinuation<JSONValue, Never>] = [:]
         var nextAsk = 0
-        var cancelled: Set<JSONValue> = []
         /// Filters by subscription id.
         var listening: [(id: JSONValue, filter: JSONValue)] = []
         var connections = 0
+        /// Requests of this connection.
+        var inbound = InboundRequests(limit: .max)
     }
 
     /// What it speaks.
@@ -84,11 +86,8 @@ public final class ProtocolServer: Sendable {
     public var connections: Int { self.state.value.connections }
 
     /// An entry for a host; each start of it connects anew.
-    public func configuration(_ name: String) -> ServerDefinition {
-        ScriptedServer.patient(
-            ServerDefinition(name: name, endpoint: Endpoint("in memory") { _ in self.transport() }),
-            []
-        )
+    public func configuration(_ name: String) -> ServerSetup {
+        ServerSetup(name, Endpoint("in memory") { _ in self.transport() })
     }
 
     /// A client's end, with this server at the other.
@@ -101,6 +100,15 @@ public final class ProtocolServer: Sendable {
     public func send(_ message: JSONValue) {
         guard let end = self.state.value.end else { return }
         try? end.send(RawJSON(encoding: message))
+    }
+
+    private func send(_ message: OutgoingMessage) { try? self.state.value.end?.send(message) }
+
+    private static func json(_ id: JSONRPCRequestID) -> JSONValue {
+        switch id {
+        case .integer(let number): .number(JSONNumber(number))
+        case .string(let text): .string(text)
+        }
     }
 
     /// Sends a notification to a legacy client, and to a modern one on each subscription that wants it.
@@ -144,8 +152,11 @@ public final class ProtocolServer: Sendable {
     /// One request.
     public struct Call: Sendable {
         let server: ProtocolServer
+        let wireID: JSONRPCRequestID
+        let inbound: InboundRequests
+        let cancelled: OneShot<Void>
         /// Its id.
-        public let id: JSONValue
+        public var id: JSONValue { ProtocolServer.json(self.wireID) }
         /// Its method.
         public let method: String
         /// Its parameters.
@@ -203,7 +214,7 @@ public final class ProtocolServer: Sendable {
         }
 
         /// Whether the client has said that it no longer wants the answer.
-        public var isCancelled: Bool { self.server.state.value.cancelled.contains(self.id) }
+        public var isCancelled: Bool { self.cancelled.value != nil }
     }
 
     /// Sends a request to the client and waits for the whole answer.
@@ -224,23 +235,23 @@ public final class ProtocolServer: Sendable {
     // MARK: -
 
     private func answer(_ call: Call) async {
-        var reply: JSONObject = ["jsonrpc": "2.0", "id": call.id]
+        let reply: OutgoingMessage
         do {
             guard let result = try await self.result(of: call) else { return }
-            reply["result"] = self.dressed(result)
+            reply = MessageWriter.result(call.wireID) { self.dressed(result).encode(to: &$0) }
         } catch let needed as InputNeeded {
             var result: JSONObject = ["resultType": "input_required"]
             if !needed.requests.isEmpty { result["inputRequests"] = .object(needed.requests) }
             result["requestState"] = needed.state
-            reply["result"] = .object(result)
+            reply = MessageWriter.result(call.wireID) { JSONValue.object(result).encode(to: &$0) }
         } catch let failure as Failure {
-            var error: JSONObject = ["code": .number(JSONNumber(failure.code)), "message": .string(failure.message)]
-            error["data"] = failure.data
-            reply["error"] = .object(error)
+            let code = ErrorCode(rawValue: Int(failure.code))
+            reply = MessageWriter.error(call.wireID, code, failure.message, data: failure.data)
         } catch {
-            reply["error"] = ["code": -32603, "message": .string("\(error)")]
+            reply = MessageWriter.error(call.wireID, .internalError, "\(error)")
         }
-        if !call.isCancelled { self.send(.object(reply)) }
+        call.inbound.left(call.wireID)
+        if !call.isCancelled { self.send(reply) }
     }
 
     /// What a modern result says of itself (`RPC-21`).
@@ -291,22 +302,34 @@ public final class ProtocolServer: Sendable {
             return nil
         }
         if method == "notifications/cancelled", let id = value["params"]?["requestId"] {
-            self.state.withLock { state in
-                state.cancelled.insert(id)
-                state.listening.removeAll { $0.id == id }
+            if let wireID = try? RawJSON(encoding: id).decode(JSONRPCRequestID.self) {
+                self.state.value.inbound.cancel(wireID)
             }
+            self.state.withLock { $0.listening.removeAll { $0.id == id } }
         }
-        guard let id = value["id"] else { return nil }
-        let call = Call(server: self, id: id, method: method, params: value["params"] ?? [:])
+        guard case .request(let id, _)? = (try? Envelope(scanning: message))?.kind else { return nil }
+        let inbound = self.state.value.inbound
+        guard case .begin(let cancelled) = inbound.admit(id) else { return nil }
+        let call = Call(
+            server: self,
+            wireID: id,
+            inbound: inbound,
+            cancelled: cancelled,
+            method: method,
+            params: value["params"] ?? [:]
+        )
         return { await self.answer(call) }
     }
 
     fileprivate func connected(_ end: InMemoryTransport) {
-        self.state.withLock { state in
+        let before = self.state.withLock { state in
+            defer { state.inbound = InboundRequests(limit: .max) }
             state.end = end
             state.connections += 1
             state.listening = []
+            return state.inbound
         }
+        before.end()
     }
 
     /// Whoever asked gets no answer any more.
@@ -367,12 +390,12 @@ public final class ProtocolServer: Sendable {
 
 extension ProtocolServer {
     /// A host's entry for a server in memory with two tools, one that echoes and one that never answers; each start of it is a new one.
-    public static func echo(_ name: String, isModern: Bool) -> ServerDefinition {
+    public static func echo(_ name: String, isModern: Bool) -> ServerSetup {
         // A busy machine is no legacy server: with the regular five seconds a modern server whose answer was late had failed to open, and
         // whoever waited for a call to it waited for ever.
-        let configuration = ServerDefinition(
-            name: name,
-            endpoint: Endpoint("in memory") { _ in
+        ServerSetup(
+            name,
+            Endpoint("in memory") { _ in
                 let server = ProtocolServer(
                     isModern ? .v2026_07_28 : .v2025_11_25,
                     [
@@ -386,7 +409,6 @@ extension ProtocolServer {
                 return server.transport()
             }
         )
-        return ScriptedServer.patient(configuration, [])
     }
 }
 
@@ -397,18 +419,19 @@ public func untilCancelled() async { _ = await OneShot<Void>().waitUnlessCancell
 public func withSession<R: Sendable>(
     _ server: ProtocolServer,
     clock: any MonotonicClock = SystemMonotonicClock(),
-    _ change: (inout ClientConfiguration) -> Void = { _ in },
+    _ change: (inout SessionSetup) -> Void = { _ in },
     _ body: @Sendable (ClientSession) async throws -> R
 ) async throws -> R {
-    var configuration = ClientConfiguration()
-    if !server.revision.isModern { configuration.era = .legacyOnly }
+    var setup = SessionSetup()
+    if !server.revision.isModern { setup.era = .legacyOnly }
     // A busy machine is no legacy server.
-    configuration.probeTimeout = configuration.connectTimeout
-    change(&configuration)
+    setup.probeTimeout = setup.connectTimeout
+    change(&setup)
     let accounts = ResourceAccounts()
     let session = ClientSession(
         transport: server.transport(),
-        configuration: configuration,
+        configuration: setup.configuration,
+        runtime: setup.runtime,
         accounts: accounts,
         clock: clock
     )

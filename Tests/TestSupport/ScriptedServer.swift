@@ -24,7 +24,7 @@ public enum ScriptedServer {
 
     /// A host's entry for it; see ``patient(_:_:)`` for its times.
     public static func configuration(_ name: String, _ arguments: [String] = []) -> ServerDefinition {
-        self.patient(ServerDefinition(name: name, endpoint: .stdio(Self.launch(arguments))), arguments)
+        self.patient(ServerDefinition(name: name, transport: .stdio(Self.launch(arguments))), arguments)
     }
 
     /// With times that no busy machine exceeds, except for what the server ignores: there it does not matter how short they are.

@@ -72,16 +72,16 @@ public final class Zoo: Sendable {
     }
 
     /// Starts a host that is closed, and proved clean, when the test is over.
-    public func host(_ servers: ServerDefinition...) async throws -> MCPHost { try await self.host(servers) }
+    public func host(_ servers: any HostedServer...) async throws -> MCPHost { try await self.host(servers) }
 
     /// Starts a host that is closed, and proved clean, when the test is over.
     public func host(
-        _ servers: [ServerDefinition],
+        _ servers: [any HostedServer],
         clock: any MonotonicClock = SystemMonotonicClock()
     ) async throws -> MCPHost {
-        var configuration = HostConfiguration(servers: servers)
-        configuration.clock = clock
-        let host = try await MCPHost.start(configuration)
+        var setup = HostSetup(servers: servers)
+        setup.clock = clock
+        let host = try await MCPHost.start(setup)
         self.hosts.withLock { $0.append(host) }
         return host
     }

@@ -124,25 +124,32 @@ func inFlight(_ count: Int, total: Int, _ call: @escaping Call) async throws -> 
 }
 
 /// What users call: a tool that the host has listed, its arguments checked against its schema; beside it the session's own call, and what
-/// the machine takes for the bytes alone. Five rounds of each, interleaved, so that a slow moment of the machine hits all.
+/// the machine takes for the bytes alone; and the first once more on the thread that serves the pipes. Five rounds of each, interleaved, so that a slow moment of the machine hits all.
 func calls(_ path: String) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
         let session = try await host.server("echo").session()
         let listed = try await host.tools().items.first?.qualifiedName
         precondition(listed == "echo__echo", "the echo server has no echo")
-        let ways: [(name: String, call: Call)] = [
-            ("host", { try await host.callTool("echo__echo", arguments: arguments) }),
-            ("session", { try await session.callTool("echo", arguments: arguments) }),
+        let onHost: Call = { try await host.callTool("echo__echo", arguments: arguments) }
+        let executor = try host.executor
+        let ways: [(name: String, executor: (any TaskExecutor)?, call: Call)] = [
+            ("host", nil, onHost),
+            ("session", nil, { try await session.callTool("echo", arguments: arguments) }),
+            ("host_on_executor", executor, onHost),
         ]
         var raw: [Double] = []
         var times: [String: [Double]] = [:]
         var spent: [String: Double] = [:]
-        for way in ways { _ = try await sequential(2000, way.call) }
+        for way in ways {
+            _ = try await withTaskExecutorPreference(way.executor) { try await sequential(2000, way.call) }
+        }
         for _ in 0..<5 {
             raw += rawPingPong(path, 4000)
             for way in ways {
                 let before = cpu()
-                times[way.name, default: []] += try await sequential(4000, way.call)
+                times[way.name, default: []] += try await withTaskExecutorPreference(way.executor) {
+                    try await sequential(4000, way.call)
+                }
                 spent[way.name, default: 0] += cpu() - before
             }
         }
@@ -163,7 +170,9 @@ func calls(_ path: String) async throws {
             var costs: [String: [Double]] = [:]
             for _ in 0..<5 {
                 for way in ways {
-                    let (rate, cost) = try await inFlight(count, total: 100_000, way.call)
+                    let (rate, cost) = try await withTaskExecutorPreference(way.executor) {
+                        try await inFlight(count, total: 100_000, way.call)
+                    }
                     rates[way.name, default: []].append(rate)
                     costs[way.name, default: []].append(cost)
                 }
@@ -218,20 +227,25 @@ func fleet(_ path: String, _ count: Int) async throws {
     )
 }
 
-/// Nothing but calls one after the other, for a profiler.
-func profile(_ path: String, _ count: Int) async throws {
+/// Nothing but calls, so many at once, for a profiler.
+func profile(_ path: String, _ count: Int, _ width: Int, onExecutor: Bool) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
-        let session = try await host.server("echo").session()
-        let times = try await sequential(count) { try await session.callTool("echo", arguments: arguments) }
-        report("profile", [("p50_us", percentile(times, 0.5))])
+        _ = try await host.tools()
+        let executor = try host.executor
+        let (rate, cost) = try await withTaskExecutorPreference(onExecutor ? executor : nil) {
+            try await inFlight(width, total: count) { try await host.callTool("echo__echo", arguments: arguments) }
+        }
+        report("profile", [("calls_per_s", rate), ("cpu_us_per_call", cost)])
     }
 }
 
 let words = CommandLine.arguments
 switch (words.dropFirst().first, words.count) {
 case ("calls"?, 3): try await calls(words[2])
-case ("profile"?, 4): try await profile(words[2], Int(words[3]) ?? 10_000)
+case ("profile"?, 5...6):
+    try await profile(words[2], Int(words[3]) ?? 10_000, Int(words[4]) ?? 64, onExecutor: words.count == 6)
 case ("big"?, 4): try await big(words[2], Int(words[3]) ?? 1_000_000)
 case ("fleet"?, 4): try await fleet(words[2], Int(words[3]) ?? 1)
-default: print("usage: stdio-bench calls ECHO | big ECHO BYTES | fleet ECHO COUNT | profile ECHO COUNT")
+default:
+    print("usage: stdio-bench calls ECHO | big ECHO BYTES | fleet ECHO COUNT | profile ECHO COUNT WIDTH [executor]")
 }

@@ -99,6 +99,12 @@ ssize_t mcp_process_descendants(pid_t root, struct mcp_process **list, int *miss
 /// Gives the calling thread a name of at most 15 bytes, for debuggers and profiles.
 void mcp_name_thread(const char *name);
 
+/// The calling thread is the one that serves the pipes of all servers.
+void mcp_begin_io_thread(void);
+
+/// Whether it is.
+int mcp_is_io_thread(void);
+
 /// Sends a signal to exactly this process: to nobody when its number has passed on meanwhile. Returns 0 or an errno.
 int mcp_process_signal(const struct mcp_process *process, int signal);
 

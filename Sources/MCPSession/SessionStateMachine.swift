@@ -1,112 +1,138 @@
-import MCPTransport
-import MCPTypes
+public import MCPTransport
+public import MCPTypes
 
 /// The requests of one conversation: which are waiting, which are on their way, and that each ends exactly once. Pure: no clock,
-/// no transport; `Waiter` is whoever waits.
+/// no transport; `Waiter` is whoever waits. Inlinable, so that it is specialized for the one waiter that a program has.
 ///
 /// Numbers are never used twice in the life of a connection (F6), so an answer that comes late finds nobody (F7).
-struct SessionStateMachine<Waiter> {
+@usableFromInline package struct SessionStateMachine<Waiter> {
     /// How many requests may be where.
-    struct Limits: Sendable, Hashable {
+    @usableFromInline package struct Limits: Sendable, Hashable {
         /// On their way at once. Default 64.
-        var inFlight = 64
+        @usableFromInline package var inFlight = 64
         /// Waiting for their turn, of one caller. Default 1 024; beyond that `busy` to that caller.
-        var waitingPerCaller = 1024
+        @usableFromInline package var waitingPerCaller = 1024
         /// Waiting for their turn in all. Default 8 192.
-        var waiting = 8192
+        @usableFromInline package var waiting = 8192
         /// Subscriptions at once, which take nobody's place: they are on their way for as long as somebody listens.
-        var standing = 256
+        @usableFromInline package var standing = 256
+
+        @inlinable package init(inFlight: Int = 64, waitingPerCaller: Int = 1024, waiting: Int = 8192) {
+            (self.inFlight, self.waitingPerCaller, self.waiting) = (inFlight, waitingPerCaller, waiting)
+        }
     }
 
     /// What a request may take.
-    struct Timeouts: Sendable, Hashable {
+    @usableFromInline package struct Timeouts: Sendable, Hashable {
         /// Without a sign of life.
-        var idle: Duration
+        @usableFromInline package var idle: Duration
         /// In all, with what earlier rounds of the same call have taken.
-        var hard: Duration
+        @usableFromInline package var hard: Duration
         /// That much of it.
-        var spent: Duration = .zero
+        @usableFromInline package var spent: Duration = .zero
+
+        @inlinable package init(idle: Duration, hard: Duration, spent: Duration = .zero) {
+            (self.idle, self.hard, self.spent) = (idle, hard, spent)
+        }
 
         /// What of it is left, at most.
-        var left: Duration { min(self.idle, self.hard - self.spent) }
+        @inlinable package var left: Duration { min(self.idle, self.hard - self.spent) }
     }
 
-    struct Pending {
-        var waiter: Waiter
-        var timeouts: Timeouts
-        var started: Duration
-        var lastSign: Duration
-        var progress: Double?
+    @usableFromInline package struct Pending {
+        @usableFromInline package var waiter: Waiter
+        @usableFromInline package var timeouts: Timeouts
+        @usableFromInline package var started: Duration
+        @usableFromInline package var lastSign: Duration
+        @usableFromInline package var progress: Double?
         /// The message, while it waits for its turn.
-        var message: OutgoingMessage?
+        @usableFromInline package var message: OutgoingMessage?
         /// In whose line it waits.
-        var caller: String?
-        var isProbe: Bool
+        @usableFromInline package var caller: String?
+        @usableFromInline package var isProbe: Bool
         /// A subscription: no place of those that are on their way is its.
-        var isStanding = false
+        @usableFromInline package var isStanding = false
         /// The session's own, and nobody's use of it.
-        var isReserved = false
+        @usableFromInline package var isReserved = false
         /// The transport is just being given it, and has not said whether it takes it.
-        var isSending = false
+        @usableFromInline package var isSending = false
         /// The answer is here, and its caller is not told yet: a progress handler is still busy. The server has done its part, so it is
         /// told of nothing any more; the caller may still go, and the hard limit still holds (T15).
-        var isAnswered = false
+        @usableFromInline package var isAnswered = false
+
+        @inlinable package init(
+            _ waiter: Waiter,
+            _ timeouts: Timeouts,
+            now: Duration,
+            caller: String?,
+            isProbe: Bool,
+            isStanding: Bool,
+            isReserved: Bool
+        ) {
+            (self.waiter, self.timeouts, self.caller) = (waiter, timeouts, caller)
+            (self.started, self.lastSign) = (now - timeouts.spent, now)
+            (self.isProbe, self.isStanding, self.isReserved) = (isProbe, isStanding, isReserved)
+        }
 
         /// - Parameter isIdleCounted: no, while the server waits for us.
-        func deadline(_ isIdleCounted: Bool) -> Duration {
+        @inlinable package func deadline(_ isIdleCounted: Bool) -> Duration {
             let hard = self.started + self.timeouts.hard
             return isIdleCounted && !self.isAnswered ? min(self.lastSign + self.timeouts.idle, hard) : hard
         }
     }
 
-    let limits: Limits
-    var nextID: Int64 = 1
-    var pending: [Int64: Pending] = [:]
-    var line = FairLine()
-    var inFlight = 0
+    @usableFromInline package let limits: Limits
+    @usableFromInline package var nextID: Int64 = 1
+    @usableFromInline package var pending: [Int64: Pending] = [:]
+    @usableFromInline package var line = FairLine()
+    @usableFromInline package var inFlight = 0
     /// Subscriptions that have not ended.
-    private(set) var standing = 0
+    @usableFromInline package var standing = 0
     /// Requests that have ended while the transport was being given them, and why: whoever works on them has to be told afterwards.
-    var endedWhileSending: [Int64: String] = [:]
-    var brokenBy: MCPError?
-    /// Cancelled between taking a number and starting.
-    var cancelledEarly: Set<Int64> = []
+    @usableFromInline package var endedWhileSending: [Int64: String] = [:]
+    @usableFromInline package var brokenBy: MCPError?
+    /// Cancelled while they were not in the table: before they started, or after they had ended and before ``forget(_:)``.
+    @usableFromInline package var cancelledEarly: Set<Int64> = []
     /// Set when a message could not be sent because the transport is full: nothing leaves the line until it drains.
-    private var isBlocked = false
+    @usableFromInline package var isBlocked = false
     /// How often the transport has drained. Whoever tries to send takes the number along: a refusal that comes back with an older number
     /// is out of date, because the transport has drained in between and will not say so again (T6).
-    private var drains = 0
+    @usableFromInline package var drains = 0
     /// Messages that nobody waits for: answers to the server, cancellations. They wait for room like requests, and go first (T13).
-    var outbox: [Post] = []
+    @usableFromInline package var outbox: [Post] = []
+    /// Something waits for room, or for its turn.
+    @inlinable package var hasNext: Bool { !self.outbox.isEmpty || !self.line.isEmpty }
+    /// To when the timer is set; nothing that is due earlier needs it to be set again.
+    @usableFromInline package var alarm: Duration?
     /// So many of them are just being given to the transport.
-    private var posting = 0
+    @usableFromInline package var posting = 0
     /// Nothing waits for room, or is on its way to the transport.
-    var hasNoPosts: Bool { self.outbox.isEmpty && self.posting == 0 }
+    @inlinable package var hasNoPosts: Bool { self.outbox.isEmpty && self.posting == 0 }
     /// So many of them may wait before the server is not listened to any more.
-    private static var outboxLimit: Int { 256 }
+    @inlinable package static var outboxLimit: Int { 256 }
     /// Whether the server is to be listened to: not while it asks and does not read the answers.
-    var isReceiving = true
+    @usableFromInline package var isReceiving = true
     /// Requests of the server that have no answer yet.
-    private(set) var questions = 0
+    @usableFromInline package var questions = 0
     /// Requests and subscriptions of callers, ever.
-    var uses = 0
+    @usableFromInline package var uses = 0
     /// So many callers are between two requests, and have not done with the server: it waits for their answer, or they for its task.
-    var holds = 0
+    @usableFromInline package var holds = 0
 
-    init(limits: Limits) { self.limits = limits }
+    @inlinable package init(limits: Limits) { self.limits = limits }
 
-    var pendingCount: Int { self.pending.count }
-    var isBroken: Bool { self.brokenBy != nil }
+    @inlinable package var pendingCount: Int { self.pending.count }
+    @inlinable package var isBroken: Bool { self.brokenBy != nil }
 
-    /// Takes the next number.
-    mutating func takeID() -> Int64 {
+    /// Takes the next number, where nobody else gives them.
+    @inlinable package mutating func takeID() -> Int64 {
         defer { self.nextID += 1 }
         return self.nextID
     }
 
     // MARK: Start
 
-    enum StartAction {
+    @usableFromInline package enum StartAction {
         /// Send it; a refusal goes back with this number of drains.
         case send(OutgoingMessage, drains: Int)
         case wait
@@ -117,7 +143,7 @@ struct SessionStateMachine<Waiter> {
     /// - Parameters:
     ///   - isStanding: it is a subscription, and takes no place of those that are on their way.
     ///   - isReserved: it is the session's own, for which there is always room.
-    mutating func start(
+    @inlinable package mutating func start(
         _ id: Int64,
         _ waiter: Waiter,
         _ message: OutgoingMessage,
@@ -134,11 +160,9 @@ struct SessionStateMachine<Waiter> {
             return .refuse(waiter, MCPError(.cancelled, "the call was cancelled before it was sent"))
         }
         var entry = Pending(
-            waiter: waiter,
-            timeouts: timeouts,
-            started: now - timeouts.spent,
-            lastSign: now,
-            message: nil,
+            waiter,
+            timeouts,
+            now: now,
             caller: caller,
             isProbe: isProbe,
             isStanding: isStanding,
@@ -169,25 +193,25 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// It is given to the transport.
-    private mutating func leave(_ entry: inout Pending) {
+    @inlinable package mutating func leave(_ entry: inout Pending) {
         entry.message = nil
         entry.isSending = true
         if !entry.isStanding { self.inFlight += 1 }
     }
 
     /// It is not on its way any more.
-    mutating func returned(_ entry: Pending) {
+    @inlinable package mutating func returned(_ entry: Pending) {
         if !entry.isStanding { self.inFlight -= 1 }
     }
 
     /// It has ended, however.
-    mutating func over(_ entry: Pending) {
+    @inlinable package mutating func over(_ entry: Pending) {
         if entry.isStanding { self.standing -= 1 }
     }
 
     /// The transport has taken the message of `id`.
     /// - Returns: why the request has ended meanwhile, if whoever works on it has to be told now.
-    mutating func sent(_ id: Int64) -> String? {
+    @inlinable package mutating func sent(_ id: Int64) -> String? {
         // Taken out and put back: changed in its place it costs seven allocations.
         if var entry = self.pending[id] {
             entry.isSending = false
@@ -199,7 +223,7 @@ struct SessionStateMachine<Waiter> {
     /// The transport had no room for the message of `id`: it goes back to the head of the line.
     /// - Parameter drains: the number that came with the message.
     /// - Returns: whether the transport has drained since: then it is to be tried again now, nobody will say so later.
-    mutating func sendRefused(_ id: Int64, _ message: OutgoingMessage, drains: Int) -> Bool {
+    @inlinable package mutating func sendRefused(_ id: Int64, _ message: OutgoingMessage, drains: Int) -> Bool {
         let isOutdated = self.noteRefusal(drains)
         self.endedWhileSending[id] = nil
         // Ended meanwhile, or answered without having been asked.
@@ -212,19 +236,19 @@ struct SessionStateMachine<Waiter> {
         return isOutdated
     }
 
-    private mutating func noteRefusal(_ drains: Int) -> Bool {
+    @inlinable package mutating func noteRefusal(_ drains: Int) -> Bool {
         if drains == self.drains { self.isBlocked = true }
         return drains != self.drains
     }
 
     /// The transport has room again.
-    mutating func drained() {
+    @inlinable package mutating func drained() {
         self.isBlocked = false
         self.drains += 1
     }
 
     /// The next message whose turn it is, if there is a free place. Ask until nil.
-    mutating func nextToSend() -> (id: Int64, message: OutgoingMessage, drains: Int)? {
+    @inlinable package mutating func nextToSend() -> (id: Int64, message: OutgoingMessage, drains: Int)? {
         guard !self.isBlocked, self.inFlight < self.limits.inFlight else { return nil }
         while let id = self.line.popFirst() {
             guard var entry = self.pending[id], let message = entry.message else { continue }  // ended while it waited
@@ -238,21 +262,25 @@ struct SessionStateMachine<Waiter> {
     // MARK: Messages that nobody waits for
 
     /// One of them.
-    struct Post: Sendable {
-        var message: OutgoingMessage
+    @usableFromInline package struct Post: Sendable {
+        @usableFromInline package var message: OutgoingMessage
         /// The request that it gives up, if it does: how is the transport's affair.
-        var cancels: JSONRPCRequestID?
+        @usableFromInline package var cancels: JSONRPCRequestID?
+
+        @inlinable package init(message: OutgoingMessage, cancels: JSONRPCRequestID? = nil) {
+            (self.message, self.cancels) = (message, cancels)
+        }
     }
 
     /// A message is to leave as soon as there is room.
-    mutating func post(_ post: Post) {
+    @inlinable package mutating func post(_ post: Post) {
         guard self.brokenBy == nil else { return }
         self.outbox.append(post)
         if self.outbox.count >= Self.outboxLimit { self.isReceiving = false }
     }
 
     /// The next of them, if there is room. Ask until nil.
-    mutating func nextPost() -> (post: Post, drains: Int)? {
+    @inlinable package mutating func nextPost() -> (post: Post, drains: Int)? {
         guard !self.isBlocked, !self.outbox.isEmpty else { return nil }
         let post = self.outbox.removeFirst()
         self.posting += 1
@@ -261,11 +289,11 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// The transport has been given one of them, or has refused it for good.
-    mutating func posted() { self.posting -= 1 }
+    @inlinable package mutating func posted() { self.posting -= 1 }
 
     /// The transport had no room for it.
     /// - Returns: whether it is to be tried again now.
-    mutating func postRefused(_ post: Post, drains: Int) -> Bool {
+    @inlinable package mutating func postRefused(_ post: Post, drains: Int) -> Bool {
         self.posting -= 1
         let isOutdated = self.noteRefusal(drains)
         if self.brokenBy == nil { self.outbox.insert(post, at: 0) }
@@ -276,7 +304,7 @@ struct SessionStateMachine<Waiter> {
 
     /// The server reported progress: its idle time starts again, the hard limit does not (F11, F12). A token of nobody and a value
     /// that does not grow change nothing (F14).
-    mutating func progressed(_ token: Int64, _ value: Double, now: Duration) -> Waiter? {
+    @inlinable package mutating func progressed(_ token: Int64, _ value: Double, now: Duration) -> Waiter? {
         guard let entry = self.pending[token], entry.message == nil, !entry.isAnswered,
             value > entry.progress ?? -.infinity
         else { return nil }
@@ -286,17 +314,17 @@ struct SessionStateMachine<Waiter> {
     }
 
     /// The server asks for something: until it has that, its own silence is no idleness.
-    mutating func serverAsks() { self.questions += 1 }
+    @inlinable package mutating func serverAsks() { self.questions += 1 }
 
     /// The server has its answer, and idle time begins anew.
-    mutating func serverIsAnswered(now: Duration) {
+    @inlinable package mutating func serverIsAnswered(now: Duration) {
         self.questions -= 1
         guard self.questions == 0 else { return }
         for id in self.pending.keys { self.pending[id]?.lastSign = now }
     }
 
     /// Requests whose time is over, each with the limit that it exceeded.
-    mutating func expire(now: Duration) -> [(ending: Ending, error: MCPError)] {
+    @inlinable package mutating func expire(now: Duration) -> [(ending: Ending, error: MCPError)] {
         let due = self.pending.filter { $0.value.deadline(self.questions == 0) <= now }.keys.sorted()
         return due.compactMap { id in
             guard let entry = self.pending[id], let ending = self.take(id) else { return nil }
@@ -312,6 +340,23 @@ struct SessionStateMachine<Waiter> {
         }
     }
 
+    /// A deadline has come into being.
+    /// - Returns: it, if the timer has to be set to it: none that is earlier is set.
+    @inlinable package mutating func arm(_ deadline: Duration) -> Duration? {
+        if let alarm = self.alarm, alarm <= deadline { return nil }
+        self.alarm = deadline
+        return deadline
+    }
+
+    /// The timer has fired.
+    /// - Returns: to when it has to be set next.
+    @inlinable package mutating func rearm() -> Duration? {
+        self.alarm = self.nextDeadline
+        return self.alarm
+    }
+
     /// When to call ``expire(now:)`` next.
-    var nextDeadline: Duration? { self.pending.values.lazy.map { $0.deadline(self.questions == 0) }.min() }
+    @inlinable package var nextDeadline: Duration? {
+        self.pending.values.lazy.map { $0.deadline(self.questions == 0) }.min()
+    }
 }

@@ -1,9 +1,8 @@
-import MCPClient
 import MCPTransport
 import TestSupport
 import Testing
 
-@testable import MCPClient
+@testable import MCPSession
 
 @Suite("Waiting in line", .timeLimit(.minutes(5)))
 struct FairLineTests {

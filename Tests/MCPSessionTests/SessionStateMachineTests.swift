@@ -4,7 +4,7 @@ import MCPTypes
 import TestSupport
 import Testing
 
-@testable import MCPClient
+@testable import MCPSession
 
 @Suite("Requests of one conversation", .timeLimit(.minutes(5)))
 struct SessionStateMachineTests {
@@ -194,17 +194,15 @@ struct SessionStateMachineTests {
         #expect(machine.answered(.integer(id))?.waiter == 1)
     }
 
-    @Test("V1 a ring that nobody waits for is for the next who looks, also when somebody has just gone away")
-    func bell() {
-        let bell = ChangeSignal()
-        let first = bell.next()
-        bell.leave(first)
-        bell.ring()
-        #expect(first.value == nil)
-        #expect(bell.next().value != nil)
-        let third = bell.next()
-        #expect(third.value == nil)
-        bell.ring()
-        #expect(third.value != nil)
+    @Test("F11 the timer is set for what is due before everything else, and again when it has fired")
+    func alarm() {
+        var machine = self.machine()
+        #expect(machine.arm(.seconds(10)) == .seconds(10))
+        #expect(machine.arm(.seconds(10)) == nil && machine.arm(.seconds(11)) == nil)
+        #expect(machine.arm(.seconds(9)) == .seconds(9))
+        #expect(machine.rearm() == nil, "nobody waits")
+        _ = self.start(&machine, now: .seconds(5))
+        #expect(machine.arm(.seconds(65)) == .seconds(65) && machine.arm(.seconds(65)) == nil)
+        #expect(machine.rearm() == .seconds(65) && machine.arm(.seconds(66)) == nil)
     }
 }

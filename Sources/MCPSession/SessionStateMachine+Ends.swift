@@ -1,45 +1,44 @@
 import MCPJSON
-import MCPTransport
-import MCPTypes
+public import MCPTransport
+public import MCPTypes
 
 /// The ends of requests, one for each.
 extension SessionStateMachine {
     /// What ended, for whom, and whether the server has to be told.
-    struct Ending {
-        var id: Int64
-        var waiter: Waiter
+    @usableFromInline package struct Ending {
+        @usableFromInline package var id: Int64
+        @usableFromInline package var waiter: Waiter
         /// The message had left and has no answer, so the server works on it.
-        var wasSent: Bool
+        @usableFromInline package var wasSent = false
         /// The answer had come: the waiter has it.
-        var isAnswered = false
-        var isProbe = false
+        @usableFromInline package var isAnswered = false
+        @usableFromInline package var isProbe = false
         /// The transport is just being given the message: what has to be told to the server waits for that.
-        var isSending = false
+        @usableFromInline package var isSending = false
         /// The session's own.
-        var isReserved = false
+        @usableFromInline package var isReserved = false
+
+        @inlinable package init(_ id: Int64, _ entry: Pending) {
+            (self.id, self.waiter) = (id, entry.waiter)
+            self.wasSent = entry.message == nil && !entry.isAnswered
+            (self.isAnswered, self.isProbe) = (entry.isAnswered, entry.isProbe)
+            (self.isSending, self.isReserved) = (entry.isSending, entry.isReserved)
+        }
 
         /// Its id, as it was sent.
-        var wireID: JSONRPCRequestID { SessionStateMachine.wireID(self.id, isProbe: self.isProbe) }
+        @inlinable package var wireID: JSONRPCRequestID { SessionStateMachine.wireID(self.id, isProbe: self.isProbe) }
     }
 
-    mutating func take(_ id: Int64) -> Ending? {
+    @inlinable package mutating func take(_ id: Int64) -> Ending? {
         guard let entry = self.pending.removeValue(forKey: id) else { return nil }
-        let wasSent = entry.message == nil && !entry.isAnswered
-        if wasSent { self.returned(entry) }
+        let ending = Ending(id, entry)
+        if ending.wasSent { self.returned(entry) }
         self.over(entry)
         if entry.message != nil { self.line.remove(id, of: entry.caller) }
-        return Ending(
-            id: id,
-            waiter: entry.waiter,
-            wasSent: wasSent,
-            isAnswered: entry.isAnswered,
-            isProbe: entry.isProbe,
-            isSending: entry.isSending,
-            isReserved: entry.isReserved
-        )
+        return ending
     }
 
-    enum Answer {
+    @usableFromInline package enum Answer {
         /// Its caller is to be told.
         case ends(Ending)
         /// It stays until ``delivered(_:)``, because the caller's progress handler comes first.
@@ -51,7 +50,7 @@ extension SessionStateMachine {
     /// An answer came. A number that came back as a string is taken for the number, if nobody has that string (F5); only the very digits
     /// that were sent count (T20).
     /// - Parameter hold: puts the answer into the waiter and says yes, if the waiter is not to be told yet.
-    mutating func answered(_ id: JSONRPCRequestID, hold: (inout Waiter) -> Bool) -> Answer {
+    @inlinable package mutating func answered(_ id: JSONRPCRequestID, hold: (inout Waiter) -> Bool) -> Answer {
         guard let number = Self.number(of: id), var entry = self.pending[number], entry.message == nil,
             !entry.isAnswered
         else { return .stray }
@@ -65,26 +64,26 @@ extension SessionStateMachine {
     }
 
     /// The same for a waiter that is told at once.
-    mutating func answered(_ id: JSONRPCRequestID) -> Ending? {
+    @inlinable package mutating func answered(_ id: JSONRPCRequestID) -> Ending? {
         if case .ends(let ending) = self.answered(id, hold: { _ in false }) { ending } else { nil }
     }
 
     /// What came before the answer has been told to the caller; nil if it has gone meanwhile.
-    mutating func delivered(_ id: Int64) -> Ending? { self.take(id) }
+    @inlinable package mutating func delivered(_ id: Int64) -> Ending? { self.take(id) }
 
     /// How the number of a request looks on the wire; a probe's is a string, so that its late answer is never taken for another's.
-    static func wireID(_ id: Int64, isProbe: Bool) -> JSONRPCRequestID {
+    @inlinable package static func wireID(_ id: Int64, isProbe: Bool) -> JSONRPCRequestID {
         isProbe ? .string("\(self.probePrefix)\(id)") : .integer(id)
     }
 
-    private static var probePrefix: String { "probe-" }
+    @inlinable package static var probePrefix: String { "probe-" }
 
     /// Whether an id is that of a probe.
-    static func isProbe(_ id: JSONRPCRequestID) -> Bool {
+    @inlinable package static func isProbe(_ id: JSONRPCRequestID) -> Bool {
         if case .string(let text) = id { text.hasPrefix(self.probePrefix) } else { false }
     }
 
-    private static func number(of id: JSONRPCRequestID) -> Int64? {
+    @inlinable package static func number(of id: JSONRPCRequestID) -> Int64? {
         switch id {
         case .integer(let number): return number
         case .string(let text):
@@ -96,35 +95,35 @@ extension SessionStateMachine {
     }
 
     /// The caller has gone.
-    mutating func cancelled(_ id: Int64) -> Ending? {
+    @inlinable package mutating func cancelled(_ id: Int64) -> Ending? {
         if let ending = self.take(id) {
             self.note(ending, "the caller cancelled")
             return ending
         }
-        if id >= self.nextID || self.brokenBy != nil { return nil }
+        if self.brokenBy != nil { return nil }
         self.cancelledEarly.insert(id)
         return nil
     }
 
     /// The number will not be used: whatever was noted for it is forgotten.
-    mutating func forget(_ id: Int64) { self.cancelledEarly.remove(id) }
+    @inlinable package mutating func forget(_ id: Int64) { self.cancelledEarly.remove(id) }
 
     /// The message cannot be sent.
-    mutating func failed(_ id: Int64) -> Ending? {
+    @inlinable package mutating func failed(_ id: Int64) -> Ending? {
         self.endedWhileSending[id] = nil
         return self.take(id)
     }
 
     /// A request has ended without an answer. If the transport is just being given it, the server can be told only afterwards.
-    mutating func note(_ ending: Ending, _ reason: String) {
+    @inlinable package mutating func note(_ ending: Ending, _ reason: String) {
         if ending.isSending, ending.wasSent { self.endedWhileSending[ending.id] = reason }
     }
 
     /// The transport says that one request has failed. It takes what was sent as an answer would be, and nothing else.
-    mutating func failed(_ id: JSONRPCRequestID) -> Ending? { self.answered(id) }
+    @inlinable package mutating func failed(_ id: JSONRPCRequestID) -> Ending? { self.answered(id) }
 
     /// A number that stays the same for as long as nobody uses the conversation; nil while somebody does.
-    var idleMark: Int? {
+    @inlinable package var idleMark: Int? {
         let isUsed =
             self.holds > 0 || self.questions > 0 || !self.hasNoPosts
             || self.pending.contains { !$0.value.isReserved }
@@ -134,12 +133,12 @@ extension SessionStateMachine {
     /// Nothing will be sent any more, if nobody has used the conversation since a mark was taken: whoever comes later is refused, and has
     /// nothing on its way.
     /// - Returns: nil if somebody has.
-    mutating func retire(since mark: Int, _ error: MCPError) -> [Ending]? {
+    @inlinable package mutating func retire(since mark: Int, _ error: MCPError) -> [Ending]? {
         self.brokenBy == nil && self.idleMark == mark ? self.broke(error) : nil
     }
 
     /// Nothing will come any more.
-    mutating func broke(_ error: MCPError) -> [Ending] {
+    @inlinable package mutating func broke(_ error: MCPError) -> [Ending] {
         guard self.brokenBy == nil else { return [] }
         self.brokenBy = error
         self.line.removeAll()

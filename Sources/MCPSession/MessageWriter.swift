@@ -1,23 +1,37 @@
-import MCPJSON
-import MCPTransport
-import MCPTypes
+package import MCPJSON
+package import MCPTransport
+package import MCPTypes
 
 /// What a modern request carries, encoded once for the session.
-struct ModernMeta {
-    var protocolVersion: String
-    var clientInfo: RawJSON
-    var clientCapabilities: RawJSON
-    var logLevel: LoggingLevel?
+package struct ModernMeta {
+    package var protocolVersion: String
+    package var clientInfo: RawJSON
+    package var clientCapabilities: RawJSON
+    package var logLevel: LoggingLevel?
     /// W3C names and values (`META-19`).
-    var trace: [(String, String)] = []
+    package var trace: [(String, String)] = []
     /// Of the caller.
-    var others: JSONObject?
+    package var others: JSONObject?
+
+    package init(
+        protocolVersion: String,
+        clientInfo: RawJSON,
+        clientCapabilities: RawJSON,
+        logLevel: LoggingLevel?,
+        trace: [(String, String)]
+    ) {
+        self.protocolVersion = protocolVersion
+        self.clientInfo = clientInfo
+        self.clientCapabilities = clientCapabilities
+        self.logLevel = logLevel
+        self.trace = trace
+    }
 }
 
-/// Messages, written straight into the bytes that leave.
-enum Wire {
+/// The one writer of messages, for both ends of a conversation: straight into the bytes that leave.
+package enum MessageWriter {
     /// What goes into `params._meta`.
-    enum Envelope {
+    package enum Envelope {
         case none
         /// A progress token, so that a server can show signs of life; and members of the caller.
         case legacy(JSONObject?)
@@ -26,7 +40,7 @@ enum Wire {
     }
 
     /// - Parameter revision: the one that is spoken, or asked for in it.
-    static func request(
+    package static func request(
         id: JSONRPCRequestID,
         method: Method,
         revision: ProtocolRevision?,
@@ -99,7 +113,7 @@ enum Wire {
         }
     }
 
-    static func notification(
+    package static func notification(
         _ method: NotificationMethod,
         revision: ProtocolRevision?,
         writeParams: ((inout JSONWriter) -> Void)? = nil
@@ -120,7 +134,7 @@ enum Wire {
         return OutgoingMessage(writer.finish(), kind: .notification, method: method.rawValue, revision: revision)
     }
 
-    static func cancelled(
+    package static func cancelled(
         _ id: JSONRPCRequestID,
         reason: String,
         revision: ProtocolRevision?
@@ -133,7 +147,7 @@ enum Wire {
         }
     }
 
-    static func emptyResult(_ id: JSONRPCRequestID) -> OutgoingMessage {
+    package static func emptyResult(_ id: JSONRPCRequestID) -> OutgoingMessage {
         self.response(id) { writer in
             writer.key("result")
             writer.beginObject()
@@ -141,15 +155,16 @@ enum Wire {
         }
     }
 
-    static func result(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> OutgoingMessage {
+    package static func result(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> OutgoingMessage {
         self.response(id) { writer in
             writer.key("result")
             write(&writer)
         }
     }
 
-    static func error(
-        _ id: JSONRPCRequestID,
+    /// - Parameter id: nil where it could not be read.
+    package static func error(
+        _ id: JSONRPCRequestID?,
         _ code: ErrorCode,
         _ message: String,
         data: JSONValue? = nil
@@ -169,13 +184,15 @@ enum Wire {
         }
     }
 
-    private static func response(_ id: JSONRPCRequestID, _ write: (inout JSONWriter) -> Void) -> OutgoingMessage {
+    private static func response(_ id: JSONRPCRequestID?, _ write: (inout JSONWriter) -> Void) -> OutgoingMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("jsonrpc")
         writer.write("2.0")
-        writer.key("id")
-        writer.write(id)
+        if let id {
+            writer.key("id")
+            writer.write(id)
+        }
         write(&writer)
         writer.endObject()
         return OutgoingMessage(writer.finish(), kind: .response(to: id))

@@ -2,7 +2,8 @@ import MCPJSON
 
 /// Requests that wait for their turn: each caller (told apart by bytes) has a line of its own, and the callers take turns, so that one with a thousand requests
 /// holds up nobody with one. Pure; within a line the order is that of arrival.
-struct FairLine {
+@usableFromInline
+package struct FairLine {
     /// The requests of one caller, oldest first. What has left stays in front of `head` until it is worth moving the rest.
     private struct Line {
         var ids: [Int64] = []
@@ -42,17 +43,19 @@ struct FairLine {
     /// Callers with somebody in line, the next one first.
     private var turns: [WireString?] = []
     /// How many wait in all.
-    private(set) var count = 0
+    @usableFromInline package private(set) var count = 0
 
-    var isEmpty: Bool { self.count == 0 }
+    @usableFromInline package init() {}
+
+    @usableFromInline package var isEmpty: Bool { self.count == 0 }
 
     /// How many of a caller wait.
-    func count(of caller: String?) -> Int { self.count(of: caller.map { WireString($0) }) }
+    @usableFromInline package func count(of caller: String?) -> Int { self.count(of: caller.map { WireString($0) }) }
 
     private func count(of caller: WireString?) -> Int { self.lines[caller]?.count ?? 0 }
 
     /// A request takes its place at the end of its caller's line.
-    mutating func append(_ id: Int64, of caller: String?) {
+    @usableFromInline package mutating func append(_ id: Int64, of caller: String?) {
         let caller = caller.map { WireString($0) }
         if self.lines[caller] == nil { self.turns.append(caller) }
         self.lines[caller, default: Line()].ids.append(id)
@@ -60,7 +63,7 @@ struct FairLine {
     }
 
     /// A request that had its turn, and could not use it, is the next of all.
-    mutating func prepend(_ id: Int64, of caller: String?) {
+    @usableFromInline package mutating func prepend(_ id: Int64, of caller: String?) {
         let caller = caller.map { WireString($0) }
         self.turns.removeAll { $0 == caller }
         self.turns.insert(caller, at: 0)
@@ -69,7 +72,7 @@ struct FairLine {
     }
 
     /// The next request, which leaves the line; then it is another caller's turn.
-    mutating func popFirst() -> Int64? {
+    @usableFromInline package mutating func popFirst() -> Int64? {
         guard let caller = self.turns.first, let id = self.lines[caller]?.popFirst() else { return nil }
         self.turns.removeFirst()
         self.count -= 1
@@ -78,7 +81,7 @@ struct FairLine {
     }
 
     /// A request does not wait any more.
-    mutating func remove(_ id: Int64, of caller: String?) {
+    @usableFromInline package mutating func remove(_ id: Int64, of caller: String?) {
         let caller = caller.map { WireString($0) }
         guard self.lines[caller]?.remove(id) == true else { return }
         self.count -= 1
@@ -89,5 +92,5 @@ struct FairLine {
     }
 
     /// Nobody waits any more.
-    mutating func removeAll() { self = FairLine() }
+    @usableFromInline package mutating func removeAll() { self = FairLine() }
 }

@@ -1,4 +1,4 @@
-import MCPTransport
+package import MCPTransport
 
 /// Hands every value to all who listen. Each listener has a buffer of its own; a slow one loses the oldest, counted (D11).
 package final class Broadcast<Element: Sendable>: Sendable {

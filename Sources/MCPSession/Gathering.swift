@@ -1,7 +1,7 @@
-import MCPTransport
+package import MCPTransport
 
 /// Counts who is there, so that the end can wait for them.
-final class Gathering: Sendable {
+package final class Gathering: Sendable {
     private struct State {
         var count = 0
         var empty: OneShot<Void>?
@@ -9,9 +9,13 @@ final class Gathering: Sendable {
 
     private let state = Locked(State())
 
-    func begin() { self.state.withLock { $0.count += 1 } }
+    package init() {}
 
-    func leave() {
+    /// Somebody comes.
+    package func begin() { self.state.withLock { $0.count += 1 } }
+
+    /// Somebody goes.
+    package func leave() {
         let empty: OneShot<Void>? = self.state.withLock { state in
             state.count -= 1
             return state.count == 0 ? state.empty : nil
@@ -20,7 +24,7 @@ final class Gathering: Sendable {
     }
 
     /// - Returns: completed when nobody is there, now or later.
-    func end() -> OneShot<Void> {
+    package func end() -> OneShot<Void> {
         let empty = OneShot<Void>()
         let isEmpty = self.state.withLock { state in
             state.empty = empty

@@ -1,0 +1,57 @@
+public import MCPStdio
+import MCPTransport
+
+/// How a server is reached.
+public struct ServerTransport: Sendable, Hashable, CustomStringConvertible {
+    private enum Kind: Sendable, Hashable {
+        case stdio(ServerLaunch)
+        case custom
+    }
+
+    private let kind: Kind
+
+    /// A subprocess that speaks over its standard input and output.
+    public static func stdio(_ launch: ServerLaunch) -> Self { Self(kind: .stdio(launch)) }
+
+    /// A transport that the program gives: ``ServerRuntime/endpoint``.
+    public static let custom = Self(kind: .custom)
+
+    /// What is started; nil where nothing is.
+    public var launch: ServerLaunch? { if case .stdio(let launch) = self.kind { launch } else { nil } }
+
+    /// In words, without secrets (S23).
+    public var description: String {
+        switch self.kind {
+        case .stdio(let launch): Endpoint.stdio(launch).description
+        case .custom: "a transport of the program's own"
+        }
+    }
+}
+
+extension ServerTransport: Codable {
+    private static let stdio = SettingName("stdio")
+
+    /// Reads it.
+    /// - Throws: `DecodingError`.
+    public init(from decoder: any Decoder) throws {
+        if let word = try? decoder.singleValueContainer().decode(String.self), word == "custom" {
+            self = .custom
+            return
+        }
+        let container = try decoder.container(keyedBy: SettingName.self)
+        try Settings.check(container, [Self.stdio.stringValue])
+        self = .stdio(try container.decode(ServerLaunch.self, forKey: Self.stdio))
+    }
+
+    /// Writes the word `custom`, or an object whose one member says what it is.
+    public func encode(to encoder: any Encoder) throws {
+        switch self.kind {
+        case .stdio(let launch):
+            var container = encoder.container(keyedBy: SettingName.self)
+            try container.encode(launch, forKey: Self.stdio)
+        case .custom:
+            var container = encoder.singleValueContainer()
+            try container.encode("custom")
+        }
+    }
+}
