@@ -87,7 +87,8 @@ let package = Package(
         .target(
             name: "TestSupport",
             dependencies: [
-                "CMCPProcess", "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession", "MCPClient",
+                "CMCPProcess", "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession",
+                "MCPClient",
                 "MCPHost",
             ],
             path: "Tests/TestSupport",
@@ -124,7 +125,8 @@ let package = Package(
         .testTarget(
             name: "MCPClientTests",
             dependencies: [
-                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost", "TestSupport",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost",
+                "TestSupport",
                 "mcp-zoo",
                 .product(name: "Instrumentation", package: "swift-distributed-tracing"),
             ],
