@@ -1,4 +1,3 @@
-public import MCPJSON
 import MCPTransport
 public import MCPTypes
 

@@ -1,5 +1,5 @@
 import MCPJSON
-public import MCPStdio
+import MCPStdio
 public import MCPTransport
 
 #if canImport(Darwin)

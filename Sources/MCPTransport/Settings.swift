@@ -10,7 +10,7 @@ package struct Setting<Root>: Sendable {
     fileprivate let write: @Sendable (Root, _ defaults: Root, inout KeyedEncodingContainer<SettingName>) throws -> Void
     fileprivate let read: @Sendable (inout Root, KeyedDecodingContainer<SettingName>) throws -> Void
 
-    private init<Value: Equatable, Written: Codable>(
+    private init<Value: Equatable & Sendable, Written: Codable & Sendable>(
         _ name: String,
         _ path: any WritableKeyPath<Root, Value> & Sendable,
         written: @escaping @Sendable (Value) -> Written,
@@ -27,7 +27,10 @@ package struct Setting<Root>: Sendable {
     }
 
     /// Any value that can be written.
-    package init<Value: Codable & Equatable>(_ name: String, _ path: any WritableKeyPath<Root, Value> & Sendable) {
+    package init<Value: Codable & Equatable & Sendable>(
+        _ name: String,
+        _ path: any WritableKeyPath<Root, Value> & Sendable
+    ) {
         self.init(name, path, written: { $0 }, from: { $0 })
     }
 
@@ -123,7 +126,7 @@ package struct SettingName: CodingKey {
 }
 
 /// A time in seconds, as people write it; in full, where a number of seconds is not exact.
-package struct Seconds: Codable {
+package struct Seconds: Codable, Sendable {
     package var duration: Duration
 
     package init(duration: Duration) { self.duration = duration }
@@ -150,7 +153,7 @@ package struct Seconds: Codable {
 }
 
 /// A tree of JSON for any encoder, which may know fewer numbers than JSON has.
-private struct CodableJSON: Codable {
+private struct CodableJSON: Codable, Sendable {
     var value: JSONValue
 
     init(value: JSONValue) { self.value = value }

@@ -1,5 +1,5 @@
 public import MCPClient
-public import MCPHost
+import MCPHost
 public import MCPJSON
 import MCPSession
 public import MCPTransport

@@ -1,4 +1,3 @@
-public import Logging
 public import MCPClient
 public import MCPHost
 public import MCPTransport
