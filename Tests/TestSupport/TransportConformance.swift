@@ -38,8 +38,13 @@ public struct TransportConformance: Sendable {
     /// Its receiver is told one thing at a time: nothing while it is still being told of the opening, no end while a message is.
     private func checkOneAtATime() async throws {
         try await self.run(Listener(dawdles: true)) { transport, receiver in
-            try transport.send(Self.message(1))
-            await receiver.wait(forMessages: 1)
+            for number in 1...2 {
+                // By somebody else: in memory, who sends is also who hands over the answer, once the one who opened has come back. It is
+                // closed while that one is still busy.
+                await receiver.wait(for: "the return of whoever told it") { $0.returned == number }
+                DispatchQueue.global().async { try? transport.send(Self.message(number)) }
+                await receiver.wait(forMessages: number)
+            }
         }
     }
 
@@ -247,6 +252,7 @@ public struct TransportConformance: Sendable {
             var wasEarly = false
             var wasLate = false
             var overlapped = false
+            var returned = 0
         }
 
         private let state = Watched(State())
@@ -278,8 +284,9 @@ public struct TransportConformance: Sendable {
                 body(&state)
             }
             if overlaps { self.interruption.signal() }
-            if self.dawdles { _ = self.interruption.wait(timeout: .now() + .milliseconds(100)) }
+            if self.dawdles { _ = self.interruption.wait(timeout: .now() + .milliseconds(300)) }
             self.isBeingTold.withLock { $0 = false }
+            self.state.withLock { $0.returned += 1 }
         }
 
         func transportDidOpen() { self.tell { $0.opened += 1 } }
