@@ -130,7 +130,9 @@ struct LawMessageTests {
             let limited = Task { await failure { try await session.callTool("t", options: options) } }
             let cancelled = Task { await failure { try await session.callTool("t", options: options) } }
             await entered.wait(for: "both handlers") { $0 == 2 }
-            // The answers are here when the answer to a later question is.
+            // They are here when the answer to a question is that comes after they have left; of questions that the server has at once, any
+            // may be answered first.
+            await server.answers.wait(for: "the answers to server/discover and both calls") { $0 >= 3 }
             _ = try await session.callTool("t")
             cancelled.cancel()
             let first = await wait(for: "the cancelled call") { await cancelled.value }

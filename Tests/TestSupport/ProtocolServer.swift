@@ -46,6 +46,8 @@ public final class ProtocolServer: Sendable {
     private let capabilities: JSONValue
     private let handlers: [String: Handler]
     private let state = Watched(State())
+    /// How many requests it has answered, or found cancelled when it had the answer.
+    public let answers = Watched(0)
 
     /// A server with these methods; handshake, ping and subscriptions it knows by itself.
     public init(
@@ -252,6 +254,7 @@ public final class ProtocolServer: Sendable {
         }
         call.inbound.left(call.wireID)
         if !call.isCancelled { self.send(reply) }
+        self.answers.withLock { $0 += 1 }
     }
 
     /// What a modern result says of itself (`RPC-21`).
