@@ -100,7 +100,11 @@ extension JSONObject: JSONDecodable, JSONEncodable {
     public init(from reader: inout JSONReader) throws(JSONError) {
         self.init()
         try reader.beginObject()
-        while let key = try reader.nextKey() { self[key.string] = try JSONValue(from: &reader) }
+        while let key = try reader.nextKey() {
+            // Of one to four members, which nearly all have, an array makes room three times.
+            if self.members.isEmpty { self.members.reserveCapacity(4) }
+            self[key.string] = try JSONValue(from: &reader)
+        }
     }
 
     /// Writes the object.

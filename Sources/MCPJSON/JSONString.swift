@@ -46,8 +46,13 @@ enum JSONString {
     ) throws(JSONError) -> (String, Bool) {
         guard let base = bytes.baseAddress, bytes.count > 0 else { return ("", false) }
         if memchr(base, 0x5C, bytes.count) == nil {
-            if let text = String(validating: bytes, as: UTF8.self) { return (text, false) }
-            return (String(decoding: bytes, as: UTF8.self), true)
+            // What is mended is no longer what came, and what is not mended is. `String(validating:as:)` would say so too, and asks the
+            // run-time for the types that it needs, each time: a third of all the time that a tree takes.
+            var text = String(decoding: bytes, as: UTF8.self)
+            let isWhole = text.withUTF8 { text in
+                text.count == bytes.count && text.baseAddress.map { memcmp($0, base, bytes.count) == 0 } == true
+            }
+            return (text, !isWhole)
         }
         return try self.unescape(bytes, base, orThrow: error)
     }

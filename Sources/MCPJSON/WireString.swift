@@ -1,3 +1,11 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Text that came over the wire, or goes over it, as something to compare by: a URI, the name of a tool, a cursor, an id, a token.
 ///
 /// Bytes decide (V3, `CACHE-03`). Swift's strings are equal already when they look the same: an "é" of one code point and one of two
@@ -33,6 +41,15 @@ package struct WireString: Sendable, Hashable, Comparable, CustomStringConvertib
 extension String {
     /// Equal on the wire: the same code points (RFC 8259 section 8.3), which in UTF-8 are the same bytes.
     package func isSame(as other: String) -> Bool {
-        self.utf8.elementsEqual(other.utf8)
+        let (own, others) = (self.utf8, other.utf8)
+        guard own.count == others.count else { return false }
+        // Swift's strings are stored as UTF-8; only those of Foundation on macOS may not be.
+        let isSame: Bool?? = own.withContiguousStorageIfAvailable { a in
+            others.withContiguousStorageIfAvailable { b in
+                guard let a = a.baseAddress, let b = b.baseAddress else { return true }
+                return memcmp(a, b, own.count) == 0
+            }
+        }
+        return (isSame ?? nil) ?? own.elementsEqual(others)
     }
 }

@@ -105,8 +105,13 @@ func show(_ name: String, _ ours: Double, against other: Double? = nil) {
     print("\(label) \(own)\(ratio)")
 }
 
-print("JSON, one run, medians of 7")
 let raw = RawJSON(copying: list)
+if CommandLine.arguments.dropFirst().first == "tree" {
+    // For a profiler, with nothing else in the picture.
+    show("tools/list, into a tree", rate(raw.count) { (try? raw.decode(JSONValue.self)).map { _ in 1 } ?? 0 })
+    exit(0)
+}
+print("JSON, one run, medians of 7")
 guard let typed = try? raw.decode(JSONRPCResultResponse<ListToolsResult>.self).result else {
     fatalError("the benchmark's own message is malformed")
 }
