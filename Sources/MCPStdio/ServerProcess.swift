@@ -33,7 +33,7 @@ final class ServerProcess: @unchecked Sendable {
     let endedLate: EndedLate
 
     var machine: TeardownStateMachine
-    private var finish: CheckedContinuation<TransportEnd, Never>?
+    private var finish: OneShot<TransportEnd>?
     private var timer: (any DeadlineTimer)?
     private var deadline: Duration?
     private var stdoutToken: UInt64?
@@ -111,7 +111,7 @@ final class ServerProcess: @unchecked Sendable {
 
     // MARK: Start
 
-    func begin(_ finish: CheckedContinuation<TransportEnd, Never>) {
+    func begin(_ finish: OneShot<TransportEnd>) {
         self.finish = finish
         self.processEnd.startedAt = .now
         self.accounts.add(3, \.descriptors)
@@ -395,6 +395,6 @@ final class ServerProcess: @unchecked Sendable {
         self.processEnd.stderrTail = self.output.lastWords
         self.processEnd.strayLines = self.output.strayLines
         self.end.process = self.processEnd
-        finish.resume(returning: self.end)
+        finish.complete(self.end)
     }
 }

@@ -175,16 +175,16 @@ public final class StdioTransport: Transport {
             standardError: self.standardError,
             endedLate: self.endedLate
         )
-        let end = await withCheckedContinuation { continuation in
-            io.execute { _ in
-                serverProcess.begin(continuation)
-                let mode = self.state.withLock { state in
-                    state.serverProcess = serverProcess
-                    return state.requested
-                }
-                if let mode { serverProcess.close(mode) }
+        let finish = OneShot<TransportEnd>()
+        io.execute { _ in
+            serverProcess.begin(finish)
+            let mode = self.state.withLock { state in
+                state.serverProcess = serverProcess
+                return state.requested
             }
+            if let mode { serverProcess.close(mode) }
         }
+        let end = await finish.wait()
         self.state.withLock { $0.serverProcess = nil }
         ProcessJournal.shared.over(process.launchToken, isProved: end.isProved)
         self.accounts.add(-1, \.processes)

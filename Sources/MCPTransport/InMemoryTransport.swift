@@ -7,7 +7,7 @@ import MCPJSON
 public final class InMemoryTransport: Transport {
     private struct State {
         var receiver: (any TransportReceiver)?
-        var finish: CheckedContinuation<TransportEnd, Never>?
+        var finish: OneShot<TransportEnd>?
         var inbox: [RawJSON] = []
         var isReceiving = true
         /// Somebody is telling the receiver something: nobody else does meanwhile, and the end waits for it.
@@ -44,7 +44,7 @@ public final class InMemoryTransport: Transport {
         case drained(any TransportReceiver)
         case message(RawJSON, any TransportReceiver, wasFull: Bool)
         /// Nothing is left to be told but the end.
-        case finish(CheckedContinuation<TransportEnd, Never>)
+        case finish(OneShot<TransportEnd>)
         case nothing
     }
 
@@ -80,10 +80,10 @@ public final class InMemoryTransport: Transport {
             receiver.transportDidOpen()
             self.state.withLock { $0.isTelling = false }
         }
-        let end = await withCheckedContinuation { (continuation: CheckedContinuation<TransportEnd, Never>) in
-            self.state.withLock { $0.finish = continuation }
-            self.deliver()
-        }
+        let finish = OneShot<TransportEnd>()
+        self.state.withLock { $0.finish = finish }
+        self.deliver()
+        let end = await finish.wait()
         let error = self.state.withLock { state in
             state.receiver = nil
             return state.ended
@@ -139,7 +139,9 @@ public final class InMemoryTransport: Transport {
         while true {
             switch self.state.withLock({ $0.next() }) {
             case .nothing: return
-            case .finish(let finish): return finish.resume(returning: TransportEnd())
+            case .finish(let finish):
+                finish.complete(TransportEnd())
+                return
             case .drained(let receiver):
                 receiver.transportDidDrain()
                 self.state.withLock { $0.isTelling = false }

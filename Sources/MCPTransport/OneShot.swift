@@ -5,19 +5,20 @@ import Synchronization
 /// Cancelling a waiting task ends its waiting only; what it waits for goes on (law of the house, consequence 2).
 package final class OneShot<Value: Sendable>: Sendable {
     private struct State {
-        var value: Value?
         var nextWaiter = 0
-        var waiters: [Int: CheckedContinuation<Value?, Never>] = [:]
-        var patient: [CheckedContinuation<Value, Never>] = []
+        var waiters: [Int: CheckedContinuation<Bool, Never>] = [:]
+        var patient: [CheckedContinuation<Void, Never>] = []
         /// Cancelled between taking a number and joining the table.
         var cancelled: Set<Int> = []
     }
 
     private let state = Locked(State())
+    /// Set under the lock; looked at without it, for that is done for every call.
     private let hasValue = Atomic(false)
-    /// The value once more, for whoever only looks: that is done for every call, and takes no lock.
-    ///
     /// `nonisolated(unsafe)`: written once, under the lock, before `hasValue` is set; read only by those who have seen that.
+    ///
+    /// Whoever has waited reads it here too, and is not given it by the continuation: where the value comes between the look and the
+    /// suspension, Swift's run-time goes on without telling the thread sanitizer why that is no race.
     private nonisolated(unsafe) var published: Value?
 
     package init() {}
@@ -33,30 +34,29 @@ package final class OneShot<Value: Sendable>: Sendable {
     @discardableResult
     package func complete(_ value: Value) -> Bool {
         let before: State? = self.state.withLock { state in
-            guard state.value == nil else { return nil }
-            defer {
-                state = State()
-                state.value = value
-                self.published = value
-                self.hasValue.store(true, ordering: .releasing)
-            }
+            guard !self.isComplete else { return nil }
+            self.published = value
+            self.hasValue.store(true, ordering: .releasing)
+            defer { state = State() }
             return state
         }
         guard let before else { return false }
-        for waiter in before.waiters.values { waiter.resume(returning: value) }
-        for waiter in before.patient { waiter.resume(returning: value) }
+        for waiter in before.waiters.values { waiter.resume(returning: true) }
+        for waiter in before.patient { waiter.resume() }
         return true
     }
 
     /// Waits for the value, whatever happens to the calling task.
     package func wait() async -> Value {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Value, Never>) in
-            let ready: Value? = self.state.withLock { state in
-                if let value = state.value { return value }
-                state.patient.append(continuation)
-                return nil
+        while true {
+            if let value = self.value { return value }
+            await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+                let isComplete = self.state.withLock { state in
+                    if !self.isComplete { state.patient.append(continuation) }
+                    return self.isComplete
+                }
+                if isComplete { continuation.resume() }
             }
-            if let ready { continuation.resume(returning: ready) }
         }
     }
 
@@ -68,24 +68,25 @@ package final class OneShot<Value: Sendable>: Sendable {
             state.nextWaiter += 1
             return state.nextWaiter
         }
-        return await withTaskCancellationHandler {
+        let isComplete = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let now: Value?? = self.state.withLock { state in
-                    if let value = state.value { return .some(value) }
-                    if state.cancelled.remove(id) != nil { return .some(nil) }
+                let outcome: Bool? = self.state.withLock { state in
+                    if self.isComplete { return true }
+                    if state.cancelled.remove(id) != nil { return false }
                     state.waiters[id] = continuation
                     return nil
                 }
-                if let now { continuation.resume(returning: now) }
+                if let outcome { continuation.resume(returning: outcome) }
             }
         } onCancel: {
-            let waiter: CheckedContinuation<Value?, Never>? = self.state.withLock { state in
+            let waiter: CheckedContinuation<Bool, Never>? = self.state.withLock { state in
                 if let waiter = state.waiters.removeValue(forKey: id) { return waiter }
-                if state.value == nil { state.cancelled.insert(id) }
+                if !self.isComplete { state.cancelled.insert(id) }
                 return nil
             }
-            waiter?.resume(returning: nil)
+            waiter?.resume(returning: false)
         }
+        return isComplete ? self.value : nil
     }
 }
 

@@ -32,7 +32,7 @@ public final class ProtocolServer: Sendable {
     private struct State {
         var end: InMemoryTransport?
         var received: [JSONValue] = []
-        var asked: [String: CheckedContinuation<JSONValue, Never>] = [:]
+        var asked: [String: OneShot<JSONValue>] = [:]
         var nextAsk = 0
         /// Filters by subscription id.
         var listening: [(id: JSONValue, filter: JSONValue)] = []
@@ -225,10 +225,10 @@ public final class ProtocolServer: Sendable {
             state.nextAsk += 1
             return "ask-\(state.nextAsk)"
         }
-        return await withCheckedContinuation { continuation in
-            self.state.withLock { $0.asked[id] = continuation }
-            self.send(["jsonrpc": "2.0", "id": .string(id), "method": .string(method), "params": params])
-        }
+        let answer = OneShot<JSONValue>()
+        self.state.withLock { $0.asked[id] = answer }
+        self.send(["jsonrpc": "2.0", "id": .string(id), "method": .string(method), "params": params])
+        return await answer.wait()
     }
 
     /// The id of the newest question to the client.
@@ -300,7 +300,7 @@ public final class ProtocolServer: Sendable {
         self.state.withLock { $0.received.append(value) }
         guard let method = value["method"]?.string else {
             if let id = value["id"]?.string, let waiter = self.state.withLock({ $0.asked.removeValue(forKey: id) }) {
-                waiter.resume(returning: value)
+                waiter.complete(value)
             }
             return nil
         }
@@ -341,7 +341,7 @@ public final class ProtocolServer: Sendable {
             defer { state.asked = [:] }
             return Array(state.asked.values)
         }
-        for waiter in waiters { waiter.resume(returning: ["error": ["code": 0, "message": "disconnected"]]) }
+        for waiter in waiters { waiter.complete(["error": ["code": 0, "message": "disconnected"]]) }
     }
 
     /// A client's end that runs the server's end beside itself.
