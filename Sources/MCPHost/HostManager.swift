@@ -82,8 +82,8 @@ public final class HostManager: Sendable {
     /// succeeded, calling it again changes nothing, whatever has become of a server meanwhile.
     ///
     /// A server that wants somebody to sign in has not failed: it says so in ``MCPHost/servers``, and to whoever calls it.
-    /// - Throws: `invalidConfiguration` if two servers have one name, or one has no transport; if any server fails: an error that names every one that did and why; everything is closed again by then, and
-    ///   `initialize()` may be tried again. `cancelled` if the calling task is.
+    /// - Throws: `invalidConfiguration` if two servers have one name, or one has no transport; if any server fails: an error that names every
+    ///   one that did and why; everything is closed again by then, and `initialize()` may be tried again. `cancelled` if the calling task is.
     public func initialize() async throws(MCPError) {
         let opening = try self.join()
         let hasOutcome = opening.outcome.value != nil ? true : await opening.host.ready()

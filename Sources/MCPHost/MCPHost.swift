@@ -242,7 +242,8 @@ public final class MCPHost: Sendable {
     /// }
     /// ```
     ///
-    /// While such a task computes or blocks, no server of this program is heard, and little is sent to any: it is for gateways and load, not for what you do with answers.
+    /// While such a task computes or blocks, no server of this program is heard, and little is sent to any: it is for gateways and load, not
+    /// for what you do with answers.
     /// - Throws: `launchFailed` if there is no room for that thread.
     public var executor: any TaskExecutor {
         get throws(MCPError) {

@@ -154,7 +154,7 @@ public final class ManagedServer: Sendable {
                 state.wasReady || state.machine.isRestarting || state.isComingBack ? .restarting : .starting
             // Lost, and nobody has come to say so yet (G9).
             case .ready: state.connection?.session.broken.value == nil ? .ready : .restarting
-            case .ending where state.machine.isStoppingIdle && !state.machine.isDemanded: .closing
+            case .ending where state.machine.isAsleep: .closing
             case .ending, .waiting: .restarting
             case .closing: .closing
             case .closed: state.failure == nil ? .closed : .failed
@@ -233,7 +233,7 @@ public final class ManagedServer: Sendable {
             switch state.machine.state {
             case .closing, .closed, .failed: false
             case .ending:
-                state.machine.isRestarting || state.machine.isStoppingIdle || self.definition.restart.isEnabled
+                state.machine.isRestarting || state.machine.isStopping || self.definition.restart.isEnabled
             case .idle, .dormant, .starting, .ready, .waiting: true
             }
         }
@@ -265,18 +265,11 @@ public final class ManagedServer: Sendable {
     var isOver: Bool { self.state.withLock { [.closing, .closed].contains($0.machine.state) } }
 
     /// It does not run because nobody needs it, or is just being stopped for that: what it has listed is given without starting it.
-    var isAsleep: Bool {
-        self.state.withLock { state in
-            let machine = state.machine
-            return machine.state == .dormant
-                || machine.state == .ending && machine.isStoppingIdle && !machine.isDemanded
-        }
-    }
+    var isAsleep: Bool { self.state.withLock { $0.machine.isAsleep } }
 
     /// Whether it answers whoever asks, without being waited for because it was lost: it is ready, or comes up for the first time or on demand.
     var canBeHeard: Bool {
-        let isStopping = self.state.withLock { $0.machine.state == .ending && $0.machine.isStoppingIdle }
-        return isStopping || [.ready, .starting, .dormant].contains(self.status)
+        self.state.withLock { $0.machine.isStopping } || [.ready, .starting, .dormant].contains(self.status)
     }
 
     // MARK: Restart and end, for the host

@@ -3,9 +3,9 @@ import MCPTransport
 /// Where a server of a host stands. Pure: told what happened, says what to do.
 ///
 /// `idle -> starting -> ready -> closing -> closed`. One that is started on demand goes from `idle` to `dormant`, and back when somebody needs
-/// it; and from `ready`, when nobody does any more, through `ending` to `dormant`. A session that is lost goes to `ending` until nothing of it is left, then to
-/// `waiting` and `starting` again, or to `failed`. A restart that somebody asks for goes the same way, without the waiting (T11); from
-/// `failed` it goes back to `idle`. Events carry the generation that they belong to, and those of an older one change nothing.
+/// it; and from `ready`, when nobody does any more, through `ending` to `dormant`. A session that is lost goes to `ending` until nothing of it is
+/// left, then to `waiting` and `starting` again, or to `failed`. A restart that somebody asks for goes the same way, without the waiting (T11);
+/// from `failed` it goes back to `idle`. Events carry the generation that they belong to, and those of an older one change nothing.
 struct ServerStateMachine {
     /// What the world may know.
     enum State: Equatable {
@@ -44,6 +44,10 @@ struct ServerStateMachine {
     private(set) var isDemanded = false
     /// It is being ended because nobody needs it.
     private(set) var isStoppingIdle = false
+    /// It is being ended for that, whatever comes after.
+    var isStopping: Bool { self.state == .ending && self.isStoppingIdle }
+    /// It does not run because nobody needs it, or is being ended for that and nobody has come since.
+    var isAsleep: Bool { self.state == .dormant || self.isStopping && !self.isDemanded }
 
     /// - Parameter startsOnDemand: it is not started before somebody needs it.
     init(startsOnDemand: Bool = false) { self.startsOnDemand = startsOnDemand }

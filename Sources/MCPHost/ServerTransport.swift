@@ -1,5 +1,4 @@
 public import MCPStdio
-import MCPTransport
 
 /// How a server is reached.
 public struct ServerTransport: Sendable, Hashable, CustomStringConvertible {
@@ -22,7 +21,7 @@ public struct ServerTransport: Sendable, Hashable, CustomStringConvertible {
     /// In words, without secrets (S23).
     public var description: String {
         switch self.kind {
-        case .stdio(let launch): Endpoint.stdio(launch).description
+        case .stdio(let launch): launch.shown
         case .custom: "a transport of the program's own"
         }
     }

@@ -1,7 +1,7 @@
 import MCPJSON
 
-/// Requests that wait for their turn: each caller (told apart by bytes) has a line of its own, and the callers take turns, so that one with a thousand requests
-/// holds up nobody with one. Pure; within a line the order is that of arrival.
+/// Requests that wait for their turn: each caller (told apart by bytes) has a line of its own, and the callers take turns, so that one with a
+/// thousand requests holds up nobody with one. Pure; within a line the order is that of arrival.
 @usableFromInline
 package struct FairLine {
     /// The requests of one caller, oldest first. What has left stays in front of `head` until it is worth moving the rest.

@@ -15,7 +15,8 @@ import Synchronization
 /// **Why not NIO, why not swift-subprocess.** Measured for the design of this package on one core, p50 of a round trip to an echo
 /// child: blocking read and write 4.7 us, NIO handler 7.1, a session over NIO and swift-subprocess 15. What is left of the
 /// difference are two wake-ups: a caller's write has to wake NIO's thread before it leaves. Here the caller's own thread writes to
-/// the pipe, the first message after each reading at least, and this thread reads. Second, a process's end must be seen while a grandchild still holds its pipes (E7, E8):
+/// the pipe, the first message after each reading at least, and this thread reads. Second, a process's end must be seen while a
+/// grandchild still holds its pipes (E7, E8):
 /// swift-subprocess tells the end only after the body that uses the process has returned. Third, a host that only speaks stdio
 /// builds without NIO's 200 s. `Benchmarks/` prints what this reaches.
 ///

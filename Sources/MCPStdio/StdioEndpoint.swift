@@ -9,7 +9,7 @@ extension Endpoint {
         _ launch: ServerLaunch,
         options: StdioTransport.Options = StdioTransport.Options()
     ) -> Endpoint {
-        let words = ([launch.command] + ServerLaunch.masked(launch.arguments)).joined(separator: " ")
+        let words = launch.shown
         let directory = launch.workingDirectory ?? "the host's directory"
         var endpoint = Endpoint(
             words,
@@ -30,8 +30,11 @@ extension Endpoint {
 }
 
 extension ServerLaunch {
+    /// What is started, in words, without secrets (S23).
+    package var shown: String { ([self.command] + Self.masked(self.arguments)).joined(separator: " ") }
+
     /// Arguments behind words like `--token` are not shown (S23).
-    fileprivate static func masked(_ arguments: [String]) -> [String] {
+    private static func masked(_ arguments: [String]) -> [String] {
         let secretive = ["token", "key", "secret", "password", "auth"]
         func isSecretive(_ word: Substring) -> Bool { secretive.contains { word.lowercased().contains($0) } }
         var result: [String] = []
