@@ -6,7 +6,7 @@ import MCPTypes
 /// What a server may send, line by line, into a session's inbound path and the types that callers decode.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzSession(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
-    let receiver = SessionReceiver(ClientSession(transport: Nowhere()))
+    let receiver = ClientSession(transport: Nowhere()).receiver
     var framer = LineFramer(limit: 1 << 16)
     framer.append(UnsafeRawBufferPointer(start: start, count: count)) { take($0, receiver) }
     framer.end { take($0, receiver) }

@@ -36,8 +36,9 @@ extension ClientSession {
         }
         let name = members.subject(of: kind)
         let mirrored =
-            kind == .toolsCall ? name.flatMap { self.catalog.lookUp($0).entry?.mirrored(members["arguments"]) } : nil
-        return try await self.request(
+            kind == .toolsCall
+            ? name.flatMap { self.tools.catalog.lookUp($0).entry?.mirrored(members["arguments"]) } : nil
+        return try await self.channel.request(
             RequestHead(kind, about: name, mirroring: mirrored ?? []),
             options: options,
             writeParams: members.write
@@ -59,8 +60,8 @@ extension ClientSession {
             throw MCPError(.notSupported, "\(method) cannot be sent by hand: it belongs to the session")
         }
         let members = try Members(params, of: method)
-        let revision = try await self.negotiated().revision
-        if let error = self.broken.value { throw error }
+        let revision = try await self.channel.readiness.negotiated().revision
+        if let error = self.channel.broken.value { throw error }
         let notification = MessageWriter.notification(kind, revision: revision) { writer in
             members.write(&writer)
             if let meta = members.meta {
@@ -69,10 +70,10 @@ extension ClientSession {
             }
         }
         // What is posted waits for room; what somebody else wants said must not fill that, and must not overtake it either.
-        guard self.state.withLock({ $0.hasNoPosts }) else {
+        guard self.channel.state.withLock({ $0.hasNoPosts }) else {
             throw MCPError(.busy, "the server does not read its input; \(method) was not sent")
         }
-        try self.transport.send(notification)
+        try self.channel.transport.send(notification)
     }
 
     /// The members of `params`, unread but for `_meta`.
@@ -137,7 +138,7 @@ extension ClientSession {
     public func toolsPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
-    ) async throws(MCPError) -> ListToolsResult { try await self.page(.toolsList, cursor, options) }
+    ) async throws(MCPError) -> ListToolsResult { try await self.lists.page(.toolsList, cursor, options) }
 
     /// One page of the resources.
     /// - Parameters:
@@ -146,7 +147,7 @@ extension ClientSession {
     public func resourcesPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
-    ) async throws(MCPError) -> ListResourcesResult { try await self.page(.resourcesList, cursor, options) }
+    ) async throws(MCPError) -> ListResourcesResult { try await self.lists.page(.resourcesList, cursor, options) }
 
     /// One page of the resource templates.
     /// - Parameters:
@@ -156,7 +157,7 @@ extension ClientSession {
         after cursor: String?,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> ListResourceTemplatesResult {
-        try await self.page(.resourcesTemplatesList, cursor, options)
+        try await self.lists.page(.resourcesTemplatesList, cursor, options)
     }
 
     /// One page of the prompts.
@@ -166,19 +167,5 @@ extension ClientSession {
     public func promptsPage(
         after cursor: String?,
         options: RequestOptions = RequestOptions()
-    ) async throws(MCPError) -> ListPromptsResult { try await self.page(.promptsList, cursor, options) }
-
-    func page<Page: ResultObject>(
-        _ method: Method,
-        _ cursor: String?,
-        _ options: RequestOptions
-    ) async throws(MCPError) -> Page {
-        let payload = try await self.request(method, options: options) { writer in
-            if let cursor {
-                writer.key("cursor")
-                writer.write(cursor)
-            }
-        }
-        return try Self.decode(payload, method)
-    }
+    ) async throws(MCPError) -> ListPromptsResult { try await self.lists.page(.promptsList, cursor, options) }
 }

@@ -43,10 +43,10 @@ extension ClientSession {
         input: RoundInput? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RoundOutcome<CallToolResult> {
-        let budget = CallBudget(self, options)
-        let tool = try await self.tool(name, taking: arguments, budget)
+        let budget = CallBudget(self.context, options)
+        let tool = try await self.tools.tool(name, taking: arguments, budget)
         let head = RequestHead(.toolsCall, about: name, mirroring: tool?.mirrored(arguments) ?? [])
-        return try await self.round(head, input, try budget.rest()) { Self.writeCall(&$0, name, arguments) }
+        return try await self.round(head, input, try budget.rest()) { $0.toolCall(name, arguments) }
     }
 
     /// One round of reading a resource.
@@ -75,7 +75,7 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RoundOutcome<GetPromptResult> {
         try await self.round(RequestHead(.promptsGet, about: name), input, options) {
-            Self.writePrompt(&$0, name, arguments)
+            $0.prompt(name, arguments)
         }
     }
 
@@ -85,7 +85,7 @@ extension ClientSession {
         _ options: RequestOptions,
         _ writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RoundOutcome<Result> {
-        let revision = try await self.negotiated().revision
+        let revision = try await self.channel.readiness.negotiated().revision
         if input != nil, !revision.isModern {
             throw MCPError(
                 .notSupported,
@@ -94,8 +94,9 @@ extension ClientSession {
         }
         var options = options
         if revision.isModern, head.method == .toolsCall {
+            let configuration = self.context.configuration
             var context = options.context ?? CallerContext()
-            var offered = context.offered(self.configuration) ?? self.configuration.offered(self.runtime.handlers)
+            var offered = context.offered(configuration) ?? configuration.offered(self.context.runtime.handlers)
             if offered.extensions?[ExtensionName.tasks] != nil {
                 offered.extensions?[ExtensionName.tasks] = nil
                 if offered.extensions?.isEmpty == true { offered.extensions = nil }
@@ -103,7 +104,7 @@ extension ClientSession {
                 options.context = context
             }
         }
-        let payload = try await self.request(head, options: options) { writer in
+        let payload = try await self.channel.request(head, options: options) { writer in
             writeParams(&writer)
             guard let input else { return }
             if !input.responses.members.isEmpty {
@@ -118,18 +119,10 @@ extension ClientSession {
                 throw MCPError(.badResponse, "\(head.method.rawValue): what the server asks for is unusable: \(error)")
             }
         }
-        if type == .task, head.method == .toolsCall, let task = Self.createdTask(payload) {
-            self.spawn { try? await CallTask(id: task.id, session: self, first: nil).cancel() }
+        if type == .task, head.method == .toolsCall, let task = TaskState(createdBy: payload) {
+            self.tasks.giveUp(task.id)
             throw MCPError(.badResponse, "the server made a task of one round of a call; task \(task.id) is given up")
         }
-        return .complete(try Self.decode(payload, head.method))
-    }
-
-    static func writePrompt(_ writer: inout JSONWriter, _ name: String, _ arguments: [String: String]) {
-        writer.member("name", name)
-        if !arguments.isEmpty {
-            writer.key("arguments")
-            writer.write(arguments)
-        }
+        return .complete(try payload.result(of: head.method))
     }
 }

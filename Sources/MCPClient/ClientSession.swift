@@ -1,31 +1,37 @@
-import MCPJSON
 import MCPSession
 public import MCPTransport
 import MCPTypes
-import Synchronization
 
 /// One conversation with one server, in whichever era it speaks.
 ///
 /// The owner calls ``run()`` once and stays in it. Everybody else calls the protocol's methods, from any task, before or during;
 /// they wait until the conversation is ready.
 public final class ClientSession: Sendable {
-    /// Who waits for an answer.
-    struct Waiter: Sendable {
-        var continuation: RequestContinuation
-        var progress: ProgressHandler?
-        var isInitialize = false
-        /// The server does something for it that cannot be undone.
-        var isCall = false
-        /// The answer, while the progress handler is still busy.
-        var reply: Reply?
-    }
+    // The methods of the protocol are in extensions, and put these together. Each has one job, and those below stand on those above.
 
-    /// How a request ended.
-    enum Reply: Sendable {
-        case result(RawJSON?)
-        case error(RawJSON?)
-        case failure(MCPError)
-    }
+    let context: SessionContext
+    /// What came of the handshake.
+    private let readiness = Readiness()
+    /// Requests, on their way out and back.
+    let channel: RequestChannel
+    /// What runs beside the conversation.
+    let background: BackgroundWork
+    /// What the server tells by itself.
+    let hub: ServerEventHub
+    /// What the server asks for.
+    private let requests: ServerRequests
+    /// Subscriptions, brought to the server.
+    let subscriptions: SubscriptionKeeper
+    /// Lists, and answers that are still good.
+    let lists: ListReader
+    /// The tools, known before they are called.
+    let tools: ToolReader
+    /// Calls that have become tasks of the server.
+    let tasks: TaskFollower
+    /// Requests that the server answers with a question.
+    let rounds: MultiRoundTrip
+    /// What the transport talks to.
+    package let receiver: SessionReceiver
 
     /// How a session ended.
     public struct End: Sendable {
@@ -38,61 +44,6 @@ public final class ClientSession: Sendable {
         /// Requests that were waiting when it ended.
         public var requestsFailed: Int
     }
-
-    let transport: any Transport
-    let configuration: ClientConfiguration
-    let runtime: SessionRuntime
-    let clock: any MonotonicClock
-    let accounts: ResourceAccounts
-    let state: Locked<SessionStateMachine<Waiter>>
-    let opened = OneShot<Bool?>()
-    package let ready = OneShot<Result<ServerDescription, MCPError>>()
-    /// The server has said something: one that is only believed to be there has shown it (``SessionRuntime/knownServer``).
-    package var hasHeard: Bool { self.heard.load(ordering: .relaxed) }
-    let heard = Atomic(false)
-    /// Why nothing will come any more.
-    package let broken = OneShot<MCPError>()
-    let inboundRequests = InboundRequests()
-    /// What runs beside the conversation, and is waited for at its end.
-    private let spawned = Gathering()
-    let desiredSubscriptions: DesiredSubscriptions
-    let appliedSubscriptions = AppliedSubscriptions()
-    let cache = ResultCache()
-    let catalog = ToolCatalog()
-    let events: Broadcast<ServerEvent>
-    /// Who is told of the progress of tasks, by the token of the request that became one.
-    let taskProgress = Locked<[Int64: ProgressHandler]>([:])
-    private let jobs: AsyncStream<@Sendable () async -> Void>
-    private let job: AsyncStream<@Sendable () async -> Void>.Continuation
-    private let known = Published<Negotiated>()
-    private let nextID = Atomic<Int64>(1)
-    /// From which level on the server is to log.
-    private let logLevel: Locked<LoggingLevel?>
-    /// Whether there is one: nearly always there is none, and then a request does not ask under the lock.
-    private let hasLogLevel: Atomic<Bool>
-    /// What every modern request carries, encoded once.
-    let encodedInfo: RawJSON
-    let encodedCapabilities: RawJSON
-    let failedCount = Locked(0)
-    /// Whether the transport was told last to deliver, and whether somebody is telling it now.
-    let receiving = Locked((told: true, isBeingTold: false))
-    private let probing = Locked(false)
-    let hasLateAnswer = Locked(false)
-    /// The server has answered a request that nobody waited for any more under a name that only a probe has.
-    package var hasAnsweredProbeLate: Bool { self.hasLateAnswer.withLock { $0 } }
-    let alarm = Locked(Alarm())
-    let notificationSink: AsyncStream<ServerNotification>.Continuation
-    let dropped = Locked(0)
-
-    struct Alarm {
-        var timer: (any DeadlineTimer)?
-        var deadline: Duration?
-        /// The session has ended, and whoever is late wakes nobody.
-        var isOver = false
-    }
-
-    /// Notifications of the server, in order; for one reader. When it is slow, the oldest are dropped.
-    public let notifications: AsyncStream<ServerNotification>
 
     /// A session that has not begun.
     /// - Parameters:
@@ -108,33 +59,19 @@ public final class ClientSession: Sendable {
         accounts: ResourceAccounts = ResourceAccounts(),
         clock: any MonotonicClock = SystemMonotonicClock()
     ) {
-        self.transport = transport
-        self.configuration = configuration
-        self.runtime = runtime
-        self.accounts = accounts
-        self.clock = clock
-        var capabilities = JSONWriter()
-        configuration.offered(runtime.handlers).encode(to: &capabilities, for: .latest)
-        self.encodedCapabilities = capabilities.finish()
-        self.encodedInfo = RawJSON(encoding: configuration.clientInfo)
-        self.state = Locked(
-            SessionStateMachine(
-                limits: .init(
-                    inFlight: configuration.maximumInFlight,
-                    waitingPerCaller: configuration.maximumWaitingPerCaller,
-                    waiting: configuration.maximumWaiting
-                )
-            )
-        )
-        let desiredSubscriptions = runtime.desiredSubscriptions ?? DesiredSubscriptions()
-        self.desiredSubscriptions = desiredSubscriptions
-        self.events = runtime.events ?? Broadcast { desiredSubscriptions.setListeners($0) }
-        self.logLevel = Locked(configuration.logLevel)
-        self.hasLogLevel = Atomic(configuration.logLevel != nil)
-        (self.jobs, self.job) = AsyncStream.makeStream()
-        (self.notifications, self.notificationSink) = AsyncStream.makeStream(
-            bufferingPolicy: .bufferingNewest(configuration.notificationBuffer)
-        )
+        self.context = SessionContext(configuration, runtime, clock, accounts)
+        self.channel = RequestChannel(self.context, self.readiness, transport)
+        self.background = BackgroundWork(self.context, self.channel.broken)
+        let (cache, catalog) = (ResultCache(), ToolCatalog())
+        let desired = runtime.desiredSubscriptions ?? DesiredSubscriptions()
+        self.hub = ServerEventHub(self.context, desired, cache, catalog)
+        self.requests = ServerRequests(self.channel, self.background)
+        self.subscriptions = SubscriptionKeeper(self.channel, self.background, self.hub, desired)
+        self.lists = ListReader(self.channel, cache)
+        self.tools = ToolReader(self.channel, self.background, self.lists, catalog)
+        self.tasks = TaskFollower(self.channel, self.background, self.hub, self.requests)
+        self.rounds = MultiRoundTrip(self.channel, self.background, self.hub, self.requests, self.tasks)
+        self.receiver = SessionReceiver(self.channel, self.requests, self.subscriptions, self.tasks, self.hub)
     }
 
     // MARK: Life
@@ -142,98 +79,45 @@ public final class ClientSession: Sendable {
     /// Opens the transport, shakes hands, serves until the end. The owner's call.
     public func run() async -> End {
         let transport = await withTaskGroup(of: Void.self) { group in
-            self.accounts.add(1, \.tasks)
+            self.context.accounts.add(1, \.tasks)
             group.addTask(name: "MCP handshake") { await self.shakeHands() }
-            group.addTask(name: "MCP subscriptions") { await self.keepSubscriptions() }
-            group.addTask(name: "MCP handlers") {
-                await withDiscardingTaskGroup { handlers in
-                    for await job in self.jobs { handlers.addTask { await job() } }
-                }
-            }
-            let end = await self.transport.run(SessionReceiver(self))
-            self.inboundRequests.end()
-            self.job.finish()
+            group.addTask(name: "MCP subscriptions") { await self.subscriptions.keep() }
+            group.addTask(name: "MCP handlers") { await self.background.run() }
+            let end = await self.channel.transport.run(self.receiver)
+            self.requests.end()
+            self.background.finish()
             await group.waitForAll()
-            // Handlers of the user end when they like: nobody can make them, and nobody waits for long.
-            await self.spawned.end().wait(atMost: .seconds(1), by: self.clock, late: ())
-            self.accounts.add(-1, \.tasks)
+            await self.background.waitForEnd()
+            self.context.accounts.add(-1, \.tasks)
             return end
         }
-        self.alarm.withLock { alarm in
-            if let timer = alarm.timer {
-                timer.cancel()
-                self.accounts.add(-1, \.timers)
-            }
-            alarm.timer = nil
-            alarm.isOver = true
-        }
-        self.notificationSink.finish()
-        if self.runtime.events == nil { self.events.finish() }
+        self.channel.timer.end()
+        self.hub.finish()
         var handshakeError: MCPError?
-        if case .failure(let error) = self.ready.value { handshakeError = error }
-        return End(
-            transport: transport,
-            handshakeError: handshakeError,
-            endedDuringProbe: self.configuration.era.mayFallBack && self.probing.withLock { $0 },
-            requestsFailed: self.failedCount.withLock { $0 }
-        )
-    }
-
-    /// Runs something beside the conversation.
-    /// - Parameter left: called when it is over and off the books, also if it is too late for it to begin.
-    func spawn(_ work: @escaping @Sendable () async -> Void, left: @escaping @Sendable () -> Void = {}) {
-        self.accounts.add(1, \.tasks)
-        self.spawned.begin()
-        let over: @Sendable () -> Void = {
-            self.accounts.add(-1, \.tasks)
-            left()
-            self.spawned.leave()
+        if case .failure(let error) = self.readiness.outcome.value { handshakeError = error }
+        let mayFallBack = self.context.configuration.era.mayFallBack
+        return self.channel.state.withLock { machine in
+            End(
+                transport: transport,
+                handshakeError: handshakeError,
+                endedDuringProbe: mayFallBack && machine.endedDuringProbe,
+                requestsFailed: machine.requestsFailed
+            )
         }
-        let counted: @Sendable () async -> Void = {
-            await work()
-            over()
-        }
-        if let launch = self.runtime.launch { return launch(counted) }
-        if case .terminated = self.job.yield(counted) { over() }
     }
 
     /// Waits until the conversation is ready.
     /// - Throws: why it cannot be, or `cancelled` if the calling task is; the conversation goes on then.
-    public func waitUntilReady() async throws(MCPError) -> ServerDescription {
-        if let result = self.ready.value { return try result.get() }
-        guard let result = await self.ready.waitUnlessCancelled() else {
-            throw MCPError(.cancelled, "waiting for the server was cancelled")
-        }
-        return try result.get()
-    }
-
-    /// What every message has to know, without copying all that the server said.
-    struct Negotiated: Sendable {
-        var revision: ProtocolRevision
-        /// `tools/call` may be a task of the core protocol (`TASKL-02` to `TASKL-04`).
-        var takesTasks: Bool
-    }
-
-    func negotiated() async throws(MCPError) -> Negotiated {
-        if let known = self.known.value { return known }
-        let server = try await self.waitUntilReady()
-        return Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server))
-    }
-
-    /// The revision that is spoken; nil before it is known.
-    var spokenRevision: ProtocolRevision? { self.known.value?.revision }
-
-    /// Whether the modern era is spoken; not before it is known.
-    var isModern: Bool { self.spokenRevision?.isModern == true }
+    public func waitUntilReady() async throws(MCPError) -> ServerDescription { try await self.readiness.wait() }
 
     /// What the server said about itself; nil until the conversation is ready.
-    public var server: ServerDescription? {
-        guard case .success(let description) = self.ready.value else { return nil }
-        return description
-    }
+    public var server: ServerDescription? { self.readiness.server }
+
+    /// Notifications of the server, in order; for one reader. When it is slow, the oldest are dropped.
+    public var notifications: AsyncStream<ServerNotification> { self.hub.notifications }
 
     /// How many notifications were dropped because nobody read them.
-    public var droppedNotifications: Int { self.dropped.withLock { $0 } }
+    public var droppedNotifications: Int { self.hub.droppedNotifications }
 
     /// Asks for the end. From any task, any number of times; ``run()`` returns when it is done.
     public func close(_ mode: TeardownMode = .graceful) {
@@ -242,58 +126,64 @@ public final class ClientSession: Sendable {
 
     /// The same, with the reason that waiting calls are told.
     package func close(_ mode: TeardownMode, because error: MCPError) {
-        self.fail(error)
-        self.transport.close(mode)
-    }
-
-    /// The budget for connecting counts from the start on, so that a start which does not come back is an error of its own (T4).
-    /// - Returns: whether the transport is open; false if it has ended.
-    private func waitForOpening() async throws(MCPError) -> Bool {
-        let limit = self.configuration.connectTimeout - self.runtime.connectTimeSpent
-        // Patiently, whatever happens to the calling task: who cancels it closes the transport, and that ends the waiting.
-        let isOpen = await self.opened.wait(atMost: limit, by: self.clock, self.accounts, late: nil)
-        if let isOpen { return isOpen }
-        throw MCPError(
-            .timeout,
-            "not ready within \(self.configuration.connectTimeout) (connect timeout): the server's process has not come up yet"
-        )
+        self.channel.fail(error)
+        self.channel.transport.close(mode)
     }
 
     private func shakeHands() async {
+        let handshake = Handshake(self.channel)
         let result: Result<ServerDescription, MCPError>
-        do throws(MCPError) {
-            let start = self.clock.now
-            guard try await self.waitForOpening() else {
-                throw self.state.withLock { $0.brokenBy } ?? MCPError(.connectionLost, "the connection did not open")
+        do throws(MCPError) { result = .success(try await handshake.negotiate()) } catch { result = .failure(error) }
+        self.channel.state.withLock { machine in
+            switch result {
+            case .success: machine.agreed()
+            case .failure(let error): machine.disagreed(error)
             }
-            result = .success(try await Handshake(session: self, since: start).negotiate())
-            self.setProbing(false)
-        } catch {
-            result = .failure(error)
-            // An end that follows from our own verdict is no answer to the question.
-            if error.code != .connectionLost || error.isOfOneRequest { self.setProbing(false) }
         }
-        if case .success(let server) = result {
-            self.known.set(Negotiated(revision: server.revision, takesTasks: Self.takesTasks(server)))
+        self.readiness.complete(result)
+        switch result {
+        case .failure: self.channel.transport.close(.graceful)
+        case .success(let server):
+            // A legacy server is told once, beside whatever callers ask meanwhile; a modern one with each request.
+            guard let level = self.context.configuration.logLevel, !server.revision.isModern,
+                server.capabilities.logging != nil
+            else { return }
+            try? await self.setLogLevel(level)
         }
-        self.ready.complete(result)
-        if case .failure = result { self.transport.close(.graceful) }
     }
 
-    /// From which level on the server is to log, where a request does not say.
-    var standardLogLevel: LoggingLevel? {
-        self.hasLogLevel.load(ordering: .acquiring) ? self.logLevel.withLock { $0 } : nil
+    // MARK: For a host
+
+    /// What came of the handshake.
+    package var ready: OneShot<Result<ServerDescription, MCPError>> { self.readiness.outcome }
+
+    /// Why nothing will come any more.
+    package var broken: OneShot<MCPError> { self.channel.broken }
+
+    /// The server has said something: one that is only believed to be there has shown it (``SessionRuntime/knownServer``).
+    package var hasHeard: Bool { self.receiver.hasHeard }
+
+    /// The server has answered a request that nobody waited for any more under a name that only a probe has.
+    package var hasAnsweredProbeLate: Bool { self.channel.state.withLock { $0.hasAnsweredProbeLate } }
+
+    /// A number that stays the same for as long as nobody uses the conversation; nil while somebody does. A subscription of the session's own
+    /// is no use, one that a caller holds is.
+    package var idleMark: Int? { self.channel.state.withLock { $0.idleMark } }
+
+    /// Refuses all requests from now on, if nobody has used the conversation since a mark was taken.
+    ///
+    /// It is decided in one moment: a request is on its way before it, and the answer is no; or it comes after it, has not been sent, and may be
+    /// made in the next conversation.
+    /// - Parameters:
+    ///   - mark: ``idleMark`` from before.
+    ///   - error: what whoever comes later is told.
+    /// - Returns: nil if somebody has used it; otherwise what is to be done next, outside of all locks.
+    package func retire(since mark: Int, because error: MCPError) -> (@Sendable () -> Void)? {
+        self.channel.retire(since: mark, because: error)
     }
 
-    /// From now on.
-    func setStandardLogLevel(_ level: LoggingLevel) {
-        self.logLevel.withLock { $0 = level }
-        self.hasLogLevel.store(true, ordering: .releasing)
+    /// Makes the tools of the server known, if they are not: the catalog has what the server lists, as far as it does.
+    package func prepareTools(_ options: RequestOptions = RequestOptions()) async throws(MCPError) {
+        try await self.tools.prepare(options)
     }
-
-    /// A number for a request; none is given twice (F6).
-    func takeID() -> Int64 { self.nextID.add(1, ordering: .relaxed).oldValue }
-
-    /// Whether the era question is open: an end in this time is an answer to it.
-    func setProbing(_ isProbing: Bool) { self.probing.withLock { $0 = isProbing } }
 }

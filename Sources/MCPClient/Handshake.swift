@@ -8,14 +8,15 @@ import MCPTypes
 /// One budget for everything (B9). Nothing is concluded from one error code: whatever is not an answer of a modern server means an
 /// older one (B12), silence too where an older one is allowed, and a late answer to the probe finds nobody (B11).
 struct Handshake {
-    let session: ClientSession
+    private let channel: RequestChannel
     private let start: Duration
-    private var configuration: ClientConfiguration { self.session.configuration }
+    private var configuration: ClientConfiguration { self.channel.context.configuration }
+    private var runtime: SessionRuntime { self.channel.context.runtime }
 
-    /// - Parameter start: from when on the budget counts.
-    init(session: ClientSession, since start: Duration) {
-        self.session = session
-        self.start = start
+    /// From now on.
+    init(_ channel: RequestChannel) {
+        self.channel = channel
+        self.start = channel.context.clock.now
     }
 
     private enum Verdict {
@@ -27,9 +28,20 @@ struct Handshake {
         case retry(ProtocolRevision)
     }
 
+    /// Waits until the transport is open, which counts too, and asks. The owner's call, once.
     func negotiate() async throws(MCPError) -> ServerDescription {
-        let (known, era) = (self.session.runtime.knownServer, self.configuration.era)
-        if let believed = self.session.runtime.believedServer(era) { return believed }
+        let isOpen = await self.channel.waitForOpening(atMost: self.remaining)
+        guard let isOpen else {
+            throw MCPError(
+                .timeout,
+                "not ready within \(self.configuration.connectTimeout) (connect timeout): the server's process has not come up yet"
+            )
+        }
+        guard isOpen else {
+            throw self.channel.brokenBy ?? MCPError(.connectionLost, "the connection did not open")
+        }
+        let (known, era) = (self.runtime.knownServer, self.configuration.era)
+        if let believed = self.runtime.believedServer(era) { return believed }
         if let known, !known.revision.isModern, era == .automatic { return try await self.initialize(mayProbe: false) }
         if era == .legacyOnly { return try await self.initialize(mayProbe: false) }
         if let modern = try await self.discover() { return modern }
@@ -43,22 +55,20 @@ struct Handshake {
     }
 
     private var remaining: Duration {
-        self.configuration.connectTimeout - self.session.runtime.connectTimeSpent
-            - (self.session.clock.now - self.start)
+        self.configuration.connectTimeout - self.runtime.connectTimeSpent
+            - (self.channel.context.clock.now - self.start)
     }
 
     // MARK: Modern
 
     private func discover() async throws(MCPError) -> ServerDescription? {
-        self.session.setProbing(true)
-        var isSilent = false
-        // A server that has not answered the probe may still end because of it.
-        defer { self.session.setProbing(isSilent || self.session.state.withLock { $0.isBroken }) }
+        self.channel.state.withLock { $0.probes() }
         switch try await self.probe(.latest) {
         case .modern(let description): return description
-        case .legacy: return nil
-        case .silence:
-            isSilent = true
+        // One that has not answered the probe may still end because of it.
+        case .silence: return nil
+        case .legacy:
+            self.channel.state.withLock { $0.probeAnswered() }
             return nil
         case .retry(let revision):
             // Once: a server that refuses what it has just offered would keep us here for ever.
@@ -76,7 +86,7 @@ struct Handshake {
         )
         let payload: RawJSON
         do throws(MCPError) {
-            payload = try await self.session.exchange(
+            payload = try await self.channel.exchange(
                 RequestHead(.serverDiscover),
                 revision: revision,
                 options: RequestOptions(idleTimeout: limit, hardTimeout: limit),
@@ -146,12 +156,12 @@ struct Handshake {
         let limit = max(.milliseconds(1), self.remaining)
         let params = InitializeRequestParams(
             protocolVersion: ProtocolRevision.latestLegacy.rawValue,
-            capabilities: self.configuration.offered(self.session.runtime.handlers),
+            capabilities: self.configuration.offered(self.runtime.handlers),
             clientInfo: self.configuration.clientInfo
         )
         let payload: RawJSON
         do throws(MCPError) {
-            payload = try await self.session.exchange(
+            payload = try await self.channel.exchange(
                 RequestHead(.initialize),
                 revision: .latestLegacy,
                 options: RequestOptions(idleTimeout: limit, hardTimeout: limit),
@@ -185,7 +195,7 @@ struct Handshake {
                 "the server answers initialize with revision \"\(result.protocolVersion)\", which this host cannot speak there"
             )
         }
-        self.session.post(MessageWriter.notification(.initialized, revision: revision))
+        self.channel.post(MessageWriter.notification(.initialized, revision: revision))
         return ServerDescription(
             revision: revision,
             serverInfo: result.serverInfo,

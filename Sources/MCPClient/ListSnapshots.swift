@@ -12,7 +12,7 @@ public struct ListSnapshots<Item: Sendable>: AsyncSequence, Sendable {
 
     /// Begins with the list as it is.
     public func makeAsyncIterator() -> Iterator {
-        Iterator(snapshots: self, events: ServerEvents(self.session.events, buffer: 64).makeAsyncIterator())
+        Iterator(snapshots: self, events: ServerEvents(self.session.hub.events, buffer: 64).makeAsyncIterator())
     }
 
     /// Waits for changes.
@@ -30,8 +30,8 @@ public struct ListSnapshots<Item: Sendable>: AsyncSequence, Sendable {
                     if self.snapshots.isChange(event) { break }
                 } while true
                 // Changes come in bursts. What comes while the list is read makes a snapshot of its own.
-                await self.snapshots.session.pause(self.snapshots.session.configuration.listDebounce)
-                self.events = ServerEvents(self.snapshots.session.events, buffer: 64).makeAsyncIterator()
+                await self.snapshots.session.background.pause(self.snapshots.session.context.configuration.listDebounce)
+                self.events = ServerEvents(self.snapshots.session.hub.events, buffer: 64).makeAsyncIterator()
             }
             self.hasBegun = true
             if Task.isCancelled { return nil }

@@ -1,9 +1,32 @@
 import MCPJSON
+import MCPSession
 import MCPTransport
 import MCPTypes
 
 /// Requests that a server may answer with a question, a task, or at last a result (`MRTR-13`, `MRTR-15`, `XTASK-02`).
-extension ClientSession {
+final class MultiRoundTrip: Sendable {
+    private let context: SessionContext
+    private let channel: RequestChannel
+    private let hub: ServerEventHub
+    private let background: BackgroundWork
+    private let requests: ServerRequests
+    private let tasks: TaskFollower
+
+    init(
+        _ channel: RequestChannel,
+        _ background: BackgroundWork,
+        _ hub: ServerEventHub,
+        _ requests: ServerRequests,
+        _ tasks: TaskFollower
+    ) {
+        self.context = channel.context
+        self.channel = channel
+        self.background = background
+        self.hub = hub
+        self.requests = requests
+        self.tasks = tasks
+    }
+
     /// The kind of a result, without reading the rest of it.
     private struct ResultKind: JSONDecodable {
         var type: ResultType?
@@ -51,10 +74,10 @@ extension ClientSession {
         leavesTask: Bool = false,
         writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Resolved {
-        let revision = try await self.negotiated().revision
-        let budget = CallBudget(self, options)
+        let revision = try await self.channel.readiness.negotiated().revision
+        let budget = CallBudget(self.context, options)
         if !revision.isModern { return Resolved(payload: try await self.ask(head, budget, writeParams)) }
-        let payload = try await self.request(head, options: options, writeParams: writeParams)
+        let payload = try await self.channel.request(head, options: options, writeParams: writeParams)
         do throws(MCPError) {
             return try await self.resolve(head, payload, budget, leavesTask, writeParams)
         } catch {
@@ -70,12 +93,12 @@ extension ClientSession {
         _ leavesTask: Bool,
         _ writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Resolved {
-        let (method, revision) = (head.method, try await self.negotiated().revision)
+        let (method, revision) = (head.method, try await self.channel.readiness.negotiated().revision)
         var payload = first
         var isOneOff = false
         var round = 0
         // The user may take hours for an answer.
-        defer { if isOneOff { self.release() } }
+        defer { if isOneOff { self.channel.release() } }
         while true {
             round += 1
             let type: ResultType?
@@ -84,31 +107,31 @@ extension ClientSession {
             }
             switch type {
             case nil, .complete?: return Resolved(payload: payload, isOneOff: isOneOff)
-            case .task? where method == .toolsCall && self.configuration.usesTasks:
-                guard let task = Self.createdTask(payload) else {
+            case .task? where method == .toolsCall && self.context.configuration.usesTasks:
+                guard let task = TaskState(createdBy: payload) else {
                     throw MCPError(.badResponse, "the server made a task of the call, and does not say which")
                 }
                 if leavesTask { return Resolved(payload: payload, isOneOff: true, task: task) }
                 return Resolved(
-                    payload: try await self.followOrCancel(task.id, task, try budget.rest()),
+                    payload: try await self.tasks.followOrCancel(task, try budget.rest()),
                     isOneOff: true
                 )
             case .inputRequired?:
-                guard round <= self.configuration.inputRounds else {
+                guard round <= self.context.configuration.inputRounds else {
                     throw MCPError(
                         .badResponse,
                         "\(method.rawValue): the server asked for input in \(round) rounds, which is the limit"
                     )
                 }
-                if !isOneOff { self.hold() }
+                if !isOneOff { self.channel.hold() }
                 isOneOff = true
                 let (responses, state) = try await self.answers(
                     payload,
                     method,
                     round,
-                    self.responders(budget.options)
+                    self.context.handlers(for: budget.options)
                 )
-                payload = try await self.request(head, options: try budget.rest()) { writer in
+                payload = try await self.channel.request(head, options: try budget.rest()) { writer in
                     writeParams(&writer)
                     if let responses {
                         writer.key("inputResponses")
@@ -134,18 +157,18 @@ extension ClientSession {
     ) async throws(MCPError) -> RawJSON {
         let refusal: MCPError
         do throws(MCPError) {
-            return try await self.request(head, options: budget.options, writeParams: writeParams)
+            return try await self.channel.request(head, options: budget.options, writeParams: writeParams)
         } catch {
             refusal = error
         }
-        let handlers = self.responders(budget.options)
+        let handlers = self.context.handlers(for: budget.options)
         guard refusal.rpcError?.code == .urlElicitationRequired, let pages = refusal.rpcError?.elicitations,
             !pages.isEmpty, handlers.elicitationURL != nil
         else { throw refusal }
-        self.hold()
-        defer { self.release() }
+        self.channel.hold()
+        defer { self.channel.release() }
         // Whoever is quick is done before all pages have been shown.
-        let events = ServerEvents(self.events, buffer: 64, isCounted: false)
+        let events = ServerEvents(self.hub.events, buffer: 64, isCounted: false)
         for page in pages {
             guard try await self.visit(page, handlers) else { throw refusal }
         }
@@ -153,7 +176,7 @@ extension ClientSession {
         guard await self.waitForPages(open, events, try budget.left()) else {
             throw Task.isCancelled ? MCPError(.cancelled, "the call was cancelled while the user was away") : refusal
         }
-        return try await self.request(head, options: try budget.rest(), writeParams: writeParams)
+        return try await self.channel.request(head, options: try budget.rest(), writeParams: writeParams)
     }
 
     private func visit(
@@ -161,7 +184,7 @@ extension ClientSession {
         _ handlers: ServerRequestHandlers
     ) async throws(MCPError) -> Bool {
         let requests = InputRequests([.init("page", InputRequest(.elicit(.url(page))))])
-        let response = try await self.fulfil(requests, with: handlers).members.first?.value.result
+        let response = try await self.requests.fulfil(requests, with: handlers).members.first?.value.result
         return (try? response?.decode(ElicitResult.self))?.action == .accept
     }
 
@@ -172,7 +195,7 @@ extension ClientSession {
         _ limit: Duration
     ) async -> Bool {
         let open = Locked(pages)
-        return await self.wait(limit, for: events) { event in
+        return await self.background.wait(limit, for: events) { event in
             open.withLock { open in
                 if case .elicitationCompleted(let id) = event { open.remove(WireString(id)) }
                 return open.isEmpty
@@ -191,13 +214,13 @@ extension ClientSession {
             throw MCPError(.badResponse, "\(method.rawValue): what the server asks for is unusable: \(error)")
         }
         if let requests = wanted.requests, !requests.members.isEmpty {
-            return (try await self.fulfil(requests, with: handlers), wanted.state)
+            return (try await self.requests.fulfil(requests, with: handlers), wanted.state)
         }
         guard wanted.state != nil else {
             throw MCPError(.badResponse, "\(method.rawValue): the server needs input, and does not say which")
         }
         // "Try again": at once the first time, then slower and slower.
-        if round > 1 { await self.pause(self.configuration.roundDelay * (round - 1)) }
+        if round > 1 { await self.background.pause(self.context.configuration.roundDelay * (round - 1)) }
         return (nil, wanted.state)
     }
 }
@@ -218,39 +241,4 @@ extension MCPError {
         }
         return error
     }
-}
-
-/// The hard limit of a call, which is that of all its rounds together and not of each (V6).
-struct CallBudget {
-    let options: RequestOptions
-    private let clock: any MonotonicClock
-    private let start: Duration
-    private let spentBefore: Duration
-    private let limit: Duration
-
-    /// From now on.
-    init(_ session: ClientSession, _ options: RequestOptions) {
-        self.options = options
-        self.clock = session.clock
-        self.start = session.clock.now
-        self.spentBefore = options.timeSpent
-        self.limit = options.hardTimeout ?? session.configuration.hardTimeout
-    }
-
-    /// How the next round is to be asked: with what the earlier ones have taken.
-    /// - Throws: `timeout` if there is nothing left.
-    func rest() throws(MCPError) -> RequestOptions {
-        var options = self.options
-        options.timeSpent = self.spentBefore + (self.clock.now - self.start)
-        guard options.timeSpent < self.limit else {
-            throw MCPError(
-                .timeout,
-                "timeout: no result within \(self.limit), the limit for one request, in all its rounds"
-            )
-        }
-        return options
-    }
-
-    /// What is left of the limit.
-    func left() throws(MCPError) -> Duration { self.limit - (try self.rest().timeSpent) }
 }

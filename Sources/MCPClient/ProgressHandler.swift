@@ -2,7 +2,7 @@ import Dispatch
 import MCPJSON
 import MCPTypes
 
-extension ClientSession {
+extension RequestChannel {
     /// Somebody who wants to know about progress: told on a queue of its own, so that it may take its time (L9), and before the call
     /// returns.
     struct ProgressHandler: Sendable {

@@ -3,36 +3,60 @@ import MCPSession
 import MCPTransport
 import MCPTypes
 
-extension ClientSession {
+/// What the server asks for, in either era: requests of its own, or what it needs before it can answer one of ours.
+final class ServerRequests: Sendable {
+    private let context: SessionContext
+    private let channel: RequestChannel
+    private let background: BackgroundWork
+    private let inbound = InboundRequests()
+
+    init(_ channel: RequestChannel, _ background: BackgroundWork) {
+        self.context = channel.context
+        self.channel = channel
+        self.background = background
+    }
+
     // MARK: Requests of a legacy server
 
-    /// Answers a request of a legacy server. A modern one must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
+    /// A request has come. A modern server must not ask, and must not be answered (`RPC-36`, `STDIO-06`).
     /// - Parameter stream: where it was asked, and is answered.
-    func reply(to id: JSONRPCRequestID, _ method: String, _ params: RawJSON?, on stream: MessageStream) {
-        if self.isModern { return }
+    func received(_ id: JSONRPCRequestID, _ method: String, _ params: RawJSON?, on stream: MessageStream) {
+        if self.channel.readiness.isModern { return }
         switch Method(rawValue: method) {
         case .ping: self.answer(MessageWriter.emptyResult(id), on: stream)
-        case let asked where self.runtime.handlers.offers(asked):
-            switch self.inboundRequests.admit(id) {
+        case let asked where self.context.runtime.handlers.offers(asked):
+            switch self.inbound.admit(id) {
             case .refuse(let reason): self.answer(MessageWriter.error(id, .internalError, reason), on: stream)
             case .begin(let cancelled):
-                self.state.withLock { $0.serverAsks() }
-                self.spawn {
+                self.channel.serverAsks()
+                self.background.begin {
                     await self.serve(id, asked, params, cancelled, stream)
                 } left: {
-                    self.inboundRequests.left(id)
+                    self.inbound.left(id)
                 }
             }
         default: self.answer(MessageWriter.error(id, .methodNotFound, "Method not found: \(method)"), on: stream)
         }
     }
 
+    /// A request has come that cannot be read.
+    func refuse(_ id: JSONRPCRequestID, _ problem: String, on stream: MessageStream) {
+        if self.channel.readiness.isModern { return }
+        self.answer(MessageWriter.error(id, .invalidRequest, problem), on: stream)
+    }
+
+    /// The server wants no answer any more.
+    func cancelled(_ id: JSONRPCRequestID) { self.inbound.cancel(id) }
+
+    /// Cancels everything and admits no more.
+    func end() { self.inbound.end() }
+
     /// Answers a request of the server where it was asked.
-    func answer(_ response: OutgoingMessage, on stream: MessageStream) {
+    private func answer(_ response: OutgoingMessage, on stream: MessageStream) {
         var response = response
-        response.revision = self.spokenRevision
+        response.revision = self.channel.readiness.revision
         response.stream = stream
-        self.post(response)
+        self.channel.post(response)
     }
 
     private func serve(
@@ -42,18 +66,10 @@ extension ClientSession {
         _ cancelled: OneShot<Void>,
         _ stream: MessageStream
     ) async {
-        defer {
-            let now = self.clock.now
-            let next = self.state.withLock { state in
-                state.serverIsAnswered(now: now)
-                return state.nextDeadline
-            }
-            // While it asked, only the hard limits were waited for.
-            if let next { self.wake(at: next) }
-        }
-        guard case .success(let description) = await self.ready.wait() else { return }
+        defer { self.channel.serverIsAnswered() }
+        guard case .success(let server) = await self.channel.readiness.outcome.wait() else { return }
         let answer = await withTaskGroup(of: OutgoingMessage?.self) { group in
-            group.addTask { await self.answer(id, method, params, description.revision) }
+            group.addTask { await self.answer(id, method, params, server.revision) }
             group.addTask {
                 _ = await cancelled.waitUnlessCancelled()
                 return nil
@@ -71,7 +87,7 @@ extension ClientSession {
     {
         do throws(ServerRequestRefusal) {
             let kind = try Self.kind(method, params)
-            let responder = self.responder(self.runtime.handlers, Self.relatedTask(params), revision)
+            let responder = self.responder(self.context.runtime.handlers, Self.relatedTask(params), revision)
             let result = try await responder.fulfil(kind)
             return MessageWriter.result(id) { result.encode(to: &$0, for: revision) }
         } catch {
@@ -83,11 +99,6 @@ extension ClientSession {
         (try? params?.decode(EmptyParams.self))?.meta?.relatedTask?.taskId
     }
 
-    /// Who answers what the server asks for in order to answer a request.
-    func responders(_ options: RequestOptions) -> ServerRequestHandlers {
-        options.context?.responders(self.runtime.handlers) ?? self.runtime.handlers
-    }
-
     private func responder(
         _ handlers: ServerRequestHandlers,
         _ taskID: String?,
@@ -96,10 +107,10 @@ extension ClientSession {
         ServerRequestResponder(
             handlers: handlers,
             context: ServerRequestHandlers.Context(
-                server: self.runtime.serverName,
+                server: self.context.runtime.serverName,
                 revision: revision,
                 taskID: taskID,
-                caller: self.runtime.caller
+                caller: self.context.runtime.caller
             )
         )
     }
@@ -131,11 +142,8 @@ extension ClientSession {
         with handlers: ServerRequestHandlers,
         taskID: String? = nil
     ) async throws(MCPError) -> InputResponses {
-        let responder = self.responder(
-            handlers,
-            taskID,
-            self.server?.revision ?? .latest
-        )
+        let responder = self.responder(handlers, taskID, self.channel.readiness.revision ?? .latest)
+        let broken = self.channel.broken
         typealias Part = (Int, Result<InputResponse, ServerRequestRefusal>)?
         let parts = await withTaskGroup(of: Part.self) { group in
             for (i, request) in requests.members.enumerated() {
@@ -151,7 +159,7 @@ extension ClientSession {
                 }
             }
             group.addTask {
-                _ = await self.broken.waitUnlessCancelled()
+                _ = await broken.waitUnlessCancelled()
                 return nil
             }
             var parts: [Int: Result<InputResponse, ServerRequestRefusal>] = [:]
@@ -163,7 +171,7 @@ extension ClientSession {
             return parts
         }
         if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled while the server waited for input") }
-        if let error = self.broken.value { throw error }
+        if let error = broken.value { throw error }
         var responses = InputResponses()
         for (i, request) in requests.members.enumerated() {
             switch parts[i] {
@@ -188,7 +196,7 @@ extension ClientSession {
     /// - Returns: nil if the calling task was cancelled first; then so is the handler.
     private func apart<R: Sendable>(_ handle: @escaping @Sendable () async -> R) async -> R? {
         let (done, gone) = (OneShot<R>(), OneShot<Void>())
-        self.spawn {
+        self.background.begin {
             let result = await withTaskGroup(of: R?.self) { group in
                 group.addTask { await handle() }
                 group.addTask {

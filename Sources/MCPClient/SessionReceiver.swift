@@ -1,22 +1,110 @@
 package import MCPJSON
 package import MCPTransport
+import MCPTypes
+import Synchronization
 
-/// What the session's transport talks to.
+/// What the transport of a session talks to: gives each message to the part that it is for, an answer unread.
 package final class SessionReceiver: TransportReceiver {
-    private let session: ClientSession
+    private let channel: RequestChannel
+    private let requests: ServerRequests
+    private let subscriptions: SubscriptionKeeper
+    private let tasks: TaskFollower
+    private let hub: ServerEventHub
+    private let heard = Atomic(false)
 
-    package init(_ session: ClientSession) { self.session = session }
+    init(
+        _ channel: RequestChannel,
+        _ requests: ServerRequests,
+        _ subscriptions: SubscriptionKeeper,
+        _ tasks: TaskFollower,
+        _ hub: ServerEventHub
+    ) {
+        self.channel = channel
+        self.requests = requests
+        self.subscriptions = subscriptions
+        self.tasks = tasks
+        self.hub = hub
+    }
 
-    package func transportDidOpen() { self.session.transportDidOpen() }
+    /// The server has said something.
+    var hasHeard: Bool { self.heard.load(ordering: .relaxed) }
+
+    package func transportDidOpen() { self.channel.opened() }
+
     package func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
-        self.session.transportDidReceive(message, from: stream)
+        if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message, stream) }
+        do throws(Envelope.Malformed) {
+            let envelope = try Envelope(scanning: message)
+            if !self.heard.load(ordering: .relaxed) { self.heard.store(true, ordering: .relaxed) }
+            switch envelope.kind {
+            case .result(let id): self.channel.answer(id, .result(envelope.payload))
+            case .error(let id?): self.channel.answer(id, .error(envelope.payload))
+            case .error(nil): break  // about a message that the server could not read: it belongs to nobody
+            case .request(let id, let method): self.requests.received(id, method, envelope.payload, on: stream)
+            case .notification(let method): self.notified(method, envelope.payload)
+            }
+        } catch {
+            guard error.isAnswer, let id = error.id else { return }
+            self.channel.answer(
+                id,
+                .failure(MCPError(.badResponse, "the server's answer is malformed: \(error.reason)"))
+            )
+        }
     }
+
+    /// A batch, which one old revision allows (C20): each element counts.
+    private func receiveBatch(_ batch: RawJSON, _ stream: MessageStream) {
+        guard let messages = try? batch.decode([RawJSON].self) else { return }
+        for message in messages where message.withUnsafeBytes({ $0.first == UInt8(ascii: "{") }) {
+            self.transportDidReceive(message, from: stream)
+        }
+    }
+
+    private func notified(_ method: String, _ params: RawJSON?) {
+        switch NotificationMethod(rawValue: method) {
+        case .progress:
+            guard let params, let progress = try? params.decode(ProgressNotificationParams.self),
+                case .integer(let token) = progress.progressToken
+            else { return }
+            let handler =
+                self.channel.progressed(token, progress.progress) ?? self.tasks.progressHandler(for: token)
+            handler?.tell(progress, params)
+        case .cancelled:
+            guard let id = try? params?.decode(CancelledNotificationParams.self).requestId else { return }
+            // A legacy server wants no answer any more, or a modern one ends a subscription (`CAN-08`, `SUB-06`).
+            self.requests.cancelled(id)
+            self.subscriptions.cancelled(id)
+        case .subscriptionsAcknowledged: self.subscriptions.acknowledged(params)
+        case .toolsListChanged, .promptsListChanged, .resourcesListChanged, .resourcesUpdated, .tasks:
+            guard self.channel.readiness.isModern else { return self.hub.notified(method, params) }
+            // Nothing of a subscription that has been closed, or that never was.
+            guard let listening = self.subscriptions.listening(for: params) else { return }
+            self.hub.notified(method, params, reader: listening.reader)
+        default: self.hub.notified(method, params)
+        }
+    }
+
     package func transportDidFail(_ request: JSONRPCRequestID, _ error: MCPError, wasSent: Bool) {
-        self.session.transportDidFail(request, error, wasSent: wasSent)
+        self.channel.failed(request, error, wasSent: wasSent)
     }
+
+    /// A message was too large: the request that it answers fails, the others go on (C6); a request is refused.
     package func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream) {
-        self.session.transportDidDropOversized(start: start, size: size, limit: limit, from: stream)
+        if start.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) {
+            for element in (try? start.decode([RawJSON].self)) ?? [] {
+                self.transportDidDropOversized(start: element, size: size, limit: limit, from: stream)
+            }
+            return
+        }
+        let problem = "has \(size) bytes, more than the limit of \(limit)"
+        if let id = Envelope.id(inStart: start) {
+            return self.channel.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))
+        }
+        if let envelope = try? Envelope(scanning: start), case .request(let id, _) = envelope.kind {
+            self.requests.refuse(id, "the request \(problem)", on: stream)
+        }
     }
-    package func transportDidDrain() { self.session.transportDidDrain() }
-    package func transportDidBreak(_ error: MCPError) { self.session.transportDidBreak(error) }
+
+    package func transportDidDrain() { self.channel.drained() }
+    package func transportDidBreak(_ error: MCPError) { self.channel.fail(error) }
 }

@@ -1,5 +1,4 @@
 import MCPJSON
-import MCPSession
 public import MCPTransport
 public import MCPTypes
 
@@ -21,20 +20,20 @@ public final class Subscription: AsyncSequence, Sendable {
     /// What the server has agreed to tell of what was asked for (`SUB-05`).
     public let acknowledged: SubscriptionFilter
     private let listening: AppliedSubscriptions.Listening
-    private let session: ClientSession
+    private let keeper: SubscriptionKeeper
     private let stream: AsyncStream<ServerNotification>
     private let lost: Locked<Int>
 
-    fileprivate init(
+    init(
         _ acknowledged: SubscriptionFilter,
         _ listening: AppliedSubscriptions.Listening,
-        _ session: ClientSession,
+        _ keeper: SubscriptionKeeper,
         _ stream: AsyncStream<ServerNotification>,
         _ lost: Locked<Int>
     ) {
         self.acknowledged = acknowledged
         self.listening = listening
-        self.session = session
+        self.keeper = keeper
         self.stream = stream
         self.lost = lost
     }
@@ -50,7 +49,7 @@ public final class Subscription: AsyncSequence, Sendable {
 
     /// Tells the server that nobody listens any more. From any task, any number of times.
     public func cancel() {
-        if self.listening.ended.complete(.cancelled) { self.session.stop(self.listening) }
+        if self.listening.ended.complete(.cancelled) { self.keeper.stop(self.listening) }
     }
 
     /// Goes through what the server tells, in order; for one reader. The subscription lives at least as long.
@@ -73,6 +72,19 @@ public final class Subscription: AsyncSequence, Sendable {
 }
 
 extension ClientSession {
+    /// Asks to be told when a resource changes; ``ServerEvent/resourceUpdated(uri:)`` tells. Several callers may ask for the same.
+    /// Survives a restart of the server, where a host supervises it (`STDIO-17`).
+    /// - Throws: `notSupported` if the server does not watch resources, or not this one.
+    public func subscribe(to uri: String) async throws(MCPError) {
+        guard try await self.waitUntilReady().capabilities.resources?.subscribe == true else {
+            throw MCPError(.notSupported, "the server does not offer to watch resources")
+        }
+        try await self.subscriptions.add(WireString(uri))
+    }
+
+    /// One caller no longer wants to be told of a resource.
+    public func unsubscribe(from uri: String) { self.subscriptions.remove(WireString(uri)) }
+
     /// Asks the server to tell of changes, apart from what ``subscribe(to:)`` and ``serverEvents(buffer:)`` ask for.
     /// - Parameters:
     ///   - filter: of what.
@@ -86,30 +98,6 @@ extension ClientSession {
         options: RequestOptions = RequestOptions(),
         buffer: Int = 1024
     ) async throws(MCPError) -> Subscription {
-        let revision = try await self.negotiated().revision
-        guard revision.isModern else {
-            throw MCPError(
-                .notSupported,
-                "revision \(revision.rawValue) has no subscriptions/listen; use subscribe(to:)"
-            )
-        }
-        let reader = Broadcast<ServerNotification>()
-        let (stream, lost) = reader.listen(buffer: buffer, isCounted: false)
-        let listening = AppliedSubscriptions.Listening(self.takeID(), .init()) { reader.send($0) }
-        self.appliedSubscriptions.opened(listening)
-        self.spawn {
-            let failure = await self.exchange(listening, filter, options)
-            listening.acknowledged.complete(.failure(failure ?? MCPError(.badResponse, "ended before it began")))
-            listening.ended.complete(failure.map { .failed($0) } ?? .completed)
-        } left: {
-            self.appliedSubscriptions.closed(listening)
-            listening.acknowledged.complete(.failure(MCPError(.hostClosed, "the connection is closing")))
-            listening.ended.complete(.failed(MCPError(.hostClosed, "the connection is closing")))
-            reader.finish()
-        }
-        let limit = options.hardTimeout ?? self.configuration.hardTimeout
-        let outcome = await self.acknowledgement(of: listening, within: limit)
-        if case .failure = outcome, listening.ended.complete(.cancelled) { self.stop(listening) }
-        return Subscription(try outcome.get(), listening, self, stream, lost)
+        try await self.subscriptions.open(filter, options, buffer: buffer)
     }
 }

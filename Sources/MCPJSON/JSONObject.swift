@@ -101,7 +101,7 @@ extension JSONObject: JSONDecodable, JSONEncodable {
         self.init()
         try reader.beginObject()
         while let key = try reader.nextKey() {
-            // Of one to four members, which nearly all have, an array makes room three times.
+            // For four members, which is what most have, an array would make room three times.
             if self.members.isEmpty { self.members.reserveCapacity(4) }
             self[key.string] = try JSONValue(from: &reader)
         }

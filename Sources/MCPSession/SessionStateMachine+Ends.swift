@@ -141,12 +141,17 @@ extension SessionStateMachine {
     @inlinable package mutating func broke(_ error: MCPError) -> [Ending] {
         guard self.brokenBy == nil else { return [] }
         self.brokenBy = error
+        self.endedDuringProbe = self.phase == .probing && error.code == .connectionLost
+        self.phase = .broken
+        self.openBy = nil
         self.line.removeAll()
         self.outbox = []
         self.isReceiving = true
         self.cancelledEarly = []
         self.endedWhileSending = [:]
-        return self.pending.keys.sorted().compactMap { self.take($0) }
+        let endings = self.pending.keys.sorted().compactMap { self.take($0) }
+        self.requestsFailed = endings.count { !$0.isAnswered && !$0.isReserved }
+        return endings
     }
 }
 

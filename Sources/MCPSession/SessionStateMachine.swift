@@ -82,7 +82,14 @@ public import MCPTypes
     }
 
     @usableFromInline package let limits: Limits
-    @usableFromInline package var nextID: Int64 = 1
+    /// How far the conversation is.
+    @usableFromInline package var phase = Phase.opening
+    /// When the opening of the transport has taken too long.
+    @usableFromInline package var openBy: Duration?
+    /// The server went away because of the question which era it speaks.
+    @usableFromInline package var endedDuringProbe = false
+    /// The server has answered that question when nobody waited for the answer any more.
+    @usableFromInline package var hasAnsweredProbeLate = false
     @usableFromInline package var pending: [Int64: Pending] = [:]
     @usableFromInline package var line = FairLine()
     @usableFromInline package var inFlight = 0
@@ -91,6 +98,8 @@ public import MCPTypes
     /// Requests that have ended while the transport was being given them, and why: whoever works on them has to be told afterwards.
     @usableFromInline package var endedWhileSending: [Int64: String] = [:]
     @usableFromInline package var brokenBy: MCPError?
+    /// Requests that it broke, but for those that always have room.
+    @usableFromInline package var requestsFailed = 0
     /// Cancelled while they were not in the table: before they started, or after they had ended and before ``forget(_:)``.
     @usableFromInline package var cancelledEarly: Set<Int64> = []
     /// Set when a message could not be sent because the transport is full: nothing leaves the line until it drains.
@@ -102,7 +111,7 @@ public import MCPTypes
     @usableFromInline package var outbox: [Post] = []
     /// Something waits for room, or for its turn.
     @inlinable package var hasNext: Bool { !self.outbox.isEmpty || !self.line.isEmpty }
-    /// To when the timer is set; nothing that is due earlier needs it to be set again.
+    /// To when the timer is set; nothing that is due later needs it to be set again.
     @usableFromInline package var alarm: Duration?
     /// So many of them are just being given to the transport.
     @usableFromInline package var posting = 0
@@ -112,6 +121,10 @@ public import MCPTypes
     @inlinable package static var outboxLimit: Int { 256 }
     /// Whether the server is to be listened to: not while it asks and does not read the answers.
     @usableFromInline package var isReceiving = true
+    /// What the transport was told last about that.
+    @usableFromInline package var toldReceiving = true
+    /// Somebody is telling it.
+    @usableFromInline package var isTellingReceiving = false
     /// Requests of the server that have no answer yet.
     @usableFromInline package var questions = 0
     /// Requests and subscriptions of callers, ever.
@@ -123,12 +136,6 @@ public import MCPTypes
 
     @inlinable package var pendingCount: Int { self.pending.count }
     @inlinable package var isBroken: Bool { self.brokenBy != nil }
-
-    /// Takes the next number, where nobody else gives them.
-    @inlinable package mutating func takeID() -> Int64 {
-        defer { self.nextID += 1 }
-        return self.nextID
-    }
 
     // MARK: Start
 
@@ -300,63 +307,14 @@ public import MCPTypes
         return isOutdated
     }
 
-    // MARK: Time
-
-    /// The server reported progress: its idle time starts again, the hard limit does not (F11, F12). A token of nobody and a value
-    /// that does not grow change nothing (F14).
-    @inlinable package mutating func progressed(_ token: Int64, _ value: Double, now: Duration) -> Waiter? {
-        guard let entry = self.pending[token], entry.message == nil, !entry.isAnswered,
-            value > entry.progress ?? -.infinity
-        else { return nil }
-        self.pending[token]?.progress = value
-        self.pending[token]?.lastSign = now
-        return entry.waiter
+    /// What the transport has to be told about listening, if that is new. One thread at a time tells it, and looks again afterwards; whoever
+    /// comes meanwhile leaves it to that one. So the last word is about the newest state. Ask until nil, after ``receivingTold()``.
+    @inlinable package mutating func receivingToTell() -> Bool? {
+        guard !self.isTellingReceiving, self.toldReceiving != self.isReceiving else { return nil }
+        (self.toldReceiving, self.isTellingReceiving) = (self.isReceiving, true)
+        return self.isReceiving
     }
 
-    /// The server asks for something: until it has that, its own silence is no idleness.
-    @inlinable package mutating func serverAsks() { self.questions += 1 }
-
-    /// The server has its answer, and idle time begins anew.
-    @inlinable package mutating func serverIsAnswered(now: Duration) {
-        self.questions -= 1
-        guard self.questions == 0 else { return }
-        for id in self.pending.keys { self.pending[id]?.lastSign = now }
-    }
-
-    /// Requests whose time is over, each with the limit that it exceeded.
-    @inlinable package mutating func expire(now: Duration) -> [(ending: Ending, error: MCPError)] {
-        let due = self.pending.filter { $0.value.deadline(self.questions == 0) <= now }.keys.sorted()
-        return due.compactMap { id in
-            guard let entry = self.pending[id], let ending = self.take(id) else { return nil }
-            self.note(ending, "timeout")
-            let hard = entry.started + entry.timeouts.hard <= now
-            let message =
-                entry.isAnswered
-                ? "timeout: the answer came, but the progress handler did not return within \(entry.timeouts.hard), the limit for one request"
-                : hard
-                    ? "timeout: no result within \(entry.timeouts.hard), the limit for one request"
-                    : "timeout: no answer and no progress for \(entry.timeouts.idle), the idle limit of a request"
-            return (ending, MCPError(.timeout, message))
-        }
-    }
-
-    /// A deadline has come into being.
-    /// - Returns: it, if the timer has to be set to it: none that is earlier is set.
-    @inlinable package mutating func arm(_ deadline: Duration) -> Duration? {
-        if let alarm = self.alarm, alarm <= deadline { return nil }
-        self.alarm = deadline
-        return deadline
-    }
-
-    /// The timer has fired.
-    /// - Returns: to when it has to be set next.
-    @inlinable package mutating func rearm() -> Duration? {
-        self.alarm = self.nextDeadline
-        return self.alarm
-    }
-
-    /// When to call ``expire(now:)`` next.
-    @inlinable package var nextDeadline: Duration? {
-        self.pending.values.lazy.map { $0.deadline(self.questions == 0) }.min()
-    }
+    /// The transport has been told.
+    @inlinable package mutating func receivingTold() { self.isTellingReceiving = false }
 }

@@ -87,6 +87,8 @@ private struct World {
     /// How often the transport has said that it has room again.
     var drains = 0
     var nextKey: Key = 1
+    /// The number that was given last in this generation.
+    var nextID: Int64 = 0
     var ends: [Key: Int] = [:]
     var generations: [Key: Int] = [:]
     /// What the server has been sent, ever: it may answer any of it, at any time.
@@ -150,6 +152,8 @@ private struct World {
             self.restarts.started(now: self.now)
             self.starts += 1
             self.session = SessionStateMachine(limits: .init(inFlight: 4, waiting: 6))
+            self.session?.opens(by: self.now + .seconds(30))
+            self.nextID = 0
             self.drains = 0
             self.teardown = TeardownStateMachine(graces: Self.graces)
             self.teardownDeadline = nil
@@ -164,8 +168,40 @@ private struct World {
         }
     }
 
+    /// A step of the handshake, or one that comes when it is over.
+    private mutating func negotiate() {
+        guard var session = self.session else { return }
+        let before = session.phase
+        switch Int.random(in: 0..<6, using: &self.random) {
+        case 0, 1: _ = session.opened()
+        case 2: session.probes()
+        case 3: session.probeAnswered()
+        case 4 where before != .opening: session.agreed()
+        default:
+            if before != .ready, Int.random(in: 0..<20, using: &self.random) == 0 {
+                session.disagreed(MCPError(.handshakeFailed, "no"))
+            } else if session.openingIsLate(now: self.now), before != .opening {
+                self.fail("late to open, while \(before)")
+            }
+        }
+        let after = session.phase
+        self.session = session
+        let follow: [SessionStateMachine<Key>.Phase]
+        switch before {
+        case .opening: follow = [.negotiating, .failed]
+        case .negotiating: follow = [.probing, .ready, .failed]
+        case .probing: follow = [.negotiating, .ready, .failed]
+        case .ready, .failed, .broken: follow = []
+        }
+        if after != before {
+            self.say("\(before) -> \(after)")
+            if !follow.contains(after) { self.fail("\(before) is followed by \(after)") }
+        }
+    }
+
     private mutating func becomeReady() {
-        guard self.session?.isBroken == false else { return }
+        for _ in 0..<3 { self.negotiate() }
+        guard self.session?.phase == .ready else { return }
         // The handshake of some generation reports, perhaps one that is long over.
         let generation = max(1, self.connection.generation - Int.random(in: 0...1, using: &self.random))
         let before = self.connection.state
@@ -183,7 +219,8 @@ private struct World {
         self.nextKey += 1
         self.ends[key] = 0
         self.generations[key] = self.connection.generation
-        guard let id = self.session?.takeID() else { return }
+        self.nextID += 1
+        let id = self.nextID
         if Int.random(in: 0..<40, using: &self.random) == 0, let ending = self.session?.cancelled(id) {
             self.end(ending)  // cancelled between number and start: nothing may come of it here
             self.fail("a request ended that had not begun")
@@ -306,7 +343,13 @@ private struct World {
     // MARK: Ends
 
     private mutating func breakSession(_ code: MCPError.Code) {
+        let before = self.session?.phase
         guard let endings = self.session?.broke(MCPError(code, "gone")) else { return }
+        if let before, before != .broken,
+            self.session?.endedDuringProbe != (before == .probing && code == .connectionLost)
+        {
+            self.fail("\(code) while \(before) is an answer to the probe: \(self.session?.endedDuringProbe as Any)")
+        }
         for ending in endings { self.end(ending) }
         _ = self.connection.broke(self.connection.generation)
     }

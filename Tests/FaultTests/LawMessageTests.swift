@@ -179,9 +179,7 @@ struct LawMessageTests {
     )
     func otherIDs(spelling: String) throws {
         var machine = SessionStateMachine<Int>(limits: .init())
-        _ = machine.takeID()
-        let id = machine.takeID()
-        _ = machine.start(id, 7, "{}", timeouts: .init(idle: .seconds(1), hard: .seconds(1)), now: .zero)
+        _ = machine.start(2, 7, "{}", timeouts: .init(idle: .seconds(1), hard: .seconds(1)), now: .zero)
         if let other = try? RawJSON(copying: spelling).decode(JSONRPCRequestID.self) {
             #expect(machine.answered(other) == nil)
         }
@@ -316,6 +314,7 @@ private struct QueueWorld {
     private(set) var problem: String?
     private(set) var trace: [String] = []
     private var nextPost = 0
+    private var lastID: Int64 = 0
     /// Calls that have arrived and have no answer.
     private var open: Set<Int64> = []
 
@@ -334,7 +333,8 @@ private struct QueueWorld {
     }
 
     private mutating func call() {
-        let id = self.machine.takeID()
+        self.lastID += 1
+        let id = self.lastID
         let text = #"{"id":\#(id),"x":"\#(String(repeating: "x", count: Int(id % 50)))"}"#
         let frame = OutgoingMessage(RawJSON(copying: text), kind: .request(.integer(id)))
         switch self.machine.start(id, Int(id), frame, timeouts: .init(idle: .seconds(9), hard: .seconds(9)), now: .zero)

@@ -207,7 +207,7 @@ struct OutgoingMessageTests {
         await withTaskGroup(of: Void.self) { group in
             group.addTask { _ = await session.run() }
             _ = try? await session.waitUntilReady()
-            transport.interrupt { session.cancel(2) }
+            transport.interrupt { session.channel.cancel(2) }
             let error = await failure { try await session.callTool("t") }
             #expect(error?.code == .cancelled)
             session.close()

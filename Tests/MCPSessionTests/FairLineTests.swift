@@ -84,8 +84,9 @@ struct FairLineTests {
     func limits() {
         var machine = SessionStateMachine<Int>(limits: .init(inFlight: 1, waitingPerCaller: 2, waiting: 4))
         let timeouts = SessionStateMachine<Int>.Timeouts(idle: .seconds(1), hard: .seconds(1))
+        var id: Int64 = 0
         func start(_ caller: String?) -> MCPError? {
-            let id = machine.takeID()
+            id += 1
             if case .refuse(_, let error) = machine.start(id, 0, "{}", timeouts: timeouts, caller: caller, now: .zero) {
                 return error
             }

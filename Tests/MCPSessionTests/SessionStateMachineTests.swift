@@ -16,7 +16,7 @@ struct SessionStateMachineTests {
     }
 
     private func start(_ machine: inout Machine, now: Duration = .zero) -> Int64 {
-        let id = machine.takeID()
+        let id = Int64(machine.uses + 1)
         _ = machine.start(id, Int(id), "{}", timeouts: Self.timeouts, now: now)
         return id
     }
@@ -64,18 +64,16 @@ struct SessionStateMachineTests {
     @Test("B11 a probe is answered by its own id only")
     func probe() {
         var machine = self.machine()
-        let id = machine.takeID()
-        _ = machine.start(id, 1, "{}", timeouts: Self.timeouts, isProbe: true, now: .zero)
-        #expect(machine.answered(.integer(id)) == nil)
-        #expect(machine.answered(Machine.wireID(id, isProbe: true))?.waiter == 1)
+        _ = machine.start(7, 1, "{}", timeouts: Self.timeouts, isProbe: true, now: .zero)
+        #expect(machine.answered(.integer(7)) == nil)
+        #expect(machine.answered(Machine.wireID(7, isProbe: true))?.waiter == 1)
     }
 
     @Test("A full line says busy; a free place takes the next, in order")
     func line() {
         var machine = self.machine(inFlight: 1, waiting: 2)
         let ids = (0..<3).map { _ in self.start(&machine) }
-        let extra = machine.takeID()
-        guard case .refuse(_, let error) = machine.start(extra, 0, "{}", timeouts: Self.timeouts, now: .zero) else {
+        guard case .refuse(_, let error) = machine.start(9, 0, "{}", timeouts: Self.timeouts, now: .zero) else {
             return #expect(Bool(false), "accepted")
         }
         #expect(error.code == .busy)
@@ -109,9 +107,8 @@ struct SessionStateMachineTests {
     @Test("A cancellation before the start refuses the start")
     func cancelledEarly() {
         var machine = self.machine()
-        let id = machine.takeID()
-        #expect(machine.cancelled(id) == nil)
-        guard case .refuse(_, let error) = machine.start(id, 0, "{}", timeouts: Self.timeouts, now: .zero) else {
+        #expect(machine.cancelled(1) == nil)
+        guard case .refuse(_, let error) = machine.start(1, 0, "{}", timeouts: Self.timeouts, now: .zero) else {
             return #expect(Bool(false), "accepted")
         }
         #expect(error.code == .cancelled)
@@ -132,7 +129,7 @@ struct SessionStateMachineTests {
             let id = Int64(next(UInt64(started.count + 2)))
             switch next(9) {
             case 0, 1, 2:
-                let fresh = machine.takeID()
+                let fresh = Int64(started.count + 1)
                 if next(10) == 0 { _ = machine.cancelled(fresh) }
                 started[fresh] = 1
                 if case .refuse(let waiter, _) = machine.start(
@@ -170,9 +167,8 @@ struct SessionStateMachineTests {
         var ended = 0
         for round in 0..<100 {
             for i in 0..<1000 {
-                let id = machine.takeID()
                 _ = machine.start(
-                    id,
+                    Int64(round * 1000 + i),
                     round * 1000 + i,
                     "{}",
                     timeouts: .init(idle: .seconds(1), hard: .seconds(9)),
@@ -188,10 +184,9 @@ struct SessionStateMachineTests {
     @Test("F16 the limit of a call counts, not the shorter one of its connection")
     func ownLimit() {
         var machine = SessionStateMachine<Int>(limits: .init())
-        let id = machine.takeID()
-        _ = machine.start(id, 1, "{}", timeouts: .init(idle: .seconds(600), hard: .seconds(600)), now: .zero)
+        _ = machine.start(1, 1, "{}", timeouts: .init(idle: .seconds(600), hard: .seconds(600)), now: .zero)
         #expect(machine.expire(now: .seconds(180)).isEmpty)
-        #expect(machine.answered(.integer(id))?.waiter == 1)
+        #expect(machine.answered(.integer(1))?.waiter == 1)
     }
 
     @Test("F11 the timer is set for what is due before everything else, and again when it has fired")
@@ -204,5 +199,98 @@ struct SessionStateMachineTests {
         _ = self.start(&machine, now: .seconds(5))
         #expect(machine.arm(.seconds(65)) == .seconds(65) && machine.arm(.seconds(65)) == nil)
         #expect(machine.rearm() == .seconds(65) && machine.arm(.seconds(66)) == nil)
+    }
+
+    // MARK: Phases
+
+    @Test(
+        "B10 an end before the probe is answered is an answer to it; before it was sent, afterwards, and by ourselves it is none"
+    )
+    func endOfProbe() {
+        func ended(by code: MCPError.Code = .connectionLost, _ steps: (inout Machine) -> Void) -> Bool {
+            var machine = self.machine()
+            steps(&machine)
+            _ = machine.broke(MCPError(code, "gone"))
+            #expect(machine.phase == .broken)
+            return machine.endedDuringProbe
+        }
+        let probes: @Sendable (inout Machine) -> Void = {
+            _ = $0.opened()
+            $0.probes()
+        }
+        #expect(ended(probes))
+        #expect(!ended(by: .hostClosed, probes), "we have ended it")
+        #expect(!ended { _ = $0.opened() }, "it was not asked")
+        #expect(
+            !ended {
+                probes(&$0)
+                $0.probeAnswered()
+            },
+            "it has answered"
+        )
+        #expect(
+            ended {
+                probes(&$0)
+                $0.probeAnswered()
+                $0.probes()
+            },
+            "it was asked again"
+        )
+        #expect(
+            !ended {
+                probes(&$0)
+                $0.disagreed(MCPError(.handshakeFailed, "no"))
+            },
+            "its end follows from our own verdict"
+        )
+    }
+
+    @Test("B10 whoever has agreed has answered, even if it has gone since; whoever is refused for what it said, too")
+    func endOfProbeUndone() {
+        var machine = self.machine()
+        _ = machine.opened()
+        machine.probes()
+        _ = machine.broke(MCPError(.connectionLost, "gone"))
+        #expect(machine.endedDuringProbe)
+        var agreed = machine
+        agreed.agreed()
+        #expect(!agreed.endedDuringProbe && agreed.phase == .broken)
+        var refused = machine
+        refused.disagreed(MCPError(.unsupportedRevision, "no common revision"))
+        #expect(!refused.endedDuringProbe && refused.phase == .broken)
+        machine.disagreed(MCPError(.connectionLost, "gone"))
+        #expect(machine.endedDuringProbe, "nothing but the end has come")
+    }
+
+    @Test("T4 an opening that takes too long is late once, and one that has come is not")
+    func lateOpening() {
+        var machine = self.machine()
+        machine.opens(by: .seconds(30))
+        #expect(machine.nextDeadline == .seconds(30) && !machine.openingIsLate(now: .seconds(29)))
+        #expect(machine.openingIsLate(now: .seconds(30)) && machine.phase == .failed)
+        #expect(!machine.openingIsLate(now: .seconds(31)) && machine.nextDeadline == nil)
+        #expect(!machine.opened() && machine.phase == .failed, "too late")
+        var open = self.machine()
+        open.opens(by: .seconds(30))
+        #expect(
+            open.opened() && open.nextDeadline == nil && !open.openingIsLate(now: .seconds(31))
+                && open.phase == .negotiating
+        )
+        open.opens(by: .seconds(60))
+        #expect(open.nextDeadline == nil, "it is open")
+    }
+
+    @Test("T6 the transport is told to listen by one at a time, and the last word is about the newest state")
+    func receiving() {
+        var machine = self.machine()
+        #expect(machine.receivingToTell() == nil)
+        for _ in 0..<Machine.outboxLimit { machine.post(.init(message: "{}")) }
+        #expect(machine.receivingToTell() == false)
+        while machine.nextPost() != nil { machine.posted() }
+        #expect(machine.receivingToTell() == nil, "somebody is telling it the former")
+        machine.receivingTold()
+        #expect(machine.receivingToTell() == true)
+        machine.receivingTold()
+        #expect(machine.receivingToTell() == nil)
     }
 }

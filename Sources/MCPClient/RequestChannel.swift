@@ -2,6 +2,7 @@ import MCPJSON
 import MCPSession
 import MCPTransport
 import MCPTypes
+import Synchronization
 
 /// What a request is, apart from its parameters.
 struct RequestHead: Sendable {
@@ -18,8 +19,68 @@ struct RequestHead: Sendable {
     }
 }
 
-/// The way of a request: from its caller to the transport, and back to the caller with one outcome.
-extension ClientSession {
+/// The way of a request: from its caller to the transport, and back to the caller with one outcome. And of messages that nobody waits for.
+///
+/// Around ``SessionStateMachine``, which decides everything; here it is done, outside of its lock.
+final class RequestChannel: Sendable {
+    typealias Machine = SessionStateMachine<Waiter>
+
+    /// Who waits for an answer.
+    struct Waiter: Sendable {
+        var continuation: RequestContinuation
+        var progress: ProgressHandler?
+        var isInitialize = false
+        /// The server does something for it that cannot be undone.
+        var isCall = false
+        /// The answer, while the progress handler is still busy.
+        var reply: Reply?
+    }
+
+    /// How a request ended.
+    enum Reply: Sendable {
+        case result(RawJSON?)
+        case error(RawJSON?)
+        case failure(MCPError)
+    }
+
+    let context: SessionContext
+    let readiness: Readiness
+    let metadata: RequestMetadata
+    let transport: any Transport
+    let state: Locked<Machine>
+    /// Why nothing will come any more.
+    let broken = OneShot<MCPError>()
+    /// Whether the transport is open; nil if that took too long.
+    let opening = OneShot<Bool?>()
+    let timer: RequestTimer
+    private let nextID = Atomic<Int64>(1)
+
+    init(_ context: SessionContext, _ readiness: Readiness, _ transport: any Transport) {
+        self.context = context
+        self.readiness = readiness
+        self.transport = transport
+        self.metadata = RequestMetadata(context)
+        self.timer = RequestTimer(context)
+        let configuration = context.configuration
+        self.state = Locked(
+            Machine(
+                limits: .init(
+                    inFlight: configuration.maximumInFlight,
+                    waitingPerCaller: configuration.maximumWaitingPerCaller,
+                    waiting: configuration.maximumWaiting
+                )
+            )
+        )
+    }
+
+    /// Why nothing can be sent any more.
+    var brokenBy: MCPError? { self.state.withLock { $0.brokenBy } }
+
+    /// A number for a request; none is given twice (F6).
+    func takeID() -> Int64 { self.nextID.add(1, ordering: .relaxed).oldValue }
+
+    // MARK: Requests
+
     /// Sends a request as soon as the conversation is ready and waits for its outcome.
     ///
     /// Cancelling the calling task ends the waiting at once and tells the server (F8, F9).
@@ -29,7 +90,7 @@ extension ClientSession {
         options: RequestOptions = RequestOptions(),
         writeParams: (inout JSONWriter) -> Void = { _ in }
     ) async throws(MCPError) -> RawJSON {
-        let revision = try await self.negotiated().revision
+        let revision = try await self.readiness.negotiated().revision
         return try await self.exchange(head, revision: revision, options: options, writeParams: writeParams)
     }
 
@@ -42,7 +103,7 @@ extension ClientSession {
         try await self.request(RequestHead(method), options: options, writeParams: writeParams)
     }
 
-    /// Sends a request now, ready or not: the handshake's own way.
+    /// Sends a request now, ready or not.
     func exchange(
         _ head: RequestHead,
         revision: ProtocolRevision?,
@@ -52,7 +113,7 @@ extension ClientSession {
         writeParams: (inout JSONWriter) -> Void
     ) async throws(MCPError) -> RawJSON {
         let id = given ?? self.takeID()
-        self.accounts.addRequest(1)
+        self.context.accounts.addRequest(1)
         let reply = await withTaskCancellationHandler {
             // The message is written in here: whatever lives across the waiting is room that every call needs.
             await Self.withRequestContinuation { continuation in
@@ -87,25 +148,6 @@ extension ClientSession {
         )
     }
 
-    private func modernMeta(_ revision: ProtocolRevision?, _ options: RequestOptions) -> ModernMeta {
-        var meta = ModernMeta(
-            protocolVersion: (revision ?? .latest).rawValue,
-            clientInfo: self.encodedInfo,
-            clientCapabilities: self.encodedCapabilities,
-            logLevel: options.logLevel ?? self.standardLogLevel,
-            trace: TraceContext.current
-        )
-        guard let context = options.context else { return meta }
-        meta.others = context.meta
-        if let info = context.clientInfo { meta.clientInfo = RawJSON(encoding: info) }
-        if let offered = context.offered(self.configuration) {
-            var writer = JSONWriter()
-            offered.encode(to: &writer, for: revision ?? .latest)
-            meta.clientCapabilities = writer.finish()
-        }
-        return meta
-    }
-
     /// Writes the request, and sends it or lets it wait for its turn.
     private func start(
         _ id: Int64,
@@ -118,13 +160,10 @@ extension ClientSession {
     ) {
         let isInitialize = head.method == .initialize
         var message = MessageWriter.request(
-            id: SessionStateMachine<Waiter>.wireID(id, isProbe: isProbe),
+            id: Machine.wireID(id, isProbe: isProbe),
             method: head.method,
             revision: isInitialize ? nil : revision,
-            meta: isInitialize
-                ? .none
-                : revision?.isModern == true
-                    ? .modern(self.modernMeta(revision, options)) : .legacy(options.context?.meta),
+            meta: isInitialize ? .none : self.metadata.meta(revision, options),
             token: id,
             writeParams: writeParams
         )
@@ -136,14 +175,13 @@ extension ClientSession {
             isInitialize: isInitialize,
             isCall: head.method == .toolsCall
         )
-        let timeouts = SessionStateMachine<Waiter>.Timeouts(
-            idle: options.idleTimeout ?? self.configuration.idleTimeout,
-            hard: options.hardTimeout ?? self.configuration.hardTimeout,
+        let timeouts = Machine.Timeouts(
+            idle: options.idleTimeout ?? self.context.configuration.idleTimeout,
+            hard: options.hardTimeout ?? self.context.configuration.hardTimeout,
             spent: options.timeSpent
         )
-        let now = self.clock.now
-        let (action, alarm) = self.state.withLock {
-            machine -> (SessionStateMachine<Waiter>.StartAction, Duration?) in
+        let now = self.context.clock.now
+        let (action, alarm) = self.state.withLock { machine -> (Machine.StartAction, Duration?) in
             let action = machine.start(
                 id,
                 waiter,
@@ -186,9 +224,30 @@ extension ClientSession {
         return false
     }
 
+    /// The caller does not want the answer any more.
+    func cancel(_ id: Int64) {
+        guard let ending = self.state.withLock({ $0.cancelled(id) }) else { return }
+        self.end(ending, MCPError(.cancelled, "the call was cancelled"), reason: "the caller cancelled")
+        self.sendNext()
+    }
+
+    /// Nobody will cancel that number again.
+    func forget(_ id: Int64) { self.state.withLock { $0.forget(id) } }
+
     /// Tells the server not to bother.
-    private func tellCancelled(_ request: JSONRPCRequestID, _ reason: String) {
-        self.post(MessageWriter.cancelled(request, reason: reason, revision: self.spokenRevision), cancels: request)
+    func tellCancelled(_ request: JSONRPCRequestID, _ reason: String) {
+        let message = MessageWriter.cancelled(request, reason: reason, revision: self.readiness.revision)
+        self.post(message, cancels: request)
+    }
+
+    // MARK: Whatever waits for room
+
+    /// Sends a message that nobody waits for: now, or when there is room for it. It is lost only with the connection.
+    /// - Parameter request: the request that it gives up, if it does.
+    func post(_ message: OutgoingMessage, cancels request: JSONRPCRequestID? = nil) {
+        self.state.withLock { $0.post(.init(message: message, cancels: request)) }
+        self.sendNext()
+        self.applyReceiving()
     }
 
     /// Sends what waited for room: first what nobody waits for, then requests.
@@ -211,99 +270,11 @@ extension ClientSession {
         }
     }
 
-    /// Sends a message that nobody waits for: now, or when there is room for it. It is lost only with the connection.
-    /// - Parameter request: the request that it gives up, if it does.
-    func post(_ message: OutgoingMessage, cancels request: JSONRPCRequestID? = nil) {
-        self.state.withLock { $0.post(.init(message: message, cancels: request)) }
-        self.sendNext()
-        self.applyReceiving()
-    }
-
-    /// Listens to the server, or not, as the machine wants it. One thread at a time tells the transport, and looks again afterwards;
-    /// whoever comes meanwhile leaves it to that one. So the last word is about the newest state.
+    /// Listens to the server, or not, as the machine wants it.
     func applyReceiving() {
-        while true {
-            let wanted: Bool? = self.receiving.withLock { receiving in
-                let wanted = self.state.withLock { $0.isReceiving }
-                guard !receiving.isBeingTold, receiving.told != wanted else { return nil }
-                receiving = (wanted, true)
-                return wanted
-            }
-            guard let wanted else { return }
+        while let wanted = self.state.withLock({ $0.receivingToTell() }) {
             self.transport.setReceiving(wanted)
-            self.receiving.withLock { $0.isBeingTold = false }
+            self.state.withLock { $0.receivingTold() }
         }
-    }
-
-    func cancel(_ id: Int64) {
-        guard let ending = self.state.withLock({ $0.cancelled(id) }) else { return }
-        self.end(ending, MCPError(.cancelled, "the call was cancelled"), reason: "the caller cancelled")
-        self.sendNext()
-    }
-
-    /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
-    private func end(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, reason: String) {
-        if ending.wasSent, !ending.isSending, !ending.waiter.isInitialize {
-            self.tellCancelled(ending.wireID, reason)
-        }
-        self.resume(ending.waiter, .failure(error))
-    }
-
-    func fail(_ error: MCPError) {
-        self.finish(self.state.withLock { $0.broke(error) }, error)
-    }
-
-    /// Tells everybody that nothing will come any more.
-    func finish(_ endings: [SessionStateMachine<Waiter>.Ending], _ error: MCPError) {
-        self.failedCount.withLock { $0 += endings.count { !$0.isAnswered && !$0.isReserved } }
-        self.broken.complete(error)
-        for ending in endings {
-            // Its answer had come before, and only the caller's progress handler was in the way.
-            if ending.isAnswered, let reply = ending.waiter.reply {
-                self.resume(ending.waiter, reply)
-                continue
-            }
-            self.lose(ending, error, wasSent: ending.wasSent)
-        }
-    }
-
-    /// Ends a request that gets no answer any more.
-    /// - Parameter wasSent: whether the server may have begun with it.
-    func lose(_ ending: SessionStateMachine<Waiter>.Ending, _ error: MCPError, wasSent: Bool) {
-        var error = error
-        error.wasSent = wasSent
-        if error.code == .connectionLost, ending.waiter.isCall, wasSent {
-            error.code = .outcomeUnknown
-            error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
-        }
-        self.resume(ending.waiter, .failure(error))
-    }
-
-    // MARK: Time
-
-    /// One timer for all requests: set to the earliest deadline, and set again when it rings.
-    func wake(at deadline: Duration) {
-        self.alarm.withLock { alarm in
-            if alarm.isOver { return }
-            if let current = alarm.deadline, current <= deadline { return }
-            if alarm.timer == nil {
-                self.accounts.add(1, \.timers)
-                alarm.timer = self.clock.makeTimer { [weak self] in self?.expire() }
-            }
-            alarm.deadline = deadline
-            alarm.timer?.set(deadline)
-        }
-    }
-
-    private func expire() {
-        self.alarm.withLock { $0.deadline = nil }
-        let now = self.clock.now
-        let (endings, next) = self.state.withLock { machine in
-            let endings = machine.expire(now: now)
-            return (endings, machine.rearm())
-        }
-        for (ending, error) in endings { self.end(ending, error, reason: "timeout") }
-        if let next { self.wake(at: next) }
-        self.sendNext()
     }
 }
