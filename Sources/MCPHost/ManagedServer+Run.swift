@@ -49,7 +49,8 @@ extension ManagedServer {
                     let next = state.machine.ended(
                         generation,
                         // Who wants us to sign in has not said which era it speaks.
-                        duringProbe: end.endedDuringProbe && end.transport.launchError?.code != .needsAuthorization,
+                        duringProbe: end.endedDuringProbe && end.transport.launchError?.code != .needsAuthorization
+                            && state.restarts.mayAskAgain(now: self.context.clock.now),
                         wasGuess: isWrong
                     )
                     return (next, state.machine.isRestarting, wasStoppingIdle)
@@ -255,9 +256,11 @@ extension ManagedServer {
         }
         runtime.connectTimeSpent = self.context.clock.now - start
         return Connection(self, client, runtime, generation: generation) {
-            [weak self, name = self.label, journal = self.context.journal] what, isClear in
-            if isClear { self?.state.withLock { $0.clear(generation) } }
-            journal.note("ended late", server: name, cause: what)
+            // Kept until then; and weakly it would cost every call, for whatever has ever been held so is slower to hold.
+            what,
+            isClear in
+            if isClear { self.state.withLock { $0.clear(generation) } }
+            self.context.journal.note("ended late", server: self.label, cause: what)
         }
     }
 

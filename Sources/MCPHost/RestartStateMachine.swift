@@ -73,6 +73,13 @@ struct RestartStateMachine {
         if self.starts.count > self.policy.intensity { self.starts.removeFirst() }
     }
 
+    /// It has ended when it was asked which era it speaks.
+    /// - Returns: whether it may be started at once to be asked in the older way. That counts as any other start: one that has died too often
+    ///   before it was asked has died once more (G10). The first of all may always be followed by that.
+    func mayAskAgain(now: Duration) -> Bool { self.recent(now) < max(self.policy.intensity, 2) }
+
+    private func recent(_ now: Duration) -> Int { self.starts.count { now - $0 < self.policy.period } }
+
     /// It has died by itself.
     /// - Parameters:
     ///   - readyFor: how long it had been of use; nil if it never was.
@@ -83,7 +90,7 @@ struct RestartStateMachine {
             self.starts = []
             self.deaths = 0
         }
-        let recent = self.starts.count { now - $0 < self.policy.period }
+        let recent = self.recent(now)
         if recent >= self.policy.intensity { return .giveUp(starts: recent) }
         defer { self.deaths += 1 }
         if self.deaths == 0, let readyFor, readyFor >= self.policy.promptAfter { return .restart(after: .zero) }

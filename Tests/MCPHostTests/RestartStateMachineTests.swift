@@ -1,3 +1,5 @@
+import MCPTransport
+import TestSupport
 import Testing
 
 @testable import MCPHost
@@ -22,6 +24,62 @@ struct RestartStateMachineTests {
         #expect(delays == [.milliseconds(500), .seconds(1), .seconds(2), .seconds(4)])
         machine.started(now: now)
         #expect(machine.died(now: now, readyFor: nil, random: 0.5) == .giveUp(starts: 5))
+    }
+
+    @Test("G10 a start to be asked in the older way counts, and is not made where it would be one too many")
+    func askedAgain() {
+        var machine = RestartStateMachine(RestartPolicy())
+        for _ in 0..<4 {
+            machine.started(now: .zero)
+            #expect(machine.mayAskAgain(now: .zero))
+        }
+        machine.started(now: .zero)
+        #expect(!machine.mayAskAgain(now: .seconds(59)) && machine.mayAskAgain(now: .seconds(60)))
+        var policy = RestartPolicy()
+        policy.intensity = 1
+        var single = RestartStateMachine(policy)
+        single.started(now: .zero)
+        #expect(single.mayAskAgain(now: .zero), "one start is for both questions")
+    }
+
+    /// Opens, and ends: at once, or when it is asked something.
+    private final class Ending: Transport {
+        private let isPatient: Bool
+        private let asked = OneShot<Void>()
+
+        init(whenAsked: Bool) { self.isPatient = whenAsked }
+
+        func run(_ receiver: any TransportReceiver) async -> TransportEnd {
+            if self.isPatient {
+                receiver.transportDidOpen()
+                await self.asked.wait()
+            }
+            receiver.transportDidBreak(MCPError(.connectionLost, "it has gone"))
+            return TransportEnd()
+        }
+
+        func send(_ message: OutgoingMessage) { self.asked.complete(()) }
+        func setReceiving(_ enabled: Bool) {}
+        func close(_ mode: TeardownMode) { self.asked.complete(()) }
+    }
+
+    @Test("G10 five starts and no more, whichever of them ends when it is asked what it speaks", arguments: 1...5)
+    func fiveStarts(asked: Int) async throws {
+        let starts = Locked(0)
+        var server = ServerSetup(
+            "bad",
+            Endpoint("in memory") { context in
+                starts.withLock { $0 += 1 }
+                return Ending(whenAsked: context.attempt == asked)
+            }
+        )
+        server.restart.initialDelay = .zero
+        let host = try await MCPHost.start(HostSetup(servers: [server]))
+        let managed = try host.server("bad")
+        _ = await managed.waitUntilGone()
+        #expect(managed.failure?.code == .crashLoop && managed.failure?.message.contains("5 starts") == true)
+        #expect(starts.withLock { $0 } == 5)
+        expectClean(await host.shutdown(), servers: 1)
     }
 
     @Test("deaths that are rarer than the limit never end in giving up, and the delay has a maximum before jitter")
