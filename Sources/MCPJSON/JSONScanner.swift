@@ -13,6 +13,7 @@
 package enum JSONScanner {
     private static let ones: UInt64 = 0x0101_0101_0101_0101
     private static let highs: UInt64 = 0x8080_8080_8080_8080
+    private static let spaces: UInt64 = 0x2020_2020_2020_2020
     private static let quotes: UInt64 = 0x2222_2222_2222_2222
     private static let backslashes: UInt64 = 0x5C5C_5C5C_5C5C_5C5C
 
@@ -32,6 +33,23 @@ package enum JSONScanner {
             i &+= 8
         }
         while i < end, base[i] != UInt8(ascii: "\""), base[i] != UInt8(ascii: "\\") { i &+= 1 }
+        return i
+    }
+
+    /// The place of the first byte at or after `start` that a writer has to escape, or `end`.
+    @inline(__always)
+    static func escaped(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Int {
+        var i = start
+        let raw = UnsafeRawPointer(base)
+        while i &+ 8 <= end {
+            let word = UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: i, as: UInt64.self))
+            // High bits at bytes below a space; as with those that are zero, exact for the lowest.
+            let controls = (word &- spaces) & ~word & highs
+            let hit = controls | zeroBytes(word ^ quotes) | zeroBytes(word ^ backslashes)
+            if hit != 0 { return i &+ hit.trailingZeroBitCount / 8 }
+            i &+= 8
+        }
+        while i < end, base[i] >= 0x20, base[i] != UInt8(ascii: "\""), base[i] != UInt8(ascii: "\\") { i &+= 1 }
         return i
     }
 

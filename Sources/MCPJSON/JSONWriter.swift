@@ -137,19 +137,13 @@ public struct JSONWriter: ~Copyable {
         value.withUTF8 { bytes in
             guard let base = bytes.baseAddress else { return }
             var start = 0
-            var i = 0
-            while i < bytes.count {
-                let byte = base[i]
-                if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
-                    i &+= 1
-                    continue
-                }
-                self.out.append(UnsafeRawBufferPointer(start: base + start, count: i - start))
-                self.escape(byte)
-                i &+= 1
-                start = i
+            while true {
+                let next = JSONScanner.escaped(base, start, bytes.count)
+                self.out.append(UnsafeRawBufferPointer(start: base + start, count: next - start))
+                guard next < bytes.count else { break }
+                self.escape(base[next])
+                start = next + 1
             }
-            self.out.append(UnsafeRawBufferPointer(start: base + start, count: bytes.count - start))
         }
         self.out.append(UInt8(ascii: "\""))
         self.needsComma = true

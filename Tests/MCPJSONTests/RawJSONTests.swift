@@ -49,6 +49,26 @@ struct RawJSONTests {
         #expect(RawJSON(encoding: "\u{1}\n\"").description == #""\u0001\n\"""#)
     }
 
+    @Test("what has to be escaped is found wherever it stands among eight bytes, and nothing else is")
+    func escapesAnywhere() throws {
+        let odd =
+            (0..<0x20).map { UnicodeScalar(UInt8($0)) } + [
+                "\"", "\\", " ", "!", "#", "[", "]", "\u{7F}", "é", "\u{A0}",
+            ]
+        for length in 0..<20 {
+            for place in 0...length {
+                for scalar in odd {
+                    var text = String(repeating: "a", count: length)
+                    text.insert(Character(scalar), at: text.index(text.startIndex, offsetBy: place))
+                    let written = RawJSON(encoding: text)
+                    #expect(try written.decode(String.self) == text)
+                    let isEscaped = scalar.value < 0x20 || scalar == "\"" || scalar == "\\"
+                    #expect((written.count > text.utf8.count + 2) == isEscaped)
+                }
+            }
+        }
+    }
+
     @Test("Codable types go both ways, and keep 64-bit integers")
     func codable() throws {
         struct Inner: Codable, Equatable { var list: [Int64?]; var any: JSONValue }

@@ -138,4 +138,6 @@ show(
     rate(raw.count) { (try? raw.decode(JSONValue.self)).map { _ in 1 } ?? 0 },
     against: foundationTree
 )
+guard let tree = try? raw.decode(JSONValue.self) else { fatalError("the benchmark's own message is malformed") }
+show("tools/list, a tree, written", rate(raw.count) { RawJSON(encoding: tree).count })
 show("tools/list, written", rate(payload.count) { RawJSON(encoding: typed).count })
