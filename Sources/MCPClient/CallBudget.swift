@@ -2,35 +2,35 @@ import MCPTransport
 
 /// The hard limit of a call, which is that of all its rounds together and not of each (V6).
 struct CallBudget {
+    /// How the first round is asked.
     let options: RequestOptions
-    private let clock: any MonotonicClock
+    private let context: SessionContext
     private let start: Duration
-    private let spentBefore: Duration
-    private let limit: Duration
 
-    /// From now on.
+    /// From now on, or from when the options say that it began.
     init(_ context: SessionContext, _ options: RequestOptions) {
+        self.context = context
+        self.start = options.startedAt ?? context.clock.now
+        var options = options
+        options.startedAt = self.start
         self.options = options
-        self.clock = context.clock
-        self.start = context.clock.now
-        self.spentBefore = options.timeSpent
-        self.limit = options.hardTimeout ?? context.configuration.hardTimeout
     }
 
-    /// How the next round is to be asked: with what the earlier ones have taken.
+    /// How a later round is asked.
     /// - Throws: `timeout` if there is nothing left.
     func rest() throws(MCPError) -> RequestOptions {
-        var options = self.options
-        options.timeSpent = self.spentBefore + (self.clock.now - self.start)
-        guard options.timeSpent < self.limit else {
-            throw MCPError(
-                .timeout,
-                "timeout: no result within \(self.limit), the limit for one request, in all its rounds"
-            )
-        }
-        return options
+        _ = try self.left()
+        return self.options
     }
 
     /// What is left of the limit.
-    func left() throws(MCPError) -> Duration { self.limit - (try self.rest().timeSpent) }
+    /// - Throws: `timeout` if that is nothing.
+    func left() throws(MCPError) -> Duration {
+        let limit = self.options.hardTimeout ?? self.context.configuration.hardTimeout
+        let left = limit - (self.context.clock.now - self.start)
+        guard left > .zero else {
+            throw MCPError(.timeout, "timeout: no result within \(limit), the limit for one request, in all its rounds")
+        }
+        return left
+    }
 }

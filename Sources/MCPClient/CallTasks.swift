@@ -53,7 +53,6 @@ extension ClientSession {
         let server = try await self.waitUntilReady()
         let budget = CallBudget(self.context, options)
         let tool = try await self.tools.tool(name, taking: arguments, budget)
-        let options = try budget.rest()
         if server.revision.isModern {
             guard self.context.configuration.usesTasks else {
                 throw MCPError(
@@ -63,7 +62,7 @@ extension ClientSession {
             }
             let resolved = try await self.rounds.resolve(
                 RequestHead(.toolsCall, about: name, mirroring: tool?.mirrored(arguments) ?? []),
-                options: options,
+                budget,
                 leavesTask: true
             ) {
                 $0.toolCall(name, arguments)
@@ -75,7 +74,7 @@ extension ClientSession {
         guard server.takesTasks, support == .optional || support == .required else {
             throw MCPError(.notSupported, "\(name) cannot be called as a task")
         }
-        let created = try await self.tasks.create(name, arguments, timeToLive, options).state
+        let created = try await self.tasks.create(name, arguments, timeToLive, budget.options).state
         return .task(CallTask(id: created.id, follower: self.tasks, first: created))
     }
 }

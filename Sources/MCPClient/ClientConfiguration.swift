@@ -158,8 +158,8 @@ public struct RequestOptions: Sendable {
     public var idleTimeout: Duration?
     /// How long it may take in all, progress or not.
     public var hardTimeout: Duration?
-    /// How much of ``hardTimeout`` earlier rounds of the same call have taken (V6).
-    package var timeSpent: Duration = .zero
+    /// When the call began of which this request is a round, by the connection's clock: ``hardTimeout`` is that of all its rounds (V6). nil: now.
+    package var startedAt: Duration?
     /// Told of progress, one report at a time and before the call returns its result; it may block.
     public var onProgress: (@Sendable (ProgressNotificationParams) -> Void)?
     /// On whose behalf it is made, where this program serves several: callers wait for a busy server in lines of their own, and take turns; a

@@ -66,18 +66,18 @@ final class MultiRoundTrip: Sendable {
     /// Sends a request, answers what the server asks for, and sends it again with the answers, under a new id each time
     /// (`MRTR-18`), until there is a result.
     /// - Parameters:
+    ///   - budget: the limits of all its rounds.
     ///   - leavesTask: a task is not followed.
     ///   - writeParams: writes the members of `params`, the same every time.
     func resolve(
         _ head: RequestHead,
-        options: RequestOptions,
+        _ budget: CallBudget,
         leavesTask: Bool = false,
         writeParams: @Sendable (inout JSONWriter) -> Void
     ) async throws(MCPError) -> Resolved {
         let revision = try await self.channel.readiness.negotiated().revision
-        let budget = CallBudget(self.context, options)
         if !revision.isModern { return Resolved(payload: try await self.ask(head, budget, writeParams)) }
-        let payload = try await self.channel.request(head, options: options, writeParams: writeParams)
+        let payload = try await self.channel.request(head, options: budget.options, writeParams: writeParams)
         do throws(MCPError) {
             return try await self.resolve(head, payload, budget, leavesTask, writeParams)
         } catch {

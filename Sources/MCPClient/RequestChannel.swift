@@ -175,12 +175,12 @@ final class RequestChannel: Sendable {
             isInitialize: isInitialize,
             isCall: head.method == .toolsCall
         )
+        let now = self.context.clock.now
         let timeouts = Machine.Timeouts(
             idle: options.idleTimeout ?? self.context.configuration.idleTimeout,
             hard: options.hardTimeout ?? self.context.configuration.hardTimeout,
-            spent: options.timeSpent
+            spent: options.startedAt.map { now - $0 } ?? .zero
         )
-        let now = self.context.clock.now
         let (action, alarm) = self.state.withLock { machine -> (Machine.StartAction, Duration?) in
             let action = machine.start(
                 id,

@@ -117,10 +117,10 @@ final class TaskFollower: Sendable {
     func follow(_ id: String, _ first: TaskState?, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
         let isModern = try await self.channel.readiness.negotiated().revision.isModern
         let hard = options.hardTimeout ?? self.context.configuration.taskTimeout
-        let deadline = self.context.clock.now + hard - options.timeSpent
+        let deadline = (options.startedAt ?? self.context.clock.now) + hard
         // What was spent before counts once, and not for each question about the task.
         var options = options
-        options.timeSpent = .zero
+        options.startedAt = nil
         var answered: Set<WireString> = []
         var state = first
         // A task that changes is told of, if the server does so at all; nobody relies on it (`TASKL-13`). One reader for the whole time: a

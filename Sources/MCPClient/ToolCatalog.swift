@@ -6,19 +6,23 @@ import MCPTypes
 /// The tools that a server has listed to this session, with their schemas ready for use.
 final class ToolCatalog: Sendable {
     /// One of them.
-    struct Entry: Sendable {
-        var tool: Tool
-        /// Compiled when first needed; nil where there is none, or none that can be used.
-        fileprivate(set) var input: JSONSchema?
-        fileprivate(set) var output: JSONSchema?
-        fileprivate var mirrors: MirroredParameters?
-        fileprivate var isCompiled = false
+    final class Entry: Sendable {
+        /// What is made of its schemas when it is first called; nil where there is none, or none that can be used.
+        struct Compiled: Sendable {
+            var input: JSONSchema?
+            var output: JSONSchema?
+            var mirrors: MirroredParameters?
+        }
 
-        fileprivate init(_ tool: Tool) { self.tool = tool }
+        let tool: Tool
+        /// nil until it is first called.
+        let compiled: Compiled?
+
+        fileprivate init(_ tool: Tool, _ compiled: Compiled? = nil) { (self.tool, self.compiled) = (tool, compiled) }
 
         /// What of the arguments of a call is repeated outside the message.
         func mirrored(_ arguments: RawJSON?) -> [OutgoingMessage.MirroredParameter] {
-            self.mirrors?.values(in: arguments) ?? []
+            self.compiled?.mirrors?.values(in: arguments) ?? []
         }
 
         /// Runs only as a task (`TASKL-07`).
@@ -88,20 +92,21 @@ final class ToolCatalog: Sendable {
     func lookUp(_ name: String) -> (entry: Entry?, isCurrent: Bool) {
         let name = WireString(name)
         let (entry, isCurrent) = self.state.withLock { ($0.entries[name], $0.isCurrent) }
-        guard var entry, !entry.isCompiled else { return (entry, isCurrent) }
+        guard let entry, entry.compiled == nil else { return (entry, isCurrent) }
         // Compiling may take milliseconds: not under the lock. Two who do it at once come to the same.
         var problem: String?
-        entry.input = Self.compile(entry.tool.inputSchema, "inputSchema", &problem) {
-            entry.mirrors = MirroredParameters(schema: $0)
+        var compiled = Entry.Compiled()
+        compiled.input = Self.compile(entry.tool.inputSchema, "inputSchema", &problem) {
+            compiled.mirrors = MirroredParameters(schema: $0)
         }
-        entry.output = entry.tool.outputSchema.flatMap { Self.compile($0, "outputSchema", &problem) }
-        entry.isCompiled = true
+        compiled.output = entry.tool.outputSchema.flatMap { Self.compile($0, "outputSchema", &problem) }
+        let ready = Entry(entry.tool, compiled)
         self.state.withLock { state in
             guard state.entries[name]?.tool == entry.tool else { return }
-            state.entries[name] = entry
+            state.entries[name] = ready
             state.problems[name] = problem
         }
-        return (entry, isCurrent)
+        return (ready, isCurrent)
     }
 
     /// Whether the list may be out of date without the server having said so.
@@ -174,7 +179,7 @@ extension ToolCatalog.Entry {
 
     /// - Throws: `invalidArguments` naming what is wrong with them.
     func check(arguments: RawJSON?) throws(MCPError) {
-        guard let schema = self.input else { return }
+        guard let schema = self.compiled?.input else { return }
         if schema.certainlyAccepts(arguments ?? Self.noArguments) { return }
         let value: JSONValue
         do { value = try (arguments ?? Self.noArguments).decode() } catch {
@@ -192,7 +197,7 @@ extension ToolCatalog.Entry {
 
     /// - Throws: `badResponse` where a tool breaks its own promise.
     func check(result: CallToolResult) throws(MCPError) {
-        guard result.isError != true, let schema = self.output else { return }
+        guard result.isError != true, let schema = self.compiled?.output else { return }
         let name = self.tool.name
         guard let content = result.structuredContent else {
             throw MCPError(.badResponse, "\(name) has an output schema and sent no structured content")

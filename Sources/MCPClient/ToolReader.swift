@@ -101,7 +101,8 @@ final class ToolReader: Sendable {
                 self.readingEnded(reading, changes: changes, failure.withLock { $0 })
             }
         }
-        let limit = (options.hardTimeout ?? self.context.configuration.hardTimeout) - options.timeSpent
+        let spent = options.startedAt.map { self.context.clock.now - $0 } ?? .zero
+        let limit = (options.hardTimeout ?? self.context.configuration.hardTimeout) - spent
         let isTimely = await self.wait(for: reading, atMost: limit)
         if Task.isCancelled { throw MCPError(.cancelled, "the call was cancelled before it was sent") }
         if let error = self.channel.brokenBy { throw error }

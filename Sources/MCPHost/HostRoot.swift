@@ -284,14 +284,22 @@ final class HostRoot: Sendable {
 
     // MARK: Calls, which draining waits for
 
-    func beginCall() throws(MCPError) { _ = try self.beginCall(to: nil) }
+    /// A call begins.
+    /// - Parameter serial: the server that it is one to, if that is known.
+    /// - Returns: that server; nil if it has left the host, or has failed. The call has begun all the same.
+    @discardableResult
+    func beginCall(to serial: Int? = nil) throws(MCPError) -> ManagedServer? {
+        try self.beginCall { state in serial.flatMap { state.present[$0] } }
+    }
 
     /// A call begins that is one to the server of that name.
     /// - Returns: that server; nil if there is none now. The call has begun all the same.
-    func beginCall(to name: String?) throws(MCPError) -> ManagedServer? {
-        let (mayBegin, server) = self.state.withLock { state in
-            (state.machine.beginCall(), name.flatMap { state.servers[$0] })
-        }
+    func beginCall(toServerNamed name: String) throws(MCPError) -> ManagedServer? {
+        try self.beginCall { $0.servers[name] }
+    }
+
+    private func beginCall(_ find: (State) -> ManagedServer?) throws(MCPError) -> ManagedServer? {
+        let (mayBegin, server) = self.state.withLock { ($0.machine.beginCall(), find($0)) }
         guard mayBegin else { throw MCPError(.hostClosed, "the host is closing: no new calls") }
         return server
     }

@@ -87,37 +87,54 @@ extension MCPHost {
     ) async throws(MCPError) -> CallToolResult {
         let listed = self.root.context.tools.route(name)
         // Counted from here on, so that a shutdown that comes while servers list their tools waits for the call too.
-        let found = try self.root.beginCall(to: listed?.server)
+        let found = try self.root.beginCall(to: listed?.serial)
         defer { self.root.endCall() }
-        let (route, rest) = try await self.route(name, listed, options)
+        guard let listed else {
+            let start = self.root.context.clock.now
+            let route = try await self.route(name, options)
+            return try await self.callTool(route, arguments, options, spent: self.root.context.clock.now - start)
+        }
+        // Nearly always the server is there, and answers: what stands between is paid by every call.
+        guard let found, let live = try self.liveSession(of: found, for: options.caller) else {
+            return try await self.callTool(listed, on: found, arguments, options)
+        }
+        let loss: MCPError
         do throws(MCPError) {
-            return try await self.ask(
-                try self.server(route.server, unless: found),
-                for: options.caller,
-                mayRepeat: route.isIdempotent,
-                atMost: options.hardTimeout
-            ) { [rest] session throws(MCPError) in
-                try await session.callTool(route.tool, arguments: arguments, options: rest)
+            return try await live.session.callTool(listed.tool, arguments: arguments, options: options)
+        } catch {
+            loss = error
+        }
+        return try await self.callTool(listed, on: found, arguments, options, after: Loss(error: loss, live))
+    }
+
+    /// The same, where it takes more than asking once.
+    /// - Parameters:
+    ///   - route: what the name means.
+    ///   - found: its server, if that has been looked up.
+    ///   - spent: what of the call's time it took to find that out.
+    ///   - loss: what has become of it so far.
+    private func callTool(
+        _ route: ToolIndex.Route,
+        on found: ManagedServer? = nil,
+        _ arguments: RawJSON?,
+        _ options: RequestOptions,
+        spent: Duration = .zero,
+        after loss: Loss? = nil
+    ) async throws(MCPError) -> CallToolResult {
+        let retry = Retry(limit: options.hardTimeout, isIdempotent: route.isIdempotent)
+        do throws(MCPError) {
+            let server = try self.server(route.server, unless: found)
+            return try await self.ask(server, for: options.caller, retry, after: loss) { session throws(MCPError) in
+                var rest = options
+                if spent > .zero { rest.startedAt = self.root.context.clock.now - spent }
+                return try await session.callTool(route.tool, arguments: arguments, options: rest)
             }
         } catch {
             throw error.naming(route.server)
         }
     }
 
-    /// What a name means, and what of the call's time is left then.
-    private func route(
-        _ name: String,
-        _ listed: ToolIndex.Route?,
-        _ options: RequestOptions
-    ) async throws(MCPError) -> (ToolIndex.Route, RequestOptions) {
-        if let listed { return (listed, options) }
-        let start = self.root.context.clock.now
-        let route = try await self.route(name, options)
-        var rest = options
-        rest.timeSpent += self.root.context.clock.now - start
-        return (route, rest)
-    }
-
+    /// What a name means that no server has listed so far.
     private func route(_ name: String, _ options: RequestOptions) async throws(MCPError) -> ToolIndex.Route {
         let tools = self.root.context.tools
         // Only what can answer now, or comes up for the first time or on demand, is asked: an unknown name does not wait for what is being
@@ -219,133 +236,6 @@ extension MCPHost {
         }
     }
 
-    private func server(_ name: String, unless found: ManagedServer?) throws(MCPError) -> ManagedServer {
-        if let found { return found }
-        return try self.server(name)
-    }
-
-    /// One call to one server, counted so that a shutdown can wait for it.
-    /// - Parameters:
-    ///   - name: the server's.
-    ///   - caller: on whose behalf.
-    func ask<R: Sendable>(
-        _ name: String,
-        for caller: String? = nil,
-        _ body: (ClientSession) async throws(MCPError) -> R
-    ) async throws(MCPError) -> R {
-        let found = try self.root.beginCall(to: name)
-        defer { self.root.endCall() }
-        do throws(MCPError) {
-            return try await self.ask(try self.server(name, unless: found), for: caller, body)
-        } catch {
-            throw error.naming(name)
-        }
-    }
-
-    /// One call of a tool of one server, counted so that a shutdown can wait for it.
-    /// - Parameters:
-    ///   - name: the server's.
-    ///   - caller: on whose behalf.
-    ///   - tool: the host's name of the tool, apart from the server's.
-    ///   - mayRepeat: it may be made twice where the tool says that this does no more than once.
-    ///   - limit: how long it may be tried again after losses; nil: as long as one request may take at this server.
-    ///   - body: gets the server's own name of the tool.
-    /// - Throws: `notFound` for a tool that the host does not offer.
-    func ask<R: Sendable>(
-        _ name: String,
-        for caller: String?,
-        tool: String,
-        mayRepeat: Bool = false,
-        atMost limit: Duration? = nil,
-        _ body: (ClientSession, _ tool: String) async throws(MCPError) -> R
-    ) async throws(MCPError) -> R {
-        let found = try self.root.beginCall(to: name)
-        defer { self.root.endCall() }
-        do throws(MCPError) {
-            let server = try self.server(name, unless: found)
-            guard let original = server.definition.tools.original(of: tool) else {
-                throw MCPError(
-                    .notFound,
-                    "this host does not offer a tool \"\(tool)\" of this server; ServerDefinition.tools says which it does"
-                )
-            }
-            return try await self.ask(server, for: caller, repeating: mayRepeat ? tool : nil, atMost: limit) {
-                session throws(MCPError) in
-                try await body(session, original)
-            }
-        } catch {
-            throw error.naming(name)
-        }
-    }
-
-    /// Asks, and again when the connection was lost and nothing can have been done twice: as often as that happens to a request that had
-    /// not been sent, within its time, and once for one that had, or that failed alone.
-    private func ask<R: Sendable>(
-        _ server: ManagedServer,
-        for caller: String? = nil,
-        mayRepeat: Bool = false,
-        repeating tool: String? = nil,
-        atMost limit: Duration? = nil,
-        _ body: (ClientSession) async throws(MCPError) -> R
-    ) async throws(MCPError) -> R {
-        var loss: MCPError?
-        var maySendAgain = true
-        let clock = self.root.context.clock
-        let deadline = clock.now + (limit ?? server.definition.client.hardTimeout)
-        while true {
-            let (one, session): (ManagedServer, ClientSession)
-            do throws(MCPError) { (one, session) = try await self.session(of: server, for: caller) } catch {
-                // What happened to the call says more than why there will be no other.
-                throw error.code == .cancelled ? error : loss ?? error
-            }
-            do throws(MCPError) {
-                return try await body(session)
-            } catch {
-                guard error.code == .connectionLost || error.code == .outcomeUnknown else { throw error }
-                if error.isOfIdleStop, clock.now < deadline { continue }
-                if error.code == .outcomeUnknown {
-                    let isIdempotent = mayRepeat || tool.map { server.isIdempotent($0) } ?? false
-                    guard isIdempotent, server.definition.repeatsIdempotentCalls else { throw error }
-                }
-                if error.wasSent || error.isOfOneRequest {
-                    guard maySendAgain else { throw error }
-                    maySendAgain = false
-                }
-                guard clock.now < deadline else { throw error }
-                // A connection that goes on is asked again, and not waited for to end.
-                if !error.isOfOneRequest {
-                    guard await one.waitForLoss(of: session) else { throw error }
-                }
-                loss = error
-            }
-        }
-    }
-
-    /// The conversation with a server, also with one of the caller's own (``ServerPolicy/perCaller(idleStop:maximum:)``): for what the host has
-    /// no method for. It is over when the server is restarted, or stopped because nobody uses it.
-    /// - Parameters:
-    ///   - server: the server's name in the host.
-    ///   - caller: on whose behalf, as in `RequestOptions.caller`; nil is the program itself.
-    /// - Throws: why the server cannot be used; `busy` if too many callers have one of their own.
-    public func session(of server: String, for caller: String? = nil) async throws(MCPError) -> ClientSession {
-        try await self.session(of: try self.server(server), for: caller).session
-    }
-
-    private func session(
-        of server: ManagedServer,
-        for caller: String?
-    ) async throws(MCPError) -> (server: ManagedServer, session: ClientSession) {
-        while true {
-            let one = try self.root.server(server, for: caller)
-            do throws(MCPError) {
-                return (one, try await one.session())
-            } catch {
-                // It has left because its caller did not use it: there will be another one.
-                guard one !== server, one.isOver, error.code == .hostClosed else { throw error }
-            }
-        }
-    }
-
     /// Asks all servers that offer something, in parallel.
     private func collect<Item: Sendable>(
         _ offers: @escaping @Sendable (ServerCapabilities) -> Bool,
@@ -361,7 +251,7 @@ extension MCPHost {
                         return (place, .success(items))
                     }
                     do throws(MCPError) {
-                        let items = try await self.ask(server) { session throws(MCPError) -> [Item] in
+                        let items = try await self.ask(server, Retry()) { session throws(MCPError) -> [Item] in
                             let changes = server.lists.changes
                             let hasAny = session.server.map { offers($0.capabilities) } ?? false
                             let items = hasAny ? try await list(session) : []

@@ -206,7 +206,7 @@ public final class ManagedServer: Sendable {
     }
 
     /// The conversation, where it can be used at once.
-    private var liveSession: ClientSession? {
+    var liveSession: ClientSession? {
         let session = self.state.withLock { state in
             // Ready is told to everybody else when what belongs to it is done.
             state.machine.state == .ready && state.attempt.isComplete ? state.connection?.session : nil

@@ -5,16 +5,20 @@ import MCPTypes
 /// Which name means which tool of which server: filled by what servers list, never by taking names apart. Indexed both ways, so that
 /// neither a name nor a server costs a walk over the others.
 final class ToolIndex: Sendable {
-    /// A tool of a server.
-    struct Route: Sendable {
+    /// A tool of a server. Shared, since every call takes one along.
+    final class Route: Sendable {
         /// The server's serial number.
-        var serial: Int
+        let serial: Int
         /// The server's name in the host.
-        var server: String
+        let server: String
         /// The server's name of it.
-        var tool: String
+        let tool: String
         /// It says that calling it twice does no more than calling it once.
-        var isIdempotent: Bool
+        let isIdempotent: Bool
+
+        init(serial: Int, server: String, tool: String, isIdempotent: Bool) {
+            (self.serial, self.server, self.tool, self.isIdempotent) = (serial, server, tool, isIdempotent)
+        }
     }
 
     /// What is known of one server.

@@ -166,6 +166,10 @@ public import MCPTypes
         if self.cancelledEarly.remove(id) != nil {
             return .refuse(waiter, MCPError(.cancelled, "the call was cancelled before it was sent"))
         }
+        if timeouts.spent >= timeouts.hard {
+            let reason = "timeout: no result within \(timeouts.hard), the limit for one request, when it was to be sent"
+            return .refuse(waiter, MCPError(.timeout, reason))
+        }
         var entry = Pending(
             waiter,
             timeouts,

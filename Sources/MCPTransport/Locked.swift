@@ -16,6 +16,8 @@
 /// `@unchecked Sendable`: the value is touched only between lock and unlock, and `withLock` lets nothing but its result out.
 @usableFromInline
 package final class Locked<Value>: @unchecked Sendable {
+    /// Unchecked: whoever has the lock is alone, which is more than the check of the run-time would find.
+    @exclusivity(unchecked)
     @usableFromInline package var value: Value
     @usableFromInline package let mutex = POSIXMutex()
 

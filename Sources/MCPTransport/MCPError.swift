@@ -56,26 +56,78 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         public static let invalidConfiguration = Self("invalidConfiguration")
     }
 
+    private struct Members: Sendable {
+        var code: Code
+        var message: String
+        var server: String?
+        var rpcError: JSONRPCErrorObject?
+        var answer: RawJSON?
+        var cause: (any Error)?
+        var wasSent = false
+        var isOfOneRequest = false
+        var isOfIdleStop = false
+    }
+
+    private final class Box: Sendable {
+        let members: Members
+
+        init(_ members: Members) { self.members = members }
+    }
+
+    /// Apart, because there is room for an error in every result and in every function that may throw one, used or not.
+    private var box: Box
+    private var members: Members {
+        get { self.box.members }
+        set { self.box = Box(newValue) }
+    }
+
     /// What kind of failure it is.
-    public var code: Code
+    public var code: Code {
+        get { self.box.members.code }
+        set { self.members.code = newValue }
+    }
     /// One sentence for a person.
-    public var message: String
+    public var message: String {
+        get { self.box.members.message }
+        set { self.members.message = newValue }
+    }
     /// The server concerned, by its name in the host.
-    public var server: String?
+    public var server: String? {
+        get { self.box.members.server }
+        set { self.members.server = newValue }
+    }
     /// What the server said, for ``Code/serverError``.
-    public var rpcError: JSONRPCErrorObject?
+    public var rpcError: JSONRPCErrorObject? {
+        get { self.box.members.rpcError }
+        set { self.members.rpcError = newValue }
+    }
     /// What the server answered, where its answer breaks what its own tool promises (``Code/badResponse``): the call was made, and its
     /// result is not lost.
-    public var answer: RawJSON?
+    public var answer: RawJSON? {
+        get { self.box.members.answer }
+        set { self.members.answer = newValue }
+    }
     /// The error that this one follows from, where there is one: the system's, a library's.
-    public var cause: (any Error)?
+    public var cause: (any Error)? {
+        get { self.box.members.cause }
+        set { self.members.cause = newValue }
+    }
     /// The request concerned had left when its connection was lost: the server may have begun with it.
-    public package(set) var wasSent = false
+    public package(set) var wasSent: Bool {
+        get { self.box.members.wasSent }
+        set { self.members.wasSent = newValue }
+    }
     /// Only this request has failed: the connection goes on.
-    package var isOfOneRequest = false
+    package var isOfOneRequest: Bool {
+        get { self.box.members.isOfOneRequest }
+        set { self.members.isOfOneRequest = newValue }
+    }
     /// Nothing has happened to the request: it came in the moment in which its server was stopped because nobody used it, and may be made in
     /// the next conversation.
-    package var isOfIdleStop = false
+    package var isOfIdleStop: Bool {
+        get { self.box.members.isOfIdleStop }
+        set { self.members.isOfIdleStop = newValue }
+    }
 
     /// Makes an error.
     /// - Parameters:
@@ -91,11 +143,7 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         rpcError: JSONRPCErrorObject? = nil,
         cause: (any Error)? = nil
     ) {
-        self.code = code
-        self.message = message
-        self.server = server
-        self.rpcError = rpcError
-        self.cause = cause
+        self.box = Box(Members(code: code, message: message, server: server, rpcError: rpcError, cause: cause))
     }
 
     /// `server: message`

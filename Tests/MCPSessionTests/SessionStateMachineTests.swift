@@ -189,6 +189,18 @@ struct SessionStateMachineTests {
         #expect(machine.answered(.integer(1))?.waiter == 1)
     }
 
+    @Test("V6 a round for which nothing of the limit is left is not sent")
+    func noTimeLeft() {
+        var machine = self.machine()
+        let spent = Machine.Timeouts(idle: .seconds(60), hard: .seconds(600), spent: .seconds(600))
+        guard case .refuse(let waiter, let error) = machine.start(1, 7, "{}", timeouts: spent, now: .zero) else {
+            Issue.record("sent")
+            return
+        }
+        #expect(waiter == 7 && error.code == .timeout && error.message.contains("600.0 seconds"))
+        #expect(machine.pendingCount == 0 && machine.inFlight == 0)
+    }
+
     @Test("F11 the timer is set for what is due before everything else, and again when it has fired")
     func alarm() {
         var machine = self.machine()

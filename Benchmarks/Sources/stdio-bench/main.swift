@@ -24,6 +24,17 @@ func cpu() -> Double {
         + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
+/// How often a thread of this process has made way for another.
+func switches() -> Int {
+    var usage = rusage()
+    #if canImport(Glibc)
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    #else
+        getrusage(RUSAGE_SELF, &usage)
+    #endif
+    return usage.ru_nvcsw + usage.ru_nivcsw
+}
+
 /// A line of /proc/self/status, in kB; 0 where there is none.
 func memory(_ name: String) -> Int {
     guard let file = fopen("/proc/self/status", "r") else { return 0 }
@@ -124,7 +135,7 @@ func inFlight(_ count: Int, total: Int, _ call: @escaping Call) async throws -> 
 }
 
 /// What users call: a tool that the host has listed, its arguments checked against its schema; beside it the session's own call, and what
-/// the machine takes for the bytes alone; and the first once more on the thread that serves the pipes. Five rounds of each, interleaved, so that a slow moment of the machine hits all.
+/// the machine takes for the bytes alone; and both once more on the thread that serves the pipes. Five rounds of each, interleaved, so that a slow moment of the machine hits all.
 func calls(_ path: String) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
         let session = try await host.server("echo").session()
@@ -132,10 +143,10 @@ func calls(_ path: String) async throws {
         precondition(listed == "echo__echo", "the echo server has no echo")
         let onHost: Call = { try await host.callTool("echo__echo", arguments: arguments) }
         let executor = try host.executor
+        let onSession: Call = { try await session.callTool("echo", arguments: arguments) }
         let ways: [(name: String, executor: (any TaskExecutor)?, call: Call)] = [
-            ("host", nil, onHost),
-            ("session", nil, { try await session.callTool("echo", arguments: arguments) }),
-            ("host_on_executor", executor, onHost),
+            ("host", nil, onHost), ("session", nil, onSession),
+            ("host_on_executor", executor, onHost), ("session_on_executor", executor, onSession),
         ]
         var raw: [Double] = []
         var times: [String: [Double]] = [:]
@@ -228,24 +239,40 @@ func fleet(_ path: String, _ count: Int) async throws {
 }
 
 /// Nothing but calls, so many at once, for a profiler.
-func profile(_ path: String, _ count: Int, _ width: Int, onExecutor: Bool) async throws {
+func profile(_ path: String, _ count: Int, _ width: Int, onExecutor: Bool, ofSession: Bool) async throws {
     try await MCPHost.withHost(HostConfiguration(servers: [server("echo", path)])) { host in
         _ = try await host.tools()
         let executor = try host.executor
+        let session = try await host.server("echo").session()
+        let before = switches()
         let (rate, cost) = try await withTaskExecutorPreference(onExecutor ? executor : nil) {
-            try await inFlight(width, total: count) { try await host.callTool("echo__echo", arguments: arguments) }
+            try await inFlight(width, total: count) {
+                ofSession
+                    ? try await session.callTool("echo", arguments: arguments)
+                    : try await host.callTool("echo__echo", arguments: arguments)
+            }
         }
-        report("profile", [("calls_per_s", rate), ("cpu_us_per_call", cost)])
+        let switched = Double(switches() - before) / Double(count)
+        report("profile", [("calls_per_s", rate), ("cpu_us_per_call", cost), ("switches_per_call", switched)])
     }
 }
 
 let words = CommandLine.arguments
 switch (words.dropFirst().first, words.count) {
 case ("calls"?, 3): try await calls(words[2])
-case ("profile"?, 5...6):
-    try await profile(words[2], Int(words[3]) ?? 10_000, Int(words[4]) ?? 64, onExecutor: words.count == 6)
+case ("profile"?, 5...7):
+    let rest = words.dropFirst(5)
+    try await profile(
+        words[2],
+        Int(words[3]) ?? 10_000,
+        Int(words[4]) ?? 64,
+        onExecutor: rest.contains("executor"),
+        ofSession: rest.contains("session")
+    )
 case ("big"?, 4): try await big(words[2], Int(words[3]) ?? 1_000_000)
 case ("fleet"?, 4): try await fleet(words[2], Int(words[3]) ?? 1)
 default:
-    print("usage: stdio-bench calls ECHO | big ECHO BYTES | fleet ECHO COUNT | profile ECHO COUNT WIDTH [executor]")
+    print(
+        "usage: stdio-bench calls ECHO | big ECHO BYTES | fleet ECHO COUNT | profile ECHO COUNT WIDTH [executor] [session]"
+    )
 }
