@@ -156,7 +156,8 @@ extension ClientConfiguration.ListLimits: Codable {
 public struct RequestOptions: Sendable {
     /// How long it may go without a sign of life; progress counts as one.
     public var idleTimeout: Duration?
-    /// How long it may take in all, progress or not.
+    /// How long it may take in all, progress or not. In a host, a call that was lost without having been sent has it anew with each server that
+    /// comes back, for as long again after the first loss.
     public var hardTimeout: Duration?
     /// When the call began of which this request is a round, by the connection's clock: ``hardTimeout`` is that of all its rounds (V6). nil: now.
     package var startedAt: Duration?

@@ -116,10 +116,7 @@ extension ClientSession {
         let kind = ResultCache.Kind.resource(WireString(uri))
         if let known: ReadResourceResult = self.lists.known(kind, .resourcesRead, options) { return known }
         let epoch = self.lists.cache.epoch(kind)
-        let resolved = try await self.rounds.resolve(
-            RequestHead(.resourcesRead, about: uri),
-            CallBudget(self.context, options)
-        ) {
+        let resolved = try await self.rounds.resolve(RequestHead(.resourcesRead, about: uri), options: options) {
             $0.member("uri", uri)
         }
         let result: ReadResourceResult = try resolved.payload.result(of: .resourcesRead)
@@ -135,10 +132,7 @@ extension ClientSession {
         arguments: [String: String] = [:],
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> GetPromptResult {
-        let resolved = try await self.rounds.resolve(
-            RequestHead(.promptsGet, about: name),
-            CallBudget(self.context, options)
-        ) {
+        let resolved = try await self.rounds.resolve(RequestHead(.promptsGet, about: name), options: options) {
             $0.prompt(name, arguments)
         }
         return try resolved.payload.result(of: .promptsGet)

@@ -43,6 +43,7 @@ extension ClientSession {
         input: RoundInput? = nil,
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> RoundOutcome<CallToolResult> {
+        _ = try await self.channel.readiness.negotiated()
         let budget = CallBudget(self.context, options)
         let tool = try await self.tools.tool(name, taking: arguments, budget)
         let head = RequestHead(.toolsCall, about: name, mirroring: tool?.mirrored(arguments) ?? [])

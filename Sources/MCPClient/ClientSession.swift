@@ -78,7 +78,8 @@ public final class ClientSession: Sendable {
 
     /// Opens the transport, shakes hands, serves until the end. The owner's call.
     public func run() async -> End {
-        let transport = await withTaskGroup(of: Void.self) { group in
+        // Whatever has ended is gone at once: the handshake would keep a quarter of what a server takes.
+        let transport = await withDiscardingTaskGroup { group in
             self.context.accounts.add(1, \.tasks)
             group.addTask(name: "MCP handshake") { await self.shakeHands() }
             group.addTask(name: "MCP subscriptions") { await self.subscriptions.keep() }
@@ -86,11 +87,10 @@ public final class ClientSession: Sendable {
             let end = await self.channel.transport.run(self.receiver)
             self.requests.end()
             self.background.finish()
-            await group.waitForAll()
-            await self.background.waitForEnd()
-            self.context.accounts.add(-1, \.tasks)
             return end
         }
+        await self.background.waitForEnd()
+        self.context.accounts.add(-1, \.tasks)
         self.channel.timer.end()
         self.hub.finish()
         var handshakeError: MCPError?

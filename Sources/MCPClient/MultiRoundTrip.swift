@@ -63,6 +63,16 @@ final class MultiRoundTrip: Sendable {
         var task: TaskState?
     }
 
+    /// The same, from now on: its limit begins when the conversation is ready.
+    func resolve(
+        _ head: RequestHead,
+        options: RequestOptions,
+        writeParams: @Sendable (inout JSONWriter) -> Void
+    ) async throws(MCPError) -> Resolved {
+        _ = try await self.channel.readiness.negotiated()
+        return try await self.resolve(head, CallBudget(self.context, options), writeParams: writeParams)
+    }
+
     /// Sends a request, answers what the server asks for, and sends it again with the answers, under a new id each time
     /// (`MRTR-18`), until there is a result.
     /// - Parameters:

@@ -121,8 +121,8 @@ extension MCPHost {
         }
     }
 
-    /// A request has failed: as often as that happens to one that had not been sent, it is made again within its time; and once one that had
-    /// been, or that failed alone. Returns when there may be another session.
+    /// A request has failed: as often as that happens to one that had not been sent, it is made again, for as long after the first loss as one
+    /// request may take; and once one that had been, or that failed alone. Returns when there may be another session.
     /// - Throws: its error, if it is not to be made again.
     private func mayAskAgain(after loss: Loss, _ retry: inout Retry) async throws(MCPError) {
         let (error, server) = (loss.error, loss.server)

@@ -96,7 +96,8 @@ extension MCPHost {
         }
         // Nearly always the server is there, and answers: what stands between is paid by every call.
         guard let found, let live = try self.liveSession(of: found, for: options.caller) else {
-            return try await self.callTool(listed, on: found, arguments, options)
+            // Whoever has its name by now is asked in its place.
+            return try await self.callTool(listed, on: found?.isOver == true ? nil : found, arguments, options)
         }
         let loss: MCPError
         do throws(MCPError) {

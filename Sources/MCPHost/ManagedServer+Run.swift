@@ -256,11 +256,11 @@ extension ManagedServer {
         }
         runtime.connectTimeSpent = self.context.clock.now - start
         return Connection(self, client, runtime, generation: generation) {
-            // Kept until then; and weakly it would cost every call, for whatever has ever been held so is slower to hold.
-            what,
-            isClear in
-            if isClear { self.state.withLock { $0.clear(generation) } }
-            self.context.journal.note("ended late", server: self.label, cause: what)
+            // Not the server: held weakly it would be slower to hold for every call, and held at all it would be kept by whoever keeps the
+            // transport's context, which may be its own endpoint.
+            [state = self.state, label = self.label, journal = self.context.journal] what, isClear in
+            if isClear { state.withLock { $0.clear(generation) } }
+            journal.note("ended late", server: label, cause: what)
         }
     }
 

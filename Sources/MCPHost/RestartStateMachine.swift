@@ -75,7 +75,7 @@ struct RestartStateMachine {
 
     /// It has ended when it was asked which era it speaks.
     /// - Returns: whether it may be started at once to be asked in the older way. That counts as any other start: one that has died too often
-    ///   before it was asked has died once more (G10). The first of all may always be followed by that.
+    ///   before it was asked has died once more (G10). Where a single start is allowed, it is for both questions.
     func mayAskAgain(now: Duration) -> Bool { self.recent(now) < max(self.policy.intensity, 2) }
 
     private func recent(_ now: Duration) -> Int { self.starts.count { now - $0 < self.policy.period } }

@@ -131,6 +131,41 @@ struct RoundTripTests {
         }
     }
 
+    @Test("V6 the time until the conversation is ready is nobody's")
+    func hardLimitBeforeReadiness() async throws {
+        let (clock, isReady) = (ManualClock(), OneShot<Void>())
+        let server = ProtocolServer(
+            .v2025_11_25,
+            [
+                "initialize": { _ in
+                    await isReady.wait()
+                    return [
+                        "protocolVersion": "2025-11-25", "capabilities": [:],
+                        "serverInfo": ["name": "s", "version": "1"],
+                    ]
+                },
+                "tools/call": { _ in ["content": []] }, "prompts/get": { _ in ["messages": []] },
+                "resources/read": { _ in ["contents": []] },
+            ]
+        )
+        try await withSession(server, clock: clock) { configuration in
+            configuration.era = .legacyOnly
+            (configuration.connectTimeout, configuration.idleTimeout) = (.seconds(1000), .seconds(1000))
+        } _: { session in
+            let options = RequestOptions(hardTimeout: .seconds(100))
+            let calls = [
+                Task { await failure { try await session.callTool("t", options: options) } },
+                Task { await failure { try await session.callToolRound("t", options: options) } },
+                Task { await failure { try await session.readResource("a:b", options: options) } },
+                Task { await failure { try await session.getPrompt("p", options: options) } },
+            ]
+            await server.wait(forReceived: "initialize")
+            clock.advance(by: .seconds(200))
+            isReady.complete(())
+            for call in calls { #expect(await call.value == nil) }
+        }
+    }
+
     /// What a task of a caller has about it.
     private enum Ambient { @TaskLocal static var value = "nobody's" }
 
