@@ -13,25 +13,26 @@ func now() -> Double {
     return Double(time.tv_sec) * 1e6 + Double(time.tv_nsec) / 1e3
 }
 
-func cpu() -> Double {
+/// What this process has used so far.
+func usage() -> rusage {
     var usage = rusage()
     #if canImport(Glibc)
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     #else
         getrusage(RUSAGE_SELF, &usage)
     #endif
+    return usage
+}
+
+func cpu() -> Double {
+    let usage = usage()
     return Double(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6
         + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
 /// How often a thread of this process has made way for another.
 func switches() -> Int {
-    var usage = rusage()
-    #if canImport(Glibc)
-        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    #else
-        getrusage(RUSAGE_SELF, &usage)
-    #endif
+    let usage = usage()
     return usage.ru_nvcsw + usage.ru_nivcsw
 }
 
