@@ -69,6 +69,17 @@ struct SessionStateMachineTests {
         #expect(machine.answered(Machine.wireID(7, isProbe: true))?.waiter == 1)
     }
 
+    @Test("F8 a probe that is given up ends under the id under which it went, before the send has come back and after")
+    func givenUpProbe() {
+        var machine = self.machine()
+        for id in Int64(1)...2 {
+            _ = machine.start(id, 1, "{}", timeouts: Self.timeouts, isProbe: true, now: .zero)
+            if id == 2 { _ = machine.sent(id) }
+            let ending = machine.cancelled(id)
+            #expect(ending?.wireID == .string("probe-\(id)") && ending?.isSending == (id == 1))
+        }
+    }
+
     @Test("A full line says busy; a free place takes the next, in order")
     func line() {
         var machine = self.machine(inFlight: 1, waiting: 2)

@@ -232,7 +232,7 @@ public struct TransportConformance: Sendable {
     }
 
     private static func number(of message: String) -> Int? {
-        message.split(separator: ",").dropFirst().first.flatMap { Int($0.drop { !$0.isNumber }) }
+        message.split(separator: ",", maxSplits: 2).dropFirst().first.flatMap { Int($0.drop { !$0.isNumber }) }
     }
 
     private static func refusal(_ body: () throws(MCPError) -> Void) -> MCPError.Code? {

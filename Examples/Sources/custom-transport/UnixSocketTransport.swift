@@ -141,20 +141,22 @@ final class UnixSocketTransport: Transport, @unchecked Sendable {
     }
 
     private func read(_ socket: Int32) {
-        var pending = Data()
+        var line: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while self.waitUntilReceiving() {
             let count = recv(socket, &chunk, chunk.count, 0)
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return }
-            pending.append(contentsOf: chunk[..<count])
-            while let end = pending.firstIndex(of: 0x0A) {
-                let line = pending[pending.startIndex..<end]
-                pending.removeSubrange(...end)
+            var rest = chunk[..<count]
+            while let end = rest.firstIndex(of: 0x0A) {
+                line += rest[..<end]
+                rest = rest[(end + 1)...]
+                defer { line.removeAll(keepingCapacity: true) }
                 guard line.first == UInt8(ascii: "{") || line.first == UInt8(ascii: "[") else { continue }
                 guard self.waitUntilReceiving() else { return }
-                self.tell { $0.transportDidReceive(RawJSON(copying: Array(line)), from: .main) }
+                self.tell { $0.transportDidReceive(RawJSON(copying: line), from: .main) }
             }
+            line += rest
         }
     }
 
