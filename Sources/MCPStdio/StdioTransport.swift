@@ -177,11 +177,12 @@ public final class StdioTransport: Transport {
         )
         let finish = OneShot<TransportEnd>()
         io.execute { _ in
-            serverProcess.begin(finish)
+            // Before the receiver is told that it is open: whoever hears of that may stop the reading at once.
             let mode = self.state.withLock { state in
                 state.serverProcess = serverProcess
                 return state.requested
             }
+            serverProcess.begin(finish)
             if let mode { serverProcess.close(mode) }
         }
         let end = await finish.wait()

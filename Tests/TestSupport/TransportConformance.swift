@@ -26,7 +26,7 @@ public struct TransportConformance: Sendable {
         try await self.checkOrder()
         try await self.checkThreads()
         try await self.checkSizes()
-        try await self.checkBackPressure()
+        for isAtOnce in [false, true] { try await self.checkBackPressure(isAtOnce: isAtOnce) }
         try await self.checkClosing()
         try await self.checkEarlyClose()
         try await self.checkEndOfPeer()
@@ -97,9 +97,10 @@ public struct TransportConformance: Sendable {
 
     /// While it is not to deliver, nothing arrives that was not on its way; a full queue says busy and later that there is room; nothing is
     /// lost, and nothing comes twice.
-    private func checkBackPressure() async throws {
-        try await self.run { transport, receiver in
-            transport.setReceiving(false)
+    /// - Parameter isAtOnce: it is told so while it tells that it is open.
+    private func checkBackPressure(isAtOnce: Bool) async throws {
+        try await self.run(Listener(stopsAtOnce: isAtOnce)) { transport, receiver in
+            if !isAtOnce { transport.setReceiving(false) }
             var sent = 0
             var refusal: MCPError?
             while refusal == nil, sent < 20_000 {
@@ -194,12 +195,14 @@ public struct TransportConformance: Sendable {
     ) async throws {
         let accounts = ResourceAccounts()
         let transport = self.make(TransportContext(server: self.name, accounts: accounts))
+        receiver.transport.withLock { $0 = transport }
         async let end = transport.run(receiver)
         await receiver.wait(for: "the opening") { $0.opened > 0 || $0.broken != nil }
         let result: Result<Void, any Error>
         do { result = .success(try await body(transport, receiver)) } catch { result = .failure(error) }
         transport.close(.immediate)
         let ended = await end
+        receiver.transport.withLock { $0 = nil }
         let state = receiver.value
         #expect(state.breaks == 1, "\(self.name): told of the end \(state.breaks) times")
         #expect(!state.wasLate, "\(self.name): something came after the end")
@@ -260,8 +263,16 @@ public struct TransportConformance: Sendable {
         private let dawdles: Bool
         private let interruption = DispatchSemaphore(value: 0)
 
-        /// - Parameter dawdles: it takes its time with each thing, so that the next one comes meanwhile if it can.
-        init(dawdles: Bool = false) { self.dawdles = dawdles }
+        private let stopsAtOnce: Bool
+        /// The one that it listens to.
+        let transport = Locked<(any Transport)?>(nil)
+
+        /// - Parameters:
+        ///   - dawdles: it takes its time with each thing, so that the next one comes meanwhile if it can.
+        ///   - stopsAtOnce: it stops the delivery as soon as it hears of the opening.
+        init(dawdles: Bool = false, stopsAtOnce: Bool = false) {
+            (self.dawdles, self.stopsAtOnce) = (dawdles, stopsAtOnce)
+        }
 
         var value: State { self.state.value }
 
@@ -289,7 +300,10 @@ public struct TransportConformance: Sendable {
             self.state.withLock { $0.returned += 1 }
         }
 
-        func transportDidOpen() { self.tell { $0.opened += 1 } }
+        func transportDidOpen() {
+            if self.stopsAtOnce { self.transport.withLock { $0 }?.setReceiving(false) }
+            self.tell { $0.opened += 1 }
+        }
         func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
             let text = message.description
             self.tell { state in
