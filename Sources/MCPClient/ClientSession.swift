@@ -90,6 +90,12 @@ public final class ClientSession: Sendable {
             return end
         }
         await self.background.waitForEnd()
+        return self.finish(transport)
+    }
+
+    /// Not inlined: it would be part of a frame that is there for as long as the conversation.
+    @inline(never)
+    private func finish(_ transport: TransportEnd) -> End {
         self.context.accounts.add(-1, \.tasks)
         self.channel.timer.end()
         self.hub.finish()

@@ -50,17 +50,14 @@ final class SubscriptionKeeper: Sendable {
         self.desired.attend { signal.yield() }
         guard case .success(let server) = await self.channel.readiness.outcome.wait() else { return self.applied.end() }
         signal.yield()
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                _ = await self.channel.broken.wait()
-                self.applied.end()
-                signal.finish()
-            }
-            if server.revision.isModern {
-                await self.keepListening(server, signals, signal)
-            } else {
-                await self.keepSubscribed(signals)
-            }
+        self.channel.broken.whenComplete {
+            self.applied.end()
+            signal.finish()
+        }
+        if server.revision.isModern {
+            await self.keepListening(server, signals, signal)
+        } else {
+            await self.keepSubscribed(signals)
         }
     }
 

@@ -50,15 +50,15 @@ final class Connection: Sendable {
     }
 
     /// Opens, serves until the end, frees everything. The only place where the transport is entered and left.
-    /// - Parameter follow: told of the session beside it; has to return when the session is lost.
+    /// - Parameter follow: follows the session beside it until it is ready, or will not be.
     func run(_ follow: @escaping @Sendable () async -> Void) async -> ClientSession.End {
-        await withTaskGroup(of: Void.self) { group in
+        await withDiscardingTaskGroup { group in
             self.accounts.add(1, \.tasks)
-            group.addTask(name: "MCP readiness") { await follow() }
-            let end = await self.session.run()
-            await group.waitForAll()
-            self.accounts.add(-1, \.tasks)
-            return end
+            group.addTask(name: "MCP readiness") {
+                await follow()
+                self.accounts.add(-1, \.tasks)
+            }
+            return await self.session.run()
         }
     }
 }

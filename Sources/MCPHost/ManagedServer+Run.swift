@@ -4,6 +4,9 @@ import MCPTransport
 import MCPTypes
 
 /// What the host's root runs.
+///
+/// What is not inlined here would otherwise be part of the frame of a function that waits for as long as a server lives, one frame for each
+/// server.
 extension ManagedServer {
     /// Opens, serves, starts again, closes. Entered by the root, once at a time.
     /// - Returns: how it ended, all its connections together.
@@ -15,75 +18,91 @@ extension ManagedServer {
         // Guessed wrong once at most: where a wrong verdict cannot be deleted, it is still wrong.
         var mayGuess = true
         while true {
-            if action == .sleep {
+            switch action {
+            case .sleep:
                 action = await self.sleep()
                 start = self.context.clock.now
-                continue
-            }
-            while case .connect(let generation, let legacyOnly) = action {
+            case .connect(let generation, let legacyOnly):
                 self.state.withLock { $0.restarts.started(now: self.context.clock.now) }
                 let (turn, waited) = await self.takeTurn(generation)
                 // The time in the line is nobody's fault.
                 start += waited
                 let isGuess = mayGuess && !legacyOnly && memory?.isLegacy == true
-                let end = await self.converse(
-                    generation,
-                    legacyOnly || isGuess,
-                    isGuess ? nil : memory,
-                    since: start,
-                    turn
-                )
+                let era = Era(legacyOnly: legacyOnly || isGuess, isGuess: isGuess, memory: memory)
+                let end = await self.converse(generation, era, since: start, turn)
                 turn?.end()
-                // What was remembered is wrong, or the server is broken: asking will tell.
-                // Whoever asks for a restart, or for the end, has given it no time to answer.
-                let isWrong =
-                    isGuess && end.transport.launchError == nil && end.handshakeError != nil
-                    && self.state.withLock { $0.machine.state == .starting }
-                if isWrong {
-                    memory?.forget()
-                    mayGuess = false
-                }
-                let (next, isAsked, wasStoppingIdle) = self.state.withLock { state in
-                    state.connection = nil
-                    let wasStoppingIdle = state.machine.isStoppingIdle
-                    let next = state.machine.ended(
-                        generation,
-                        // Who wants us to sign in has not said which era it speaks.
-                        duringProbe: end.endedDuringProbe && end.transport.launchError?.code != .needsAuthorization
-                            && state.restarts.mayAskAgain(now: self.context.clock.now),
-                        wasGuess: isWrong
-                    )
-                    return (next, state.machine.isRestarting, wasStoppingIdle)
-                }
-                switch next {
+                if end.isWrongGuess { mayGuess = false }
+                if end.hasAllItsTime { start = self.context.clock.now }
+                switch end.next {
                 case .connect(let generation, let legacyOnly):
-                    if legacyOnly {
-                        self.note("restarting", generation, "the server ended when asked which revision it speaks")
-                    } else if isWrong {
-                        // The guess was ours: whoever waits for the server has all of its time left.
-                        start = self.context.clock.now
-                        self.note(
-                            "restarting",
-                            generation,
-                            "it was a legacy server, and does not answer as one any more"
-                        )
-                    } else if isAsked || wasStoppingIdle {
-                        start = self.context.clock.now
-                    }
                     action = .connect(generation: generation, legacyOnly: legacyOnly)
                 case .decide:
-                    action = await self.comeBack(after: self.explain(end), generation)
+                    action = await self.comeBack(after: end.cause, generation)
                     start = self.context.clock.now
                 case .sleep: action = .sleep
                 case .finish: action = .finish
                 }
+            case .finish:
+                if let report = self.finish() { return report }
+                // Somebody has asked for a restart in the last moment.
+                action = self.state.withLock { $0.machine.next() }
+                start = self.context.clock.now
             }
-            if action == .sleep { continue }
-            if let report = self.finish() { return report }
-            // Somebody has asked for a restart in the last moment.
-            action = self.state.withLock { $0.machine.next() }
-            start = self.context.clock.now
         }
+    }
+
+    /// In which era a server is spoken to, and how that is known.
+    private struct Era {
+        var legacyOnly: Bool
+        /// It is what was remembered.
+        var isGuess: Bool
+        var memory: EraMemory?
+    }
+
+    /// What a conversation has come to.
+    private struct Outcome {
+        var next: ServerStateMachine.EndAction
+        /// Why it is over.
+        var cause: MCPError
+        /// What was remembered of the server's era is wrong.
+        var isWrongGuess: Bool
+        /// Whoever waits for the server has all of the time left that a start may take.
+        var hasAllItsTime = false
+    }
+
+    /// Decides what comes after a conversation. On the way out of it, so that no more of its end is kept than that.
+    @inline(never)
+    private func outcome(_ generation: Int, _ era: Era, _ end: ClientSession.End) -> Outcome {
+        // What was remembered is wrong, or the server is broken: asking will tell.
+        // Whoever asks for a restart, or for the end, has given it no time to answer.
+        let isWrong =
+            era.isGuess && end.transport.launchError == nil && end.handshakeError != nil
+            && self.state.withLock { $0.machine.state == .starting }
+        if isWrong { era.memory?.forget() }
+        let (next, isAsked, wasStoppingIdle) = self.state.withLock { state in
+            state.connection = nil
+            let wasStoppingIdle = state.machine.isStoppingIdle
+            let next = state.machine.ended(
+                generation,
+                // Who wants us to sign in has not said which era it speaks.
+                duringProbe: end.endedDuringProbe && end.transport.launchError?.code != .needsAuthorization
+                    && state.restarts.mayAskAgain(now: self.context.clock.now),
+                wasGuess: isWrong
+            )
+            return (next, state.machine.isRestarting, wasStoppingIdle)
+        }
+        var outcome = Outcome(next: next, cause: self.explain(end), isWrongGuess: isWrong)
+        guard case .connect(let generation, let legacyOnly) = next else { return outcome }
+        if legacyOnly {
+            self.note("restarting", generation, "the server ended when asked which revision it speaks")
+        } else if isWrong {
+            // The guess was ours.
+            outcome.hasAllItsTime = true
+            self.note("restarting", generation, "it was a legacy server, and does not answer as one any more")
+        } else {
+            outcome.hasAllItsTime = isAsked || wasStoppingIdle
+        }
+        return outcome
     }
 
     /// The server ended by itself: waits for the time of its restart, if there is to be one.
@@ -175,12 +194,18 @@ extension ManagedServer {
 
     private func converse(
         _ generation: Int,
-        _ legacyOnly: Bool,
-        _ memory: EraMemory?,
+        _ era: Era,
         since start: Duration,
         _ turn: StartTurn?
-    ) async -> ClientSession.End {
-        let connection = self.makeConnection(generation, legacyOnly: legacyOnly, since: start)
+    ) async -> Outcome {
+        let connection = self.makeConnection(generation, legacyOnly: era.legacyOnly, since: start)
+        self.enter(connection)
+        let end = await connection.run { await self.follow(connection, era.isGuess ? nil : era.memory, turn) }
+        return self.leave(connection, era, end)
+    }
+
+    @inline(never)
+    private func enter(_ connection: Connection) {
         let mode = self.state.withLock { state in
             state.connection = connection
             return state.machine.requestedClose  // between the machine's yes and now
@@ -188,12 +213,18 @@ extension ManagedServer {
         if let mode {
             connection.session.close(mode)
         } else {
-            self.note("opening", generation, self.endpoint.description)
+            self.note("opening", connection.generation, self.endpoint.description)
         }
-        let end = await connection.run { await self.follow(connection, memory, turn) }
+    }
+
+    @inline(never)
+    private func leave(_ connection: Connection, _ era: Era, _ end: ClientSession.End) -> Outcome {
+        // Where somebody has broken it and has not come to say so.
+        self.lose(connection)
+        let generation = connection.generation
         self.state.withLock { $0.enter(end, generation) }
         self.note("ended", generation, self.explain(end).message)
-        return end
+        return self.outcome(generation, era, end)
     }
 
     private func explain(_ end: ClientSession.End) -> MCPError {
@@ -215,6 +246,7 @@ extension ManagedServer {
 
     var isSubprocess: Bool { self.endpoint.startsProcess }
 
+    @inline(never)
     private func makeConnection(_ generation: Int, legacyOnly: Bool, since start: Duration) -> Connection {
         var client = self.definition.client
         if legacyOnly { client.era = .legacyOnly }
@@ -264,7 +296,7 @@ extension ManagedServer {
         }
     }
 
-    /// Follows a session from its handshake to its loss.
+    /// Follows a session through its handshake.
     /// - Parameters:
     ///   - memory: where it is noted that the server has turned out to be a legacy one.
     ///   - turn: over when it is ready.
@@ -287,21 +319,27 @@ extension ManagedServer {
         self.note("ready", connection.generation, "revision \(description.revision.rawValue)")
         // Before anybody can use it.
         let watch = self.definition.policy.idleStop.map { IdleWatch(self, connection, limit: $0) }
+        self.state.withLock { $0.watch = watch }
         attempt.complete(.success(description))
         self.ready.complete(.success(()))
-        _ = await session.broken.wait()
-        watch?.end()
-        // One that was only believed to be there, and has gone in the time that a start may take without a word, has not worked before.
-        let isDud =
-            connection.isBelieved && !session.hasHeard
-            && self.context.clock.now - now < self.definition.client.connectTimeout
-        if isDud {
-            self.state.withLock { state in
-                guard state.machine.generation == connection.generation else { return }
-                (state.wasReady, state.readySince) = (false, nil)
-            }
+        session.broken.whenComplete { self.lose(connection) }
+    }
+
+    /// The session of a connection that was ready is lost, or is over. The second time there is nothing left to do.
+    private func lose(_ connection: Connection) {
+        let now = self.context.clock.now
+        let watch = self.state.withLock { state -> IdleWatch? in
+            guard state.machine.generation == connection.generation else { return nil }
+            // One that was only believed to be there, and has gone in the time that a start may take without a word, has not worked before.
+            let isDud =
+                connection.isBelieved && !connection.session.hasHeard
+                && state.readySince.map { now - $0 < self.definition.client.connectTimeout } == true
+            if isDud { (state.wasReady, state.readySince) = (false, nil) }
+            defer { state.watch = nil }
+            return state.watch
         }
-        self.lose(session)
+        watch?.end()
+        self.lose(connection.session)
     }
 
     /// The root left before it came to run this server.
@@ -312,6 +350,7 @@ extension ManagedServer {
     }
 
     /// - Returns: nil if it is to be started once more, because somebody has asked for that in the last moment.
+    @inline(never)
     private func finish() -> TeardownReport.Server? {
         let isClosed = MCPError(.hostClosed, "the connection was closed", server: self.name)
         let before = self.state.withLock { state -> State? in

@@ -59,6 +59,8 @@ public final class ManagedServer: Sendable {
         /// It has ended by itself, and is started again.
         var isComingBack = false
         var readySince: Duration?
+        /// Sees that nobody needs it any more, where it is to stop then.
+        var watch: IdleWatch?
         var failure: MCPError?
         var closeCause = ""
         var closeTask = ""

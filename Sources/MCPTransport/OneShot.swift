@@ -10,6 +10,7 @@ package final class OneShot<Value: Sendable>: Sendable {
         var patient: [CheckedContinuation<Void, Never>] = []
         /// Cancelled between taking a number and joining the table.
         var cancelled: Set<Int> = []
+        var actions: [@Sendable () -> Void] = []
     }
 
     private let state = Locked(State())
@@ -43,7 +44,19 @@ package final class OneShot<Value: Sendable>: Sendable {
         guard let before else { return false }
         for waiter in before.waiters.values { waiter.resume(returning: true) }
         for waiter in before.patient { waiter.resume() }
+        for action in before.actions { action() }
         return true
+    }
+
+    /// Does something when the value is there: now, or when it is set, in the thread of whoever sets it and after its waiters were woken.
+    ///
+    /// For what takes no time and would otherwise be a task that waits for the length of a conversation.
+    package func whenComplete(_ action: @escaping @Sendable () -> Void) {
+        let isComplete = self.state.withLock { state in
+            if !self.isComplete { state.actions.append(action) }
+            return self.isComplete
+        }
+        if isComplete { action() }
     }
 
     /// Waits for the value, whatever happens to the calling task.
