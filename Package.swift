@@ -76,7 +76,7 @@ let package = Package(
         .executableTarget(
             name: "mcp-host",
             dependencies: [
-                "MCPJSON", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],

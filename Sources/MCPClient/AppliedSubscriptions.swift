@@ -26,6 +26,22 @@ final class AppliedSubscriptions: Sendable {
         ) {
             (self.id, self.wanted, self.reader) = (id, wanted, reader)
         }
+
+        /// Whether the server has agreed to tell this (V12). Before it has agreed, what it tells is taken for a part of what it will.
+        func allows(_ method: String, _ params: RawJSON?) -> Bool {
+            guard case .success(let filter) = self.acknowledged.value else { return true }
+            switch NotificationMethod(rawValue: method) {
+            case .toolsListChanged: return filter.toolsListChanged == true
+            case .promptsListChanged: return filter.promptsListChanged == true
+            case .resourcesListChanged: return filter.resourcesListChanged == true
+            case .resourcesUpdated:
+                let update = try? params?.decode(ResourceUpdatedNotificationParams.self)
+                guard let uri = update?.uri else { return true }
+                // One that watches a folder names what is in it.
+                return (filter.resourceSubscriptions ?? []).contains { uri.utf8.starts(with: $0.utf8) }
+            default: return true
+            }
+        }
     }
 
     private struct State {

@@ -21,7 +21,7 @@ public struct CallTask: Sendable {
     /// - Throws: what the call would have thrown; `cancelled` if the task or the calling task is. Cancelling the caller leaves the
     ///   task alone.
     public func result(options: RequestOptions = RequestOptions()) async throws(MCPError) -> CallToolResult {
-        try await self.follower.follow(self.id, self.first, options).result(of: .toolsCall)
+        try await self.follower.result(of: self.id, self.first, options)
     }
 
     /// Asks the server to give it up (`CAN-06`, `XTASK-22`). It may be done all the same.
@@ -68,7 +68,7 @@ extension ClientSession {
                 $0.toolCall(name, arguments)
             }
             if let state = resolved.task { return .task(CallTask(id: state.id, follower: self.tasks, first: state)) }
-            return .result(try resolved.payload.result(of: .toolsCall))
+            return .result(try self.context.read(resolved.payload, of: .toolsCall))
         }
         let support = tool?.tool.execution?.taskSupport
         guard server.takesTasks, support == .optional || support == .required else {

@@ -42,6 +42,9 @@ public struct ClientConfiguration: Sendable, Hashable {
     /// Arguments are checked against the tool's schema before they leave, and structured content when it comes; for tools that have
     /// been listed. Default true.
     public var checksToolCalls = true
+    /// An answer that is not just as the protocol has it is refused as a whole: for tools that check servers. By default whatever can be
+    /// understood is used, and what cannot is told (``ClientSession/problems``, U3).
+    public var readsStrictly = false
     /// Lists and contents are kept for as long as the server allows. Default true.
     public var caches = true
     /// Which eras may be negotiated.
@@ -104,7 +107,8 @@ public struct ClientConfiguration: Sendable, Hashable {
 extension ClientConfiguration: Codable {
     private static let settings: [Setting<Self>] = [
         Setting("clientInfo", \.clientInfo), Setting("capabilities", \.capabilities), Setting("usesTasks", \.usesTasks),
-        Setting("logLevel", \.logLevelName), Setting("checksToolCalls", \.checksToolCalls), Setting("caches", \.caches),
+        Setting("logLevel", \.logLevelName), Setting("checksToolCalls", \.checksToolCalls),
+        Setting("readsStrictly", \.readsStrictly), Setting("caches", \.caches),
         Setting("era", \.era), Setting("connectTimeout", \.connectTimeout), Setting("probeTimeout", \.probeTimeout),
         Setting("idleTimeout", \.idleTimeout), Setting("hardTimeout", \.hardTimeout),
         Setting("maximumInFlight", \.maximumInFlight),

@@ -66,7 +66,7 @@ extension ClientSession {
         options: RequestOptions = RequestOptions()
     ) async throws(MCPError) -> CallToolResult {
         let (payload, tool) = try await self.call(name, arguments, options)
-        let result: CallToolResult = try payload.result(of: .toolsCall)
+        let result: CallToolResult = try self.context.read(payload, of: .toolsCall)
         guard self.context.configuration.checksToolCalls, let tool else { return result }
         do throws(MCPError) { try tool.check(result: result) } catch {
             var error = error
@@ -108,6 +108,10 @@ extension ClientSession {
     /// Schemas of listed tools that cannot be used, by tool, and why: those tools are called unchecked.
     public var toolSchemaProblems: [String: String] { self.tools.catalog.problems }
 
+    /// Makes the schemas of all listed tools ready, which else each first call does.
+    /// - Returns: those that cannot be used, as ``toolSchemaProblems`` has them.
+    public func compileToolSchemas() -> [String: String] { self.tools.catalog.compile() }
+
     /// Reads a resource.
     public func readResource(
         _ uri: String,
@@ -119,9 +123,11 @@ extension ClientSession {
         let resolved = try await self.rounds.resolve(RequestHead(.resourcesRead, about: uri), options: options) {
             $0.member("uri", uri)
         }
-        let result: ReadResourceResult = try resolved.payload.result(of: .resourcesRead)
+        let result: ReadResourceResult = try self.context.read(resolved.payload, of: .resourcesRead)
         if !resolved.isOneOff, options.context == nil {
-            self.lists.keep(kind, .resourcesRead, result, expires: self.lists.end(of: result.ttlMs), epoch: epoch)
+            // A legacy server has no such hints, whatever it writes (V11).
+            let ttl = self.channel.readiness.isModern ? result.ttlMs : nil
+            self.lists.keep(kind, .resourcesRead, result, expires: self.lists.end(of: ttl), epoch: epoch)
         }
         return result
     }
@@ -135,7 +141,7 @@ extension ClientSession {
         let resolved = try await self.rounds.resolve(RequestHead(.promptsGet, about: name), options: options) {
             $0.prompt(name, arguments)
         }
-        return try resolved.payload.result(of: .promptsGet)
+        return try self.context.read(resolved.payload, of: .promptsGet)
     }
 
     /// From which level on the server is to log: for the whole connection in a legacy era, on every further request since 2026-07-28.
@@ -182,7 +188,7 @@ extension ClientSession {
                 context.encode(to: &writer, for: revision)
             }
         }
-        return try payload.result(of: .completionComplete)
+        return try self.context.read(payload, of: .completionComplete)
     }
 
     /// Asks a legacy server for a sign of life.

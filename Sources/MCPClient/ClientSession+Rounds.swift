@@ -124,6 +124,6 @@ extension ClientSession {
             self.tasks.giveUp(task.id)
             throw MCPError(.badResponse, "the server made a task of one round of a call; task \(task.id) is given up")
         }
-        return .complete(try payload.result(of: head.method))
+        return .complete(try self.context.read(payload, of: head.method))
     }
 }

@@ -122,8 +122,11 @@ public final class ClientSession: Sendable {
     /// Notifications of the server, in order; for one reader. When it is slow, the oldest are dropped.
     public var notifications: AsyncStream<ServerNotification> { self.hub.notifications }
 
-    /// How many notifications were dropped because nobody read them.
+    /// How many notifications were dropped: because nobody read them, or because they are not what was asked for.
     public var droppedNotifications: Int { self.hub.droppedNotifications }
+
+    /// What was not as it has to be in what the server has said, and what was made of it: the latest, each once (U3).
+    public var problems: [ServerProblem] { self.context.problems.all }
 
     /// Asks for the end. From any task, any number of times; ``run()`` returns when it is done.
     public func close(_ mode: TeardownMode = .graceful) {
@@ -146,6 +149,7 @@ public final class ClientSession: Sendable {
             case .failure(let error): machine.disagreed(error)
             }
         }
+        self.channel.isLegacy.complete(false)
         self.readiness.complete(result)
         switch result {
         case .failure: self.channel.transport.close(.graceful)

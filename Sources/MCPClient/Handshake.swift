@@ -108,7 +108,8 @@ struct Handshake {
             default: throw error  // the connection is gone, or closing
             }
         }
-        guard let result = try? payload.decode(DiscoverResult.self) else { return .legacy }
+        let read: DiscoverResult? = try? self.channel.context.read(payload, Method.serverDiscover.rawValue)
+        guard let result = read else { return .legacy }
         return try self.choose(from: result.supportedVersions) { chosen in
             guard chosen == revision else { return .retry(chosen) }
             return .modern(
@@ -126,7 +127,7 @@ struct Handshake {
         guard let refusal = error.rpcError else { return .legacy }
         switch refusal.code {
         case .unsupportedProtocolVersion:
-            guard let supported = refusal.supportedVersions else { return .legacy }
+            guard let supported = refusal.supportedVersions, !supported.isEmpty else { return .legacy }
             return try self.choose(from: supported) { .retry($0) }
         case .headerMismatch, .missingRequiredClientCapability:
             throw MCPError(
@@ -153,6 +154,7 @@ struct Handshake {
     // MARK: Legacy
 
     private func initialize(mayProbe: Bool) async throws(MCPError) -> ServerDescription {
+        self.channel.isLegacy.complete(true)
         let limit = max(.milliseconds(1), self.remaining)
         let params = InitializeRequestParams(
             protocolVersion: ProtocolRevision.latestLegacy.rawValue,
@@ -185,9 +187,10 @@ struct Handshake {
         }
         let result: InitializeResult
         do {
-            result = try payload.decode(InitializeResult.self)
+            result = try self.channel.context.read(payload, Method.initialize.rawValue)
         } catch {
-            throw MCPError(.handshakeFailed, "the answer to initialize is unusable: \(error)")
+            let reason = payload.explanation(of: error)
+            throw MCPError(.handshakeFailed, "the answer to initialize is unusable: \(reason)")
         }
         guard let revision = ProtocolRevision(rawValue: result.protocolVersion), !revision.isModern else {
             throw MCPError(

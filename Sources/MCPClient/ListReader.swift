@@ -26,7 +26,7 @@ final class ListReader: Sendable {
                 writer.write(cursor)
             }
         }
-        return try payload.result(of: method)
+        return try self.context.read(payload, of: method)
     }
 
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
@@ -46,6 +46,7 @@ final class ListReader: Sendable {
         var expires: Duration? = server.revision.isModern || !server.capabilities.tells(kind) ? .zero : nil
         let limits = self.context.configuration.listLimits
         let deadline = self.context.clock.now + limits.time
+        self.context.problems.forget(method)
         var all: [Item] = []
         var cursor: String?
         var seen: Set<WireString> = []

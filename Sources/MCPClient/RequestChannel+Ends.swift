@@ -28,6 +28,11 @@ extension RequestChannel {
         if hasNext { self.sendNext() }
     }
 
+    /// An answer has come that does not say to what; it is the probe's, if nothing else is out (V15).
+    func answerProbe(_ reply: Reply) {
+        if let id = self.state.withLock({ $0.onlyProbe }) { self.answer(id, reply) }
+    }
+
     /// The server reports progress.
     /// - Returns: who wants to know, if the request has not ended.
     func progressed(_ token: Int64, _ value: Double) -> ProgressHandler? {
@@ -102,6 +107,7 @@ extension RequestChannel {
         self.broken.complete(error)
         // Whoever waits for a start need not wait for whatever keeps the transport from ending (T4).
         self.opening.complete(false)
+        self.isLegacy.complete(false)
         for ending in endings {
             // Its answer had come before, and only the caller's progress handler was in the way.
             if ending.isAnswered, let reply = ending.waiter.reply {

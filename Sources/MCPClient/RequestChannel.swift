@@ -50,6 +50,8 @@ final class RequestChannel: Sendable {
     let state: Locked<Machine>
     /// Why nothing will come any more.
     let broken = OneShot<MCPError>()
+    /// Completed when it is known how the server is spoken to: true when it is asked in the older way, false when it need not be.
+    let isLegacy = OneShot<Bool>()
     /// Whether the transport is open; nil if that took too long.
     let opening = OneShot<Bool?>()
     let timer: RequestTimer

@@ -2,18 +2,50 @@ import MCPJSON
 import MCPTransport
 import MCPTypes
 
-extension RawJSON {
+extension SessionContext {
+    /// Reads something that the server has said, as leniently as is configured.
+    /// - Parameters:
+    ///   - text: what it has said.
+    ///   - name: what to note its problems under.
+    ///   - problems: those that this text has.
+    func read<Value: JSONDecodable>(
+        _ text: RawJSON,
+        _ name: String,
+        problems: inout [JSONProblem]
+    ) throws(JSONError) -> Value {
+        if self.configuration.readsStrictly { return try text.decode() }
+        let value = try text.decode(Value.self, problems: &problems)
+        self.problems.note(name, problems)
+        return value
+    }
+
+    /// The same, where what is said is all that is wanted of it.
+    func read<Value: JSONDecodable>(_ text: RawJSON, _ name: String) throws(JSONError) -> Value {
+        var problems: [JSONProblem] = []
+        return try self.read(text, name, problems: &problems)
+    }
+
+    /// The parameters of a notification; nil where they make no sense.
+    func read<Value: JSONDecodable>(_ params: RawJSON?, of method: NotificationMethod) -> Value? {
+        params.flatMap { try? self.read($0, method.rawValue) }
+    }
+
     /// A result of the kind that was asked for. One of a kind that is not known is an invalid one (`RPC-23`).
-    func result<Result: ResultObject>(of method: Method) throws(MCPError) -> Result {
+    func read<Result: ResultObject>(_ payload: RawJSON, of method: Method) throws(MCPError) -> Result {
         let type: ResultType?
-        do {
-            let result = try self.decode(Result.self)
+        do throws(JSONError) {
+            var problems: [JSONProblem] = []
+            var result: Result = try self.read(payload, method.rawValue, problems: &problems)
             type = result.resultType
-            if type == nil || type == .complete { return result }
-        } catch {
-            type = (try? self.decode(ResultHead.self))?.resultType
             if type == nil || type == .complete {
-                throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(error)")
+                if !problems.isEmpty { result.problems = problems }
+                return result
+            }
+        } catch {
+            type = (try? payload.decode(ResultHead.self))?.resultType
+            if type == nil || type == .complete {
+                let reason = payload.explanation(of: error)
+                throw MCPError(.badResponse, "the result of \(method.rawValue) is unusable: \(reason)")
             }
         }
         if type == .inputRequired {

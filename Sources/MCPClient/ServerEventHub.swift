@@ -28,8 +28,11 @@ final class ServerEventHub: Sendable {
         )
     }
 
-    /// How many notifications were dropped because nobody read them.
+    /// How many notifications were dropped: because nobody read them, or by ``drop()``.
     var droppedNotifications: Int { self.dropped.withLock { $0 } }
+
+    /// Something has come that nobody has asked for.
+    func drop() { self.dropped.withLock { $0 += 1 } }
 
     /// A notification that is not about a request.
     /// - Parameter reader: who alone is told of it: it came on a subscription of a caller's own.
@@ -38,7 +41,7 @@ final class ServerEventHub: Sendable {
         _ params: RawJSON?,
         reader: (@Sendable (ServerNotification) -> Void)? = nil
     ) {
-        let event = ServerEvent(method, params)
+        let event = ServerEvent(method, params, self.context)
         let notification = ServerNotification(method: method, params: params)
         if let reader {
             if let event { self.forget(event) }

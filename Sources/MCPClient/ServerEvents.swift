@@ -43,16 +43,19 @@ public struct ServerEvents<Element: Sendable>: AsyncSequence, Sendable {
 
 extension ServerEvent {
     /// - Returns: nil where the parameters make no sense.
-    init?(_ method: String, _ params: RawJSON?) {
-        switch NotificationMethod(rawValue: method) {
+    init?(_ method: String, _ params: RawJSON?, _ context: SessionContext) {
+        let name = NotificationMethod(rawValue: method)
+        switch name {
         case .toolsListChanged: self = .toolsChanged
         case .promptsListChanged: self = .promptsChanged
         case .resourcesListChanged: self = .resourcesChanged
         case .resourcesUpdated:
-            guard let update = try? params?.decode(ResourceUpdatedNotificationParams.self) else { return nil }
+            let read: ResourceUpdatedNotificationParams? = context.read(params, of: name)
+            guard let update = read else { return nil }
             self = .resourceUpdated(uri: update.uri)
         case .message:
-            guard let message = try? params?.decode(LoggingMessageNotificationParams.self) else { return nil }
+            let read: LoggingMessageNotificationParams? = context.read(params, of: name)
+            guard let message = read else { return nil }
             self = .log(message)
         case .elicitationComplete:
             guard let id = try? params?.decode(JSONValue.self)["elicitationId"]?.string else { return nil }

@@ -9,6 +9,9 @@ final class ServerRequests: Sendable {
     private let channel: RequestChannel
     private let background: BackgroundWork
     private let inbound = InboundRequests()
+    /// Pings that came before it was known how the server is spoken to.
+    private let waitingPings = Locked(0)
+    private static let waitingPingsLimit = 64
 
     init(_ channel: RequestChannel, _ background: BackgroundWork) {
         self.context = channel.context
@@ -23,7 +26,7 @@ final class ServerRequests: Sendable {
     func received(_ id: JSONRPCRequestID, _ method: String, _ params: RawJSON?, on stream: MessageStream) {
         if self.channel.readiness.isModern { return }
         switch Method(rawValue: method) {
-        case .ping: self.answer(MessageWriter.emptyResult(id), on: stream)
+        case .ping: self.pinged(id, on: stream)
         case let asked where self.context.runtime.handlers.offers(asked):
             switch self.inbound.admit(id) {
             case .refuse(let reason): self.answer(MessageWriter.error(id, .internalError, reason), on: stream)
@@ -36,6 +39,19 @@ final class ServerRequests: Sendable {
                 }
             }
         default: self.answer(MessageWriter.error(id, .methodNotFound, "Method not found: \(method)"), on: stream)
+        }
+    }
+
+    /// A legacy server is answered at once, and one of which it is not known yet whether it is one when it is: a modern one must not be (V14).
+    private func pinged(_ id: JSONRPCRequestID, on stream: MessageStream) {
+        if self.channel.isLegacy.value == true { return self.answer(MessageWriter.emptyResult(id), on: stream) }
+        let mayWait = self.waitingPings.withLock { waiting in
+            waiting += 1
+            return waiting <= Self.waitingPingsLimit
+        }
+        guard mayWait else { return }
+        self.channel.isLegacy.whenComplete {
+            if self.channel.isLegacy.value == true { self.answer(MessageWriter.emptyResult(id), on: stream) }
         }
     }
 

@@ -6,6 +6,8 @@ final class SessionContext: Sendable {
     let runtime: SessionRuntime
     let clock: any MonotonicClock
     let accounts: ResourceAccounts
+    /// What was not as it has to be in what the server has said.
+    let problems: ServerProblems
 
     init(
         _ configuration: ClientConfiguration,
@@ -17,6 +19,7 @@ final class SessionContext: Sendable {
         self.runtime = runtime
         self.clock = clock
         self.accounts = accounts
+        self.problems = runtime.problems ?? ServerProblems(server: runtime.serverName)
     }
 
     /// Who answers what the server asks for in order to answer a request.

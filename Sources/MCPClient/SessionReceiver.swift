@@ -39,7 +39,9 @@ package final class SessionReceiver: TransportReceiver {
             switch envelope.kind {
             case .result(let id): self.channel.answer(id, .result(envelope.payload))
             case .error(let id?): self.channel.answer(id, .error(envelope.payload))
-            case .error(nil): break  // about a message that the server could not read: it belongs to nobody
+            case .error(nil):
+                // About a message that the server could not read. Where only one is out, it is that (V15); else it belongs to nobody.
+                self.channel.answerProbe(.error(envelope.payload))
             case .request(let id, let method): self.requests.received(id, method, envelope.payload, on: stream)
             case .notification(let method): self.notified(method, envelope.payload)
             }
@@ -63,14 +65,14 @@ package final class SessionReceiver: TransportReceiver {
     private func notified(_ method: String, _ params: RawJSON?) {
         switch NotificationMethod(rawValue: method) {
         case .progress:
-            guard let params, let progress = try? params.decode(ProgressNotificationParams.self),
-                case .integer(let token) = progress.progressToken
-            else { return }
+            let read: ProgressNotificationParams? = self.channel.context.read(params, of: .progress)
+            guard let params, let progress = read, let token = Self.number(of: progress.progressToken) else { return }
             let handler =
                 self.channel.progressed(token, progress.progress) ?? self.tasks.progressHandler(for: token)
             handler?.tell(progress, params)
         case .cancelled:
-            guard let id = try? params?.decode(CancelledNotificationParams.self).requestId else { return }
+            let read: CancelledNotificationParams? = self.channel.context.read(params, of: .cancelled)
+            guard let id = read?.requestId else { return }
             // A legacy server wants no answer any more, or a modern one ends a subscription (`CAN-08`, `SUB-06`).
             self.requests.cancelled(id)
             self.subscriptions.cancelled(id)
@@ -78,9 +80,19 @@ package final class SessionReceiver: TransportReceiver {
         case .toolsListChanged, .promptsListChanged, .resourcesListChanged, .resourcesUpdated, .tasks:
             guard self.channel.readiness.isModern else { return self.hub.notified(method, params) }
             // Nothing of a subscription that has been closed, or that never was.
-            guard let listening = self.subscriptions.listening(for: params) else { return }
+            guard let listening = self.subscriptions.listening(for: params), listening.allows(method, params) else {
+                return self.hub.drop()
+            }
             self.hub.notified(method, params, reader: listening.reader)
         default: self.hub.notified(method, params)
+        }
+    }
+
+    /// A token that comes back as a string of the same digits is the number that was sent, as with ids (V9, F5).
+    private static func number(of token: ProgressToken) -> Int64? {
+        switch token {
+        case .integer(let number): number
+        case .string(let text): Int64(text).flatMap { String($0).utf8.elementsEqual(text.utf8) ? $0 : nil }
         }
     }
 

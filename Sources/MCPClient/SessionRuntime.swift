@@ -30,6 +30,8 @@ public struct SessionRuntime: Sendable {
     package var onChange: (@Sendable (ServerEvent) -> Void)?
     /// Told of the tools whenever the server has listed them all, of how many changes it had told before, and whether of none since.
     package var onTools: (@Sendable ([Tool], _ changes: Int, _ isCurrent: Bool) -> Void)?
+    /// Where what is not as it has to be is noted, which outlives a session too.
+    package var problems: ServerProblems?
     /// Runs a handler where the end of the connection need not wait for it.
     package var launch: (@Sendable (@escaping @Sendable () async -> Void) -> Void)?
 

@@ -66,8 +66,11 @@ final class SubscriptionKeeper: Sendable {
     /// It has agreed to a subscription.
     func acknowledged(_ params: RawJSON?) {
         guard let listening = self.listening(for: params) else { return }
-        let filter = try? params?.decode(SubscriptionsAcknowledgedNotificationParams.self).notifications
-        listening.acknowledged.complete(.success(filter ?? SubscriptionFilter()))
+        let read: SubscriptionsAcknowledgedNotificationParams? = self.context.read(
+            params,
+            of: .subscriptionsAcknowledged
+        )
+        listening.acknowledged.complete(.success(read?.notifications ?? SubscriptionFilter()))
     }
 
     /// It ends a subscription (`SUB-06`), if that is what has this number.

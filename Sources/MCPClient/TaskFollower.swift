@@ -113,6 +113,15 @@ final class TaskFollower: Sendable {
         return state
     }
 
+    /// The same, as what the call has answered.
+    func result(
+        of id: String,
+        _ first: TaskState?,
+        _ options: RequestOptions
+    ) async throws(MCPError) -> CallToolResult {
+        try self.context.read(try await self.follow(id, first, options), of: .toolsCall)
+    }
+
     /// Waits until a task is done: asks as often as the server likes, and answers what the server asks for.
     func follow(_ id: String, _ first: TaskState?, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
         let isModern = try await self.channel.readiness.negotiated().revision.isModern

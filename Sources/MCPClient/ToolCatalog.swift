@@ -143,10 +143,35 @@ final class ToolCatalog: Sendable {
         reading.complete(())
     }
 
+    /// Makes all schemas ready.
+    func compile() -> [String: String] {
+        for name in self.state.withLock({ Array($0.entries.keys) }) { _ = self.lookUp(name.text) }
+        return self.problems
+    }
+
     /// Schemas that cannot be used, and why: those tools are called unchecked.
     var problems: [String: String] {
         let problems = self.state.withLock { $0.problems }
         return Dictionary(problems.map { ($0.key.text, $0.value) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// A schema as it is meant by those who write `null` for what is absent, and `[]` for an object that is empty (U3).
+    private static func withoutNulls(_ schema: JSONValue) -> JSONValue {
+        guard let object = schema.object else { return schema }
+        var result = JSONObject()
+        for (key, value) in object {
+            switch (key, value) {
+            case ("const", _), ("default", _), ("examples", _), ("enum", _): result[key] = value
+            case (_, .null): break
+            case ("properties", .array(let list)) where list.isEmpty: result[key] = .object(JSONObject())
+            case ("properties", .object(let members)), ("$defs", .object(let members)),
+                ("definitions", .object(let members)):
+                result[key] = .object(JSONObject(members.map { ($0.key, self.withoutNulls($0.value)) }))
+            case (_, .array(let list)): result[key] = .array(list.map(self.withoutNulls))
+            default: result[key] = self.withoutNulls(value)
+            }
+        }
+        return .object(result)
     }
 
     private static func compile(
@@ -156,7 +181,7 @@ final class ToolCatalog: Sendable {
         read: (JSONValue) -> Void = { _ in }
     ) -> JSONSchema? {
         do {
-            let value = try schema.decode(JSONValue.self)
+            let value = Self.withoutNulls(try schema.decode(JSONValue.self))
             read(value)
             do {
                 return try JSONSchema(value)

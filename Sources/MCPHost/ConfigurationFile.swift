@@ -10,67 +10,174 @@ public import MCPTransport
     import Musl
 #endif
 
-extension HostConfiguration {
-    /// Largest configuration file that is read: 4 MiB.
+/// A configuration file, read as far as it can be understood.
+///
+/// The form is that of `mcpServers`: `command`, `args`, `env`, `cwd`, with `${VAR}` and `${VAR:-default}` in each of them, `$${` for a literal
+/// `${`, and `~/` for the home directory; comments and trailing commas are read (U15). What other clients write that means the same is
+/// understood, and what is not is named (U12, U14). Entries fail one by one: a server whose entry cannot be used has failed, with its reason,
+/// and the others are there (U2).
+///
+/// Of this host's own: `"restart": false` leaves a server closed when it ends, `"keepsDaemons": true` spares daemons that it leaves on
+/// purpose (E6). `"onDemand": true` starts it when somebody needs it, and stops it when nobody has for `"idleStop"` seconds;
+/// `"perCaller": true` starts one for each caller (``ServerPolicy``). `"startTimeout"` and `"callTimeout"` bound its start and each request
+/// (`"90s"`, `"10m"`; a number is seconds). `"era"` is `"auto"`, `"legacy"` or `"modern"`. `"passEnv"` names variables that it gets if they
+/// are set.
+public struct ConfigurationFile: Sendable {
+    /// Largest file that is read: 4 MiB.
     private static let maximumSize = 4 << 20
 
-    /// Reads a file of the `mcpServers` form: `command`, `args`, `env`, `cwd`, with `${VAR}` and `${VAR:-default}` in each of them.
-    ///
-    /// Members that other clients put there are ignored. `"disabled": true` leaves a server out, `"restart": false` leaves it closed
-    /// when it ends, `"keepsDaemons": true` spares daemons that it leaves on purpose (E6). `"onDemand": true` starts it when somebody needs it,
-    /// and stops it when nobody has for `"idleStop"` seconds; `"perCaller": true` starts one for each caller (``ServerPolicy``).
+    /// What it says, without the servers that are switched off.
+    public private(set) var configuration = HostConfiguration()
+    /// What a person should know of it, a line each: names that are not used, written twice, or still to be filled in. No values of variables
+    /// are in them.
+    public private(set) var remarks: [String] = []
+    /// Servers that are switched off, by their names, with the member that says so.
+    public private(set) var disabled: [String: String] = [:]
+
+    /// Reads a file.
     /// - Parameters:
-    ///   - path: the file.
+    ///   - path: the file; `-` is standard input.
     ///   - environment: where variables come from, and what of it passes to servers (`ServerEnvironment`); nil for this process's, which passes as
     ///     it is when a server starts.
-    /// - Throws: `invalidConfiguration` that names file, line, server and what to do.
-    public init(
-        contentsOf path: String,
-        environment: [String: String]? = nil
-    ) throws(MCPError) {
-        try self.init(parsing: try Self.load(path), file: path, environment: environment)
+    /// - Throws: `invalidConfiguration` that names file, line and what to do, where nothing of it can be used.
+    public init(contentsOf path: String, environment: [String: String]? = nil) throws(MCPError) {
+        let isStandardInput = path == "-"
+        let bytes = try Self.load(path, isStandardInput ? 0 : nil)
+        let folder = isStandardInput ? nil : Self.folder(of: path)
+        try self.init(
+            parsing: bytes,
+            file: isStandardInput ? "standard input" : path,
+            folder: folder,
+            environment: environment
+        )
     }
 
-    /// Reads the text of such a file.
+    /// Reads the text of one.
     /// - Parameters:
     ///   - bytes: the text, UTF-8.
     ///   - file: what to call it in errors.
+    ///   - folder: where relative paths of programs and working directories are taken from; nil for the host's own working directory.
     ///   - environment: where variables come from, and what of it passes to servers; nil for this process's.
+    /// - Throws: `invalidConfiguration` as above.
     public init(
         parsing bytes: [UInt8],
         file: String,
+        folder: String? = nil,
         environment: [String: String]? = nil
     ) throws(MCPError) {
         let root: JSONValue
-        do throws(JSONError) {
-            root = try JSONValue(parsing: bytes)
-        } catch {
-            let (line, column) = error.position(in: bytes)
-            throw MCPError(.invalidConfiguration, "\(file):\(line):\(column): not valid JSON: \(error.message)")
+        let twice: [String]
+        do throws(ConfigurationText.Problem) { (root, twice) = try ConfigurationText.read(bytes) } catch {
+            throw MCPError(.invalidConfiguration, error.description(file, bytes))
         }
-        let parser = ConfigurationParser(file: file, own: environment, host: environment ?? ServerEnvironment.current)
-        self.init(servers: try parser.servers(root))
+        for name in twice { self.remarks.append("\(file): \(name) is written twice; the last one counts") }
+        let (dialect, servers) = try Self.naming(file) { () throws(ConfigurationProblem) in
+            try ConfigurationDialect.find(in: root)
+        }
+        let surroundings = ConfigurationEntry.Surroundings(
+            own: environment,
+            variables: ConfigurationVariables(values: environment ?? ServerEnvironment.current),
+            folder: folder,
+            dialect: dialect,
+            exists: { access($0, F_OK) == 0 }
+        )
+        let entries = try Self.naming(file) { () throws(ConfigurationProblem) in
+            try Self.entries(of: servers, dialect.root)
+        }
+        for (name, place, entry) in entries { self.add(name, "\(file): \(place)", entry, surroundings) }
     }
 
-    private static func load(_ path: String) throws(MCPError) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw MCPError(
-                .invalidConfiguration,
-                "cannot read the configuration \(path): \(String(cString: strerror(errno)))"
-            )
+    /// Names and places of all entries; of equal names the last counts.
+    private static func entries(
+        of servers: JSONValue,
+        _ root: String
+    ) throws(ConfigurationProblem) -> [(name: String, place: String, entry: JSONValue)] {
+        switch servers {
+        case .object(let members):
+            let prefix = root.isEmpty ? "" : root + "."
+            return members.map { ($0.key, prefix + $0.key, $0.value) }
+        case .array(let elements):
+            var entries: [(name: String, place: String, entry: JSONValue)] = []
+            for (index, element) in elements.enumerated() {
+                guard let name = element["name"]?.string else {
+                    throw ConfigurationProblem("a server in a list needs a \"name\"", at: "\(root)[\(index)]")
+                }
+                entries.append((name, "\(root)[\(index)]", element))
+            }
+            return entries
+        case .null: return []
+        default: throw ConfigurationProblem("expected an object, found \(servers.kind)", at: root)
         }
-        defer { _ = close(descriptor) }
+    }
+
+    private mutating func add(
+        _ name: String,
+        _ place: String,
+        _ value: JSONValue,
+        _ surroundings: ConfigurationEntry.Surroundings
+    ) {
+        var server: ServerDefinition
+        do throws(ConfigurationProblem) {
+            var entry = try ConfigurationEntry(name, value, surroundings)
+            let outcome: ConfigurationEntry.Outcome
+            do throws(ConfigurationProblem) { outcome = try entry.read() } catch {
+                self.remarks += entry.remarks.map { $0.description(below: place) }
+                throw error
+            }
+            self.remarks += entry.remarks.map { $0.description(below: place) }
+            switch outcome {
+            case .server(let definition): server = definition
+            case .disabled(let member):
+                self.disabled[name] = member
+                return
+            }
+        } catch {
+            server = ServerDefinition(name: name, transport: .unusable(error.description(below: place)))
+        }
+        if let known = self.configuration.servers.firstIndex(where: { $0.name.isSame(as: name) }) {
+            self.remarks.append("\(place) has the name of another one; the last one counts")
+            self.configuration.servers[known] = server
+        } else {
+            self.configuration.servers.append(server)
+        }
+    }
+
+    private static func naming<R>(
+        _ file: String,
+        _ body: () throws(ConfigurationProblem) -> R
+    ) throws(MCPError) -> R {
+        do throws(ConfigurationProblem) { return try body() } catch {
+            throw MCPError(.invalidConfiguration, "\(file): \(error.place): \(error.message)")
+        }
+    }
+
+    // MARK: The file
+
+    /// The folder in which a file is, from the root on.
+    private static func folder(of path: String) -> String? {
+        let name = path.lastIndex(of: "/").map { path[path.index(after: $0)...] } ?? path[...]
+        let folder = path.dropLast(name.count)
+        guard let resolved = realpath(folder.isEmpty ? "." : String(folder), nil) else { return nil }
+        defer { free(resolved) }
+        return String(cString: resolved)
+    }
+
+    private static func load(_ path: String, _ opened: Int32?) throws(MCPError) -> [UInt8] {
+        func failure() -> MCPError {
+            let reason = String(cString: strerror(errno))
+            let hint = path.hasPrefix("~") ? " (a shell replaces ~ only where it is not in quotation marks)" : ""
+            return MCPError(.invalidConfiguration, "cannot read the configuration \(path): \(reason)\(hint)")
+        }
+        let descriptor = opened ?? open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure() }
+        defer { if opened == nil { _ = close(descriptor) } }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {
             let count = chunk.withUnsafeMutableBytes { read(descriptor, $0.baseAddress, $0.count) }
             guard count > 0 else {
                 if count == 0 { return bytes }
-                throw MCPError(
-                    .invalidConfiguration,
-                    "cannot read the configuration \(path): \(String(cString: strerror(errno)))"
-                )
+                throw failure()
             }
             bytes += chunk[..<count]
             guard bytes.count <= self.maximumSize else {
@@ -83,156 +190,31 @@ extension HostConfiguration {
     }
 }
 
-/// One file being read.
-private struct ConfigurationParser {
-    let file: String
-    /// What servers get instead of this process's environment.
-    let own: [String: String]?
-    /// Where variables come from.
-    let host: [String: String]
-
-    private func invalid(_ place: String, _ problem: String) -> MCPError {
-        MCPError(.invalidConfiguration, "\(self.file): \(place): \(problem)")
+extension HostConfiguration {
+    /// Reads a file; see ``ConfigurationFile``, which also tells what a person should know of it.
+    /// - Parameters:
+    ///   - path: the file.
+    ///   - environment: where variables come from, and what of it passes to servers (`ServerEnvironment`); nil for this process's, which passes as
+    ///     it is when a server starts.
+    /// - Throws: `invalidConfiguration` that names file, line and what to do, where nothing of it can be used.
+    public init(contentsOf path: String, environment: [String: String]? = nil) throws(MCPError) {
+        self = try ConfigurationFile(contentsOf: path, environment: environment).configuration
     }
 
-    func servers(_ root: JSONValue) throws(MCPError) -> [ServerDefinition] {
-        guard let object = root.object else {
-            throw self.invalid("top level", "expected an object, found \(root.kind)")
-        }
-        guard let servers = object["mcpServers"] else {
-            let hint = object["servers"] == nil ? "" : "; rename \"servers\" to \"mcpServers\""
-            throw self.invalid("top level", "no member \"mcpServers\"\(hint)")
-        }
-        guard let entries = servers.object else {
-            throw self.invalid("mcpServers", "expected an object, found \(servers.kind)")
-        }
-        var result: [ServerDefinition] = []
-        for (name, entry) in entries {
-            if entry["disabled"]?.bool == true { continue }
-            result.append(try self.server(name, entry))
-        }
-        return result
+    /// Reads the text of such a file.
+    /// - Parameters:
+    ///   - bytes: the text, UTF-8.
+    ///   - file: what to call it in errors.
+    ///   - environment: where variables come from, and what of it passes to servers; nil for this process's.
+    /// - Throws: `invalidConfiguration` as above.
+    public init(parsing bytes: [UInt8], file: String, environment: [String: String]? = nil) throws(MCPError) {
+        self = try ConfigurationFile(parsing: bytes, file: file, environment: environment).configuration
     }
+}
 
-    private func server(_ name: String, _ entry: JSONValue) throws(MCPError) -> ServerDefinition {
-        let place = "mcpServers.\(name)"
-        if name.isEmpty { throw self.invalid("mcpServers", "a server has an empty name") }
-        guard let object = entry.object else { throw self.invalid(place, "expected an object, found \(entry.kind)") }
-        let type = object["type"]?.string ?? (object["url"] == nil ? "stdio" : "http")
-        guard type == "stdio" else {
-            throw self.invalid(
-                place,
-                "servers of type \"\(type)\" are not supported yet; only \"stdio\" (\"command\") is"
-            )
-        }
-        guard let command = object["command"] else { throw self.invalid(place, "no member \"command\"") }
-        var variables: [String: String] = [:]
-        if let env = object["env"], env != .null {
-            guard let members = env.object else {
-                throw self.invalid("\(place).env", "expected an object, found \(env.kind)")
-            }
-            for (key, value) in members { variables[key] = try self.text(value, "\(place).env.\(key)") }
-        }
-        var arguments: [String] = []
-        if let args = object["args"], args != .null {
-            guard let elements = args.array else {
-                throw self.invalid("\(place).args", "expected an array, found \(args.kind)")
-            }
-            for (i, element) in elements.enumerated() {
-                arguments.append(try self.text(element, "\(place).args[\(i)]"))
-            }
-        }
-        var directory: String?
-        if let cwd = object["cwd"], cwd != .null { directory = try self.text(cwd, "\(place).cwd") }
-        var configuration = ServerDefinition(
-            name: name,
-            command: try self.text(command, "\(place).command"),
-            arguments: arguments,
-            environment: self.own.map { ServerEnvironment.base(from: $0, adding: variables) } ?? variables,
-            workingDirectory: directory
-        )
-        if self.own != nil, var launch = configuration.transport.launch {
-            launch.inheritsEnvironment = false
-            configuration.transport = .stdio(launch)
-        }
-        if try self.flag(object, "restart", place) == false { configuration.restart = .never }
-        configuration.policy = try self.policy(object, place)
-        configuration.stdio.keepsDaemons = try self.flag(object, "keepsDaemons", place) ?? false
-        return configuration
-    }
-
-    private func policy(_ object: JSONObject, _ place: String) throws(MCPError) -> ServerPolicy {
-        let isOnDemand = try self.flag(object, "onDemand", place)
-        let isPerCaller = try self.flag(object, "perCaller", place) ?? false
-        if isPerCaller, isOnDemand == false {
-            throw self.invalid(
-                "\(place).onDemand",
-                "a server for each caller is started on demand: leave \"onDemand\" out"
-            )
-        }
-        guard let value = object["idleStop"], value != .null else {
-            return isPerCaller ? .perCaller() : isOnDemand == true ? .onDemand() : .eager
-        }
-        guard let seconds = value.double, seconds >= 1, seconds <= 1e9 else {
-            throw self.invalid("\(place).idleStop", "expected seconds, at least 1 and at most 1e9, found \(value)")
-        }
-        if isPerCaller { return .perCaller(idleStop: .seconds(seconds)) }
-        guard isOnDemand == true else {
-            throw self.invalid(
-                "\(place).idleStop",
-                "only a server that is started when it is needed is stopped when it is idle: add \"onDemand\": true"
-            )
-        }
-        return .onDemand(idleStop: .seconds(seconds))
-    }
-
-    private func flag(_ object: JSONObject, _ name: String, _ place: String) throws(MCPError) -> Bool? {
-        guard let value = object[name], value != .null else { return nil }
-        guard let bool = value.bool else {
-            throw self.invalid("\(place).\(name)", "expected true or false, found \(value.kind)")
-        }
-        return bool
-    }
-
-    /// A string, its variables replaced; a number or truth value where people write one.
-    private func text(_ value: JSONValue, _ place: String) throws(MCPError) -> String {
-        switch value {
-        case .string(let text):
-            if text.utf8.contains(0) { throw self.invalid(place, "a NUL character cannot be passed to a program") }
-            return try self.expand(text, place)
-        case .number(let number): return number.description
-        case .bool(let bool): return bool ? "true" : "false"
-        case .null, .array, .object: throw self.invalid(place, "expected a string, found \(value.kind)")
-        }
-    }
-
-    /// `${VAR}` and `${VAR:-default}`; everything else stays as it is (K7). Values are never part of an error.
-    private func expand(_ text: String, _ place: String) throws(MCPError) -> String {
-        var result = ""
-        var rest = text[...]
-        while let start = rest.firstRange(of: "${") {
-            result += rest[..<start.lowerBound]
-            guard let end = rest[start.upperBound...].firstIndex(of: "}") else {
-                result += rest[start.lowerBound...]
-                return result
-            }
-            let inner = rest[start.upperBound..<end]
-            let name: Substring
-            let fallback: Substring?
-            if let dash = inner.firstRange(of: ":-") {
-                (name, fallback) = (inner[..<dash.lowerBound], inner[dash.upperBound...])
-            } else {
-                (name, fallback) = (inner, nil)
-            }
-            if let value = self.host[String(name)] {
-                result += value
-            } else if let fallback {
-                result += fallback
-            } else {
-                throw self.invalid(place, "variable \(name) is not set; set it, or write ${\(name):-default}")
-            }
-            rest = rest[rest.index(after: end)...]
-        }
-        return result + rest
+extension ConfigurationProblem {
+    /// With its whole place.
+    fileprivate func description(below entry: String) -> String {
+        "\(entry)\(self.place.isEmpty ? "" : "." + self.place): \(self.message)"
     }
 }

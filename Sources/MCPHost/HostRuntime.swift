@@ -75,6 +75,10 @@ public struct ServerRuntime: Sendable {
     /// - Throws: `invalidConfiguration` if nobody says so.
     func endpoint(of definition: ServerDefinition) throws(MCPError) -> Endpoint {
         if let endpoint = self.endpoint { return endpoint }
+        if let reason = definition.transport.reason {
+            let error = MCPError(.invalidConfiguration, reason)
+            return Endpoint("nothing") { _ in UnusableTransport(error) }
+        }
         if let launch = definition.transport.launch { return .stdio(launch, options: definition.stdio) }
         throw MCPError(
             .invalidConfiguration,

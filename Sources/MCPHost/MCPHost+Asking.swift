@@ -24,7 +24,7 @@ extension MCPHost {
         do throws(MCPError) {
             return try await self.ask(try self.server(name, unless: found), for: caller, Retry(), body)
         } catch {
-            throw error.naming(name)
+            throw found?.shown(error) ?? error.naming(name)
         }
     }
 
@@ -60,7 +60,7 @@ extension MCPHost {
                 try await body(session, original)
             }
         } catch {
-            throw error.naming(name)
+            throw found?.shown(error) ?? error.naming(name)
         }
     }
 

@@ -28,6 +28,8 @@ public struct HostListing<Item: Sendable>: Sendable {
     public var items: [ServerItem<Item>] = []
     /// Servers that could not be asked, and why.
     public var failures: [ServerFailure] = []
+    /// What servers have listed that is not as the protocol has it, and what was made of it.
+    public var problems: [ServerProblem] = []
 }
 
 extension ServerItem where Item == Tool {
@@ -40,7 +42,7 @@ extension MCPHost {
     /// The tools of all servers that can be reached, as the host offers them (``ServerDefinition/tools``).
     public func tools() async throws(MCPError) -> HostListing<Tool> {
         let servers = self.servers
-        var listing = try await self.collect({ $0.tools != nil }) { session throws(MCPError) in
+        var listing = try await self.collect([.toolsList], { $0.tools != nil }) { session throws(MCPError) in
             try await session.listTools()
         }
         let selections = servers.map { (WireString($0.name), $0.definition.tools) }.filter { !$0.1.isEverything }
@@ -55,20 +57,23 @@ extension MCPHost {
 
     /// The resources of all servers that can be reached.
     public func resources() async throws(MCPError) -> HostListing<Resource> {
-        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in try await session.listResources()
+        try await self.collect([.resourcesList], { $0.resources != nil }) { session throws(MCPError) in
+            try await session.listResources()
         }
     }
 
     /// The resource templates of all servers that can be reached.
     public func resourceTemplates() async throws(MCPError) -> HostListing<ResourceTemplate> {
-        try await self.collect({ $0.resources != nil }) { session throws(MCPError) in
+        try await self.collect([.resourcesTemplatesList], { $0.resources != nil }) { session throws(MCPError) in
             try await session.listResourceTemplates()
         }
     }
 
     /// The prompts of all servers that can be reached.
     public func prompts() async throws(MCPError) -> HostListing<Prompt> {
-        try await self.collect({ $0.prompts != nil }) { session throws(MCPError) in try await session.listPrompts() }
+        try await self.collect([.promptsList], { $0.prompts != nil }) { session throws(MCPError) in
+            try await session.listPrompts()
+        }
     }
 
     /// Calls a tool by the name under which the host offers it, or by its own where only one server has such a tool.
@@ -131,7 +136,7 @@ extension MCPHost {
                 return try await session.callTool(route.tool, arguments: arguments, options: rest)
             }
         } catch {
-            throw error.naming(route.server)
+            throw found?.shown(error) ?? error.naming(route.server)
         }
     }
 
@@ -239,6 +244,7 @@ extension MCPHost {
 
     /// Asks all servers that offer something, in parallel.
     private func collect<Item: Sendable>(
+        _ methods: [Method],
         _ offers: @escaping @Sendable (ServerCapabilities) -> Bool,
         _ list: @escaping @Sendable (ClientSession) async throws(MCPError) -> [Item]
     ) async throws(MCPError) -> HostListing<Item> {
@@ -261,7 +267,7 @@ extension MCPHost {
                         }
                         return (place, .success(items))
                     } catch {
-                        return (place, .failure(error.naming(server.name)))
+                        return (place, .failure(server.shown(error)))
                     }
                 }
             }
@@ -272,7 +278,9 @@ extension MCPHost {
         var listing = HostListing<Item>()
         for (place, server) in servers.enumerated() {
             switch results[place] {
-            case .success(let items)?: listing.items += items.map { ServerItem(server: server.name, item: $0) }
+            case .success(let items)?:
+                listing.items += items.map { ServerItem(server: server.name, item: $0) }
+                listing.problems += server.problemBook.of(methods)
             case .failure(let error)?: listing.failures.append(ServerFailure(server: server.name, error: error))
             case nil: break
             }

@@ -228,7 +228,7 @@ extension ManagedServer {
     }
 
     private func explain(_ end: ClientSession.End) -> MCPError {
-        if let error = end.transport.launchError { return error.naming(self.name) }
+        if let error = end.transport.launchError { return self.shown(error) }
         if var error = end.handshakeError {
             if error.code == .connectionLost, let status = end.transport.process?.exitStatus,
                 !error.message.contains("\(status)")
@@ -236,7 +236,11 @@ extension ManagedServer {
                 error.message += "; then its process ended with \(status)"
             }
             if let details = self.endpoint.details { error.message += "\n" + details }
-            return error.naming(self.name)
+            // It, or what it stands for, was not found.
+            if end.transport.process?.exitStatus == .exited(127), let path = self.endpoint.searchPath {
+                error.message += "\nwith PATH=\(path())"
+            }
+            return self.shown(error)
         }
         if let status = end.transport.process?.exitStatus {
             return MCPError(.connectionLost, "the server's process ended with \(status)", server: self.name)
@@ -257,6 +261,9 @@ extension ManagedServer {
         runtime.launch = self.context.launch
         runtime.desiredSubscriptions = self.desiredSubscriptions
         runtime.events = self.events
+        runtime.problems = self.problemBook
+        // It may be another program by now.
+        self.problemBook.forgetAll()
         let (name, serial, tools) = (self.name, self.serial, self.context.tools)
         let owner = self.principal ?? self
         runtime.caller = self.caller

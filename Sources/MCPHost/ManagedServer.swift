@@ -91,6 +91,8 @@ public final class ManagedServer: Sendable {
     let ready = OneShot<Result<Void, MCPError>>()
     /// What it has listed, for when it is dormant.
     let lists = RememberedLists()
+    /// What was not as it has to be in what it has said.
+    let problemBook: ServerProblems
     /// Counts the servers of the host.
     let serial: Int
     /// The server that it stands in for, where it is one caller's own.
@@ -126,6 +128,10 @@ public final class ManagedServer: Sendable {
         self.serial = serial
         (self.principal, self.caller) = (principal, caller)
         self.label = principal == nil ? definition.name : "\(definition.name)/\(number)"
+        self.problemBook = ServerProblems(server: definition.name) {
+            [label = self.label, journal = context.journal, mask = endpoint.mask] in
+            journal.note("problem", server: label, cause: mask.masked($0.description))
+        }
         let desired = DesiredSubscriptions()
         self.desiredSubscriptions = desired
         self.events = Broadcast { desired.setListeners($0) }
@@ -167,6 +173,10 @@ public final class ManagedServer: Sendable {
 
     /// Why it could not be opened, or ended by itself.
     public var failure: MCPError? { self.state.withLock { $0.failure } }
+
+    /// What was not as it has to be in what it has said since it was started, and what was made of it: the latest, each once (U3). They quote
+    /// the server, so they are as little trusted as that.
+    public var problems: [ServerProblem] { self.problemBook.all }
 
     /// What the server said about itself, once it is ready.
     public var server: ServerDescription? { try? self.state.withLock { $0.attempt }.value?.get() }
@@ -250,7 +260,7 @@ public final class ManagedServer: Sendable {
             guard state.connection?.session === session, state.machine.broke(state.machine.generation) else {
                 return nil
             }
-            state.failure = error.naming(self.name)
+            state.failure = self.shown(error)
             state.attempt = Attempt()
             return state.machine.generation
         }
@@ -353,6 +363,15 @@ public final class ManagedServer: Sendable {
     }
 
     func note(_ event: String, _ generation: Int, _ cause: String, task: String = TaskIdentity.current) {
-        self.context.journal.note(event, server: self.label, generation: generation, cause: cause, task: task)
+        let shown = self.endpoint.mask.masked(cause)
+        self.context.journal.note(event, server: self.label, generation: generation, cause: shown, task: task)
+    }
+
+    /// An error as it may be shown: with the server's name, and without its secrets (U1).
+    func shown(_ error: MCPError) -> MCPError {
+        var error = error.naming(self.name)
+        let message = self.endpoint.mask.masked(error.message)
+        if message != error.message { error.message = message }
+        return error
     }
 }

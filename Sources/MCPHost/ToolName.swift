@@ -21,7 +21,7 @@ public enum ToolName {
     }
 
     /// What the names of all tools of a server begin with. Other servers' names may begin so too.
-    static func prefix(of server: String) -> String { String(self.cleaned(server).prefix(24)) }
+    package static func prefix(of server: String) -> String { String(self.cleaned(server).prefix(24)) }
 
     /// Whether `server__tool` can be read in one way only.
     private static func isUnambiguous(_ server: String, _ tool: String) -> Bool {

@@ -66,11 +66,13 @@ extension Double: JSONDecodable, JSONEncodable {
 }
 
 extension Array: JSONDecodable where Element: JSONDecodable {
-    /// Reads a list.
+    /// Reads a list; a lenient reader leaves out what is no element of it.
     public init(from reader: inout JSONReader) throws(JSONError) {
         self = []
         try reader.beginArray()
-        while try reader.nextElement() { self.append(try Element(from: &reader)) }
+        while try reader.nextElement() {
+            if let element: Element = try reader.readElement() { self.append(element) }
+        }
     }
 }
 

@@ -6,19 +6,32 @@
 public struct JSONReader {
     @usableFromInline let storage: ByteStorage
     @usableFromInline let base: UnsafePointer<UInt8>
-    private let start: Int
-    private let end: Int
-    private var position: Int
-    private var depth = 0
-    private let maximumDepth: Int
+    let start: Int
+    let end: Int
+    var position: Int
+    var depth = 0
+    let maximumDepth: Int
     /// The last token opened a container, so the next element comes without a comma.
     private var justOpened = false
+    /// An object was begun that is not written as one, and has no members.
+    var oddObject: OddObject?
     /// How many strings had to be mended because they were not Unicode.
     public private(set) var repairs = 0
+
+    /// What does not keep a text from being understood is passed over, and noted here.
+    var isLenient: Bool
+    var findings: [Finding] = []
+    var furtherFindings = 0
 
     /// A reader at the start of `text`.
     /// - Throws: ``JSONError/Code/tooLarge`` at once if the text is longer than the limits allow.
     public init(_ text: RawJSON, limits: JSONLimits = .default) throws(JSONError) {
+        try self.init(text, limits: limits, isLenient: false)
+    }
+
+    /// - Parameter isLenient: see ``RawJSON/decode(_:limits:problems:)``.
+    init(_ text: RawJSON, limits: JSONLimits, isLenient: Bool) throws(JSONError) {
+        self.isLenient = isLenient
         self.storage = text.storage
         self.base = UnsafeRawPointer(text.storage.base).assumingMemoryBound(to: UInt8.self)
         self.start = text.lowerBound
@@ -45,16 +58,16 @@ public struct JSONReader {
     public func error(_ message: String) -> JSONError { self.error(.typeMismatch, message) }
 
     /// The error for a required member that is absent.
-    public func missing(_ key: StaticString, in type: StaticString) -> JSONError {
-        self.error(.missingMember, "\(type) lacks its required member \"\(key)\"")
+    public func missing(_ key: StaticString) -> JSONError {
+        self.error(.missingMember, "\(key) is missing")
     }
 
-    private func error(_ code: JSONError.Code, _ message: String) -> JSONError {
+    func error(_ code: JSONError.Code, _ message: String) -> JSONError {
         JSONError(code: code, message: message, offset: self.position - self.start)
     }
 
     @inline(never)
-    private func unexpected(_ wanted: String) -> JSONError {
+    func unexpected(_ wanted: String) -> JSONError {
         guard self.position < self.end else { return self.error(.syntax, "the text ends where \(wanted) should be") }
         let found = self.base[self.position]
         let shown = found > 0x20 && found < 0x7F ? "'\(Character(UnicodeScalar(found)))'" : "byte \(found)"
@@ -64,7 +77,7 @@ public struct JSONReader {
     // MARK: Tokens
 
     @inline(__always)
-    private mutating func skipWhitespace() {
+    mutating func skipWhitespace() {
         while self.position < self.end {
             let byte = self.base[self.position]
             if byte > 0x20 { return }
@@ -74,7 +87,7 @@ public struct JSONReader {
     }
 
     @inline(__always)
-    private mutating func peekByte() -> UInt8 {
+    mutating func peekByte() -> UInt8 {
         self.skipWhitespace()
         return self.position < self.end ? self.base[self.position] : 0
     }
@@ -112,12 +125,16 @@ public struct JSONReader {
     }
 
     /// Consumes `{`.
-    public mutating func beginObject() throws(JSONError) { try self.open(UInt8(ascii: "{"), "an object") }
+    public mutating func beginObject() throws(JSONError) {
+        if self.isLenient, self.peekByte() == UInt8(ascii: "["), self.beginEmptyArray() { return }
+        try self.open(UInt8(ascii: "{"), "an object")
+    }
 
     /// The next member's name, or nil after consuming `}`.
     ///
     /// After a name exactly one value must be read or skipped.
     public mutating func nextKey() throws(JSONError) -> JSONKey? {
+        if self.oddObject != nil { return try self.endOddObject() }
         guard try self.next(UInt8(ascii: "}")) else { return nil }
         guard self.peekByte() == UInt8(ascii: "\"") else { throw self.unexpected("a member name") }
         let first = self.position &+ 1
@@ -138,7 +155,7 @@ public struct JSONReader {
     public mutating func nextElement() throws(JSONError) -> Bool { try self.next(UInt8(ascii: "]")) }
 
     @inline(__always)
-    private mutating func next(_ close: UInt8) throws(JSONError) -> Bool {
+    mutating func next(_ close: UInt8) throws(JSONError) -> Bool {
         let byte = self.peekByte()
         if byte == close {
             self.position &+= 1
@@ -163,13 +180,13 @@ public struct JSONReader {
     /// Reads a value of `type`.
     public mutating func read<T: JSONDecodable>(_ type: T.Type = T.self) throws(JSONError) -> T { try T(from: &self) }
 
-    /// Reads a value of `type`, or nil for `null`.
+    /// Reads a value of `type`, or nil for `null`; and, where this reader is lenient, for what is of another type.
     public mutating func readIfPresent<T: JSONDecodable>(_ type: T.Type = T.self) throws(JSONError) -> T? {
         if self.peekByte() == UInt8(ascii: "n") {
             try self.readNull()
             return nil
         }
-        return try T(from: &self)
+        return try self.read(T.self, otherwise: .absent)
     }
 
     /// Reads `null`.
@@ -294,54 +311,6 @@ public struct JSONReader {
         if self.position < self.end { throw self.unexpected("the end of the text") }
     }
 
-    // MARK: What is passed on
-
-    /// Takes the next value as a slice of the message, every letter of it read, without a leniency: for what is passed on to others, who may
-    /// read in other ways. No name may occur twice in an object (C19).
-    package mutating func readChecked() throws(JSONError) -> RawJSON {
-        let kind = try self.peekKind()
-        let first = self.position
-        switch kind {
-        case .object:
-            try self.beginObject()
-            var names: Set<WireString> = []
-            while let name = try self.nextCheckedName() {
-                guard names.insert(WireString(name)).inserted else {
-                    throw self.error(.syntax, "the member \"\(name)\" occurs twice")
-                }
-                _ = try self.readChecked()
-            }
-        case .array:
-            try self.beginArray()
-            while try self.nextElement() { _ = try self.readChecked() }
-        case .string: _ = try self.readCheckedString()
-        case .number: _ = try self.readNumber()
-        case .bool: _ = try self.readBool()
-        case .null: try self.readNull()
-        }
-        return RawJSON(storage: self.storage, range: first..<self.position)
-    }
-
-    /// The next member's name, as strictly read; nil after consuming `}`.
-    package mutating func nextCheckedName() throws(JSONError) -> String? {
-        guard try self.next(UInt8(ascii: "}")) else { return nil }
-        guard self.peekByte() == UInt8(ascii: "\"") else { throw self.unexpected("a member name") }
-        let name = try self.readCheckedString()
-        guard self.peekByte() == UInt8(ascii: ":") else { throw self.unexpected("':'") }
-        self.position &+= 1
-        return name
-    }
-
-    private mutating func readCheckedString() throws(JSONError) -> String {
-        let (first, repairs) = (self.position, self.repairs)
-        let text = try self.readString()
-        guard self.repairs == repairs else { throw self.error(.syntax, "a string is no Unicode") }
-        for place in first..<self.position where self.base[place] < 0x20 {
-            throw self.error(.syntax, "a string has a control character in it")
-        }
-        return text
-    }
-
     // MARK: Looking twice
 
     /// A place to come back to, for types whose shape is known only after a look.
@@ -349,11 +318,17 @@ public struct JSONReader {
         fileprivate let position: Int
         fileprivate let depth: Int
         fileprivate let justOpened: Bool
+        fileprivate let findings: Int
     }
 
     /// The current place.
     public var checkpoint: Checkpoint {
-        Checkpoint(position: self.position, depth: self.depth, justOpened: self.justOpened)
+        Checkpoint(
+            position: self.position,
+            depth: self.depth,
+            justOpened: self.justOpened,
+            findings: self.findings.count
+        )
     }
 
     /// Goes back to a place of this reader.
@@ -361,5 +336,7 @@ public struct JSONReader {
         self.position = checkpoint.position
         self.depth = checkpoint.depth
         self.justOpened = checkpoint.justOpened
+        self.oddObject = nil
+        self.findings.removeLast(self.findings.count - checkpoint.findings)
     }
 }

@@ -47,6 +47,14 @@ extension SessionStateMachine {
         case stray
     }
 
+    /// The probe's id, if it is with the server, and nothing else is.
+    @inlinable package var onlyProbe: JSONRPCRequestID? {
+        guard self.pending.count == 1, let (id, entry) = self.pending.first, entry.isProbe, entry.message == nil else {
+            return nil
+        }
+        return Self.wireID(id, isProbe: true)
+    }
+
     /// An answer came. A number that came back as a string is taken for the number, if nobody has that string (F5); only the very digits
     /// that were sent count (T20).
     /// - Parameter hold: puts the answer into the waiter and says yes, if the waiter is not to be told yet.

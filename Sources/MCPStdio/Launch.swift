@@ -22,6 +22,11 @@ public struct ServerLaunch: Sendable, Hashable {
     /// Whether it gets what every server gets (``ServerEnvironment/base(from:adding:)``), with ``environment`` on top; otherwise that is its
     /// whole environment. Default true.
     public var inheritsEnvironment = true
+    /// Variables that it does not get, though every server does.
+    public var withheld: [String] = []
+    /// What of its arguments and variables must not be shown in errors, journals and logs, besides what looks like a credential: the values of
+    /// variables that a file has named, for example (U1).
+    public var secrets: [String] = []
     /// The working directory; nil for the host's own.
     public var workingDirectory: String?
 
@@ -46,14 +51,18 @@ public struct ServerLaunch: Sendable, Hashable {
     /// All that the server gets, as things stand in this process now. It is read at each start, so `setenv` is not for a program that runs a
     /// host: the C library moves what is being read.
     package var wholeEnvironment: [String: String] {
-        self.inheritsEnvironment ? ServerEnvironment.base(adding: self.environment) : self.environment
+        var whole = self.inheritsEnvironment ? ServerEnvironment.base(adding: self.environment) : self.environment
+        for name in self.withheld { whole[name] = nil }
+        return whole
     }
 }
 
 extension ServerLaunch: Codable {
     private static let settings: [Setting<Self>] = [
         Setting("arguments", \.arguments), Setting("environment", \.environment),
-        Setting("inheritsEnvironment", \.inheritsEnvironment), Setting("workingDirectory", \.workingDirectory),
+        Setting("inheritsEnvironment", \.inheritsEnvironment), Setting("withheld", \.withheld),
+        Setting("secrets", \.secrets),
+        Setting("workingDirectory", \.workingDirectory),
     ]
     private static let command = SettingName("command")
 

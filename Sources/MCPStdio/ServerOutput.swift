@@ -19,13 +19,19 @@ final class ServerOutput {
 
     private var lines: LineSink?
 
-    /// - Parameter standardError: told of each line of it.
+    private let mask: SecretMask
+
+    /// - Parameters:
+    ///   - mask: hides what must not be shown of it.
+    ///   - standardError: told of each line of it.
     init(
         _ options: StdioTransport.Options,
         receiver: any TransportReceiver,
+        mask: SecretMask,
         standardError: (@Sendable (String) -> Void)?
     ) {
-        self.lines = standardError.map(LineSink.init)
+        self.mask = mask
+        self.lines = standardError.map { tell in LineSink { tell(mask.masked($0)) } }
         self.framer = LineFramer(limit: options.maximumMessageSize)
         self.maximumMessageSize = options.maximumMessageSize
         self.maximumStrayBytes = options.maximumStrayBytes
@@ -33,7 +39,7 @@ final class ServerOutput {
     }
 
     /// The last lines of standard error and of what did not belong on standard output.
-    var lastWords: String { self.stderr.text() }
+    var lastWords: String { self.mask.maskedTail(self.stderr.text()) }
 
     func takeErrors(_ bytes: UnsafeRawBufferPointer) {
         self.stderr.append(bytes)

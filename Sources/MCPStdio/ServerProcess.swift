@@ -83,7 +83,7 @@ final class ServerProcess: @unchecked Sendable {
         accounts: ResourceAccounts,
         clock: any MonotonicClock,
         receiver: any TransportReceiver,
-        standardError: (@Sendable (String) -> Void)?,
+        output: sending ServerOutput,
         endedLate: @escaping EndedLate
     ) {
         self.process = process
@@ -98,7 +98,7 @@ final class ServerProcess: @unchecked Sendable {
         self.clock = clock
         self.receiver = receiver
         self.endedLate = endedLate
-        self.output = ServerOutput(options, receiver: receiver, standardError: standardError)
+        self.output = output
         self.machine = TeardownStateMachine(
             graces: TeardownStateMachine.Graces(
                 flush: options.flushGrace,

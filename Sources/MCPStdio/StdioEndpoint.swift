@@ -13,7 +13,7 @@ extension Endpoint {
         let directory = launch.workingDirectory ?? "the host's directory"
         var endpoint = Endpoint(
             words,
-            details: "started as: \(words)\nin: \(directory), with PATH=\(launch.wholeEnvironment["PATH"] ?? "")"
+            details: "started as: \(words)\nin: \(directory)"
         ) { context in
             StdioTransport(
                 launch,
@@ -25,33 +25,30 @@ extension Endpoint {
             )
         }
         endpoint.startsProcess = true
+        endpoint.mask = launch.mask
+        endpoint.searchPath = { launch.wholeEnvironment["PATH"] ?? "" }
         return endpoint
     }
 }
 
 extension ServerLaunch {
     /// What is started, in words, without secrets (S23).
-    package var shown: String { ([self.command] + Self.masked(self.arguments)).joined(separator: " ") }
+    package var shown: String { self.mask.masked(([self.command] + self.arguments).joined(separator: " ")) }
 
-    /// Arguments behind words like `--token` are not shown (S23).
-    private static func masked(_ arguments: [String]) -> [String] {
-        let secretive = ["token", "key", "secret", "password", "auth"]
-        func isSecretive(_ word: Substring) -> Bool { secretive.contains { word.lowercased().contains($0) } }
-        var result: [String] = []
-        var hidesNext = false
-        for argument in arguments {
-            if hidesNext {
-                result.append("***")
-                hidesNext = false
+    /// Hides what must not be shown of this server: what is named as a secret, and what is one by the name of its variable or argument.
+    package var mask: SecretMask {
+        var values = self.secrets
+        for (name, value) in self.environment where SecretMask.isSecretive(name) { values.append(value) }
+        var flag = ""
+        for argument in self.arguments {
+            if flag.hasPrefix("-"), !argument.hasPrefix("-"), SecretMask.isSecretive(flag) { values.append(argument) }
+            flag = argument
+            guard let equals = argument.firstIndex(of: "="), SecretMask.isSecretive(argument[..<equals]) else {
                 continue
             }
-            if argument.hasPrefix("-"), let equals = argument.firstIndex(of: "="), isSecretive(argument[..<equals]) {
-                result.append(argument[...equals] + "***")
-                continue
-            }
-            hidesNext = argument.hasPrefix("-") && isSecretive(argument[...])
-            result.append(argument)
+            values.append(String(argument[argument.index(after: equals)...]))
+            flag = ""
         }
-        return result
+        return SecretMask(values)
     }
 }

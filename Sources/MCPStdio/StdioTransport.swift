@@ -172,7 +172,12 @@ public final class StdioTransport: Transport {
             accounts: self.accounts,
             clock: self.clock,
             receiver: receiver,
-            standardError: self.standardError,
+            output: ServerOutput(
+                self.options,
+                receiver: receiver,
+                mask: self.launch.mask,
+                standardError: self.standardError
+            ),
             endedLate: self.endedLate
         )
         let finish = OneShot<TransportEnd>()

@@ -51,6 +51,10 @@ public struct Endpoint: Sendable, CustomStringConvertible {
     private let makeDetails: @Sendable () -> String?
     /// Each transport of it starts a subprocess: a host starts only so many at once.
     package var startsProcess = false
+    /// Hides what must not be shown of it.
+    package var mask = SecretMask()
+    /// Where a program is looked for that it starts: for the error of one that was not found.
+    package var searchPath: (@Sendable () -> String)?
     private let make: @Sendable (TransportContext) -> any Transport
 
     /// An endpoint of your own.

@@ -17,6 +17,10 @@ public enum ContentBlock: ProtocolObject {
 
     /// Reads whichever it is.
     public init(from reader: inout JSONReader) throws(JSONError) {
+        if let block = try Self.loose(&reader) {
+            self = block
+            return
+        }
         switch try reader.peekMember("type") {
         case "text"?: self = .text(try reader.read())
         case "image"?: self = .image(try reader.read())
@@ -24,6 +28,15 @@ public enum ContentBlock: ProtocolObject {
         case "resource_link"?: self = .resourceLink(try reader.read())
         case "resource"?: self = .resource(try reader.read())
         default: self = .unknown(try reader.read())
+        }
+    }
+
+    /// A bare string, or a list where one block belongs, where the reader is lenient: some servers write prompts so.
+    private static func loose(_ reader: inout JSONReader) throws(JSONError) -> ContentBlock? {
+        switch try reader.peekKind() {
+        case .string: try reader.readInstead("an object").map { .text(TextContent(text: $0)) }
+        case .array: try reader.readFirstInstead("an object")
+        default: nil
         }
     }
 

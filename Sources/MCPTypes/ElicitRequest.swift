@@ -163,7 +163,7 @@ public struct InputRequest: ProtocolObject {
     /// Reads whichever it is.
     public init(from reader: inout JSONReader) throws(JSONError) {
         let method = try reader.peekMember("method").map(Method.init(rawValue:))
-        guard let method else { throw reader.missing("method", in: "InputRequest") }
+        guard let method else { throw reader.missing("method") }
         var kind: Kind? = method == .rootsList ? .listRoots(nil) : nil
         self.additional = JSONObject()
         try reader.beginObject()
@@ -181,7 +181,7 @@ public struct InputRequest: ProtocolObject {
             }
         }
         if kind == nil, method == .samplingCreateMessage || method == .elicitationCreate {
-            throw reader.missing("params", in: "InputRequest")
+            throw reader.missing("params")
         }
         self.kind = kind ?? .unknown(method, nil)
     }

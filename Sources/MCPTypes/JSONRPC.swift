@@ -27,8 +27,8 @@ public struct JSONRPCRequest<Params: ProtocolObject>: ProtocolObject {
             default: try reader.skipValue()
             }
         }
-        guard let id else { throw reader.missing("id", in: "JSONRPCRequest") }
-        guard let method else { throw reader.missing("method", in: "JSONRPCRequest") }
+        guard let id else { throw reader.missing("id") }
+        guard let method else { throw reader.missing("method") }
         self.init(id: id, method: method, params: params)
     }
 
@@ -65,7 +65,7 @@ public struct JSONRPCNotification<Params: ProtocolObject>: ProtocolObject {
             default: try reader.skipValue()
             }
         }
-        guard let method else { throw reader.missing("method", in: "JSONRPCNotification") }
+        guard let method else { throw reader.missing("method") }
         self.init(method: method, params: params)
     }
 
@@ -101,8 +101,8 @@ public struct JSONRPCResultResponse<Result: ProtocolObject>: ProtocolObject {
             default: try reader.skipValue()
             }
         }
-        guard let id else { throw reader.missing("id", in: "JSONRPCResultResponse") }
-        guard let result else { throw reader.missing("result", in: "JSONRPCResultResponse") }
+        guard let id else { throw reader.missing("id") }
+        guard let result else { throw reader.missing("result") }
         self.init(id: id, result: result)
     }
 
@@ -138,7 +138,7 @@ public struct JSONRPCErrorResponse: ProtocolObject {
             default: try reader.skipValue()
             }
         }
-        guard let error else { throw reader.missing("error", in: "JSONRPCErrorResponse") }
+        guard let error else { throw reader.missing("error") }
         self.init(id: id, error: error)
     }
 
@@ -184,7 +184,7 @@ public struct JSONRPCErrorObject: ProtocolObject, Error {
             default: try reader.skipValue()
             }
         }
-        guard let code else { throw reader.missing("code", in: "JSONRPCErrorObject") }
+        guard let code else { throw reader.missing("code") }
         self.init(code: code, message: message ?? "", data: data)
     }
 
@@ -258,7 +258,7 @@ extension JSONReader {
                 try member(key, &self)
             }
         }
-        guard isVersion2 else { throw self.missing("jsonrpc", in: "a message") }
+        guard isVersion2 else { throw self.missing("jsonrpc") }
     }
 }
 

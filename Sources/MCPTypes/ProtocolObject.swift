@@ -18,6 +18,8 @@ extension ProtocolObject {
 public protocol ResultObject: ProtocolObject {
     /// Absent means ``ResultType/complete`` (`RPC-22`).
     var resultType: ResultType? { get }
+    /// What of the answer was not as it has to be, and what was made of it (U3). Not a part of what is written.
+    var problems: [JSONProblem] { get set }
 }
 
 /// A word from an open set: unknown ones are kept.

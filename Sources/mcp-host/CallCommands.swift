@@ -8,145 +8,165 @@ import MCPTypes
 struct Call: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Call a tool.",
-        discussion:
-            "Arguments are key=value; a value is a string where the tool's schema says so, else JSON if it is JSON."
+        usage: "mcp-host call [<options>] <server> <tool> [<key>=<value> ...] [-- <program> ...]",
+        discussion: """
+            A value is read as JSON where the tool's schema allows that, else as text; a key that is given several times is a list. The tool \
+            may have its own name or the one for models; where there is one server only, the server can be left out.
+            """
     )
-    @Argument(help: "The server's name in the configuration.") var server: String
-    @Argument(help: "The tool's name, as `mcp-host tools` shows it.") var tool: String
-    @Argument(help: "Arguments, key=value.") var pairs: [String] = []
-    @Option(name: .long, help: "All arguments as one JSON object; key=value go on top.") var args: String?
+    @Argument(parsing: .allUnrecognized, help: "The server, the tool, and its arguments as key=value.") var words:
+        [String] = []
+    @Option(name: .long, help: "All arguments as one JSON object, @file or - for standard input; key=value go on top.")
+    var args: String?
     @OptionGroup var options: HostOptions
 
     func run() async throws {
-        let base = try self.args.map(Self.object) ?? JSONObject()
-        let pairs = try KeyValue.parse(self.pairs)
-        let (server, tool, json) = (self.server, self.tool, self.options.json)
-        try await HostCommand(options: self.options, only: server).run { host in
-            let tools = try await host.server(server).session().listTools()
-            guard let found = tools.first(where: { $0.name == tool }) else {
-                let names = tools.map(\.name).joined(separator: ", ")
-                throw MCPError(.notFound, "no tool \"\(tool)\"; there are: \(names)", server: server)
+        let json = self.options.json
+        let chosen = Locked<Target?>(nil)
+        let words = self.words
+        let input = Locked<(JSONObject, [(key: String, value: String)])>((JSONObject(), []))
+        let args = self.args
+        try await HostCommand(options: self.options).run { loaded throws(MCPError) in
+            let target = try Target(words, "tool", in: loaded)
+            let pairs = try KeyValue.parse(target.rest)
+            let base = try args.map(ArgumentsObject.read) ?? JSONObject()
+            input.withLock { $0 = (base, pairs) }
+            chosen.withLock { $0 = target }
+            return [target.server]
+        } _: { host in
+            guard let target = chosen.withLock({ $0 }) else { return Verdict([:]) }
+            let (base, pairs) = input.withLock { $0 }
+            let tools = try await host.tools()
+            if let failure = tools.failures.first { throw failure.error }
+            let found = try Self.tool(target, tools.items)
+            let arguments = ToolArguments(found.item).filled(base, with: pairs)
+            do throws(MCPError) {
+                let result = try await host.callTool(
+                    server: found.server,
+                    name: found.item.name,
+                    arguments: RawJSON(encoding: arguments)
+                )
+                return Self.verdict(result, on: found.server, json)
+            } catch {
+                if error.code == .invalidArguments {
+                    let verdict = Verdict(error)
+                    Terminal.note("it takes \(VisibleText.line("\(Signature(found.item))"))")
+                    return verdict
+                }
+                guard let answer = error.answer, let result = try? answer.decode(CallToolResult.self) else {
+                    throw error
+                }
+                // The call was made, and this is what came of it, though it breaks the tool's own promise (U4).
+                var verdict = Verdict(error)
+                let shown = Self.verdict(result, on: found.server, json)
+                verdict.document["result"] = shown.document["result"]
+                verdict.code = ExitCodes.toolFailed
+                return verdict
             }
-            var arguments = base
-            let schema = try? found.inputSchema.decode(JSONValue.self)
-            for (key, text) in pairs { arguments[key] = KeyValue.value(text, schema: schema?["properties"]?[key]) }
-            let result = try await host.callTool(server: server, name: tool, arguments: RawJSON(encoding: arguments))
-            if !json { for block in result.content { Content.show(block) } }
-            let document: JSONObject = ["result": try RawJSON(encoding: result).decode()]
-            return (document, result.isError == true ? ExitCodes.toolFailed : nil)
         }
     }
 
-    private static func object(_ text: String) throws -> JSONObject {
-        do throws(JSONError) {
-            return try RawJSON(copying: text).decode(JSONObject.self)
-        } catch {
-            throw ValidationError("--args is not a JSON object: \(error)")
-        }
+    /// The tool of that name: its own, or the one for models.
+    private static func tool(_ target: Target, _ tools: [ServerItem<Tool>]) throws(MCPError) -> ServerItem<Tool> {
+        if let tool = tools.first(where: { $0.item.name.isSame(as: target.name) }) { return tool }
+        if let tool = tools.first(where: { $0.qualifiedName.isSame(as: target.name) }) { return tool }
+        let hint = Similarity.hint(for: target.name, among: tools.map(\.item.name))
+        throw MCPError(.notFound, "no tool \"\(target.name)\"\(hint)", server: target.server)
+    }
+
+    private static func verdict(_ result: CallToolResult, on server: String, _ json: Bool) -> Verdict {
+        if !json { Content.show(result) }
+        var verdict = Verdict(
+            ["result": .document(result)],
+            result.isError == true ? ExitCodes.toolFailed : nil
+        )
+        verdict.tell(about: result.problems, Method.toolsCall, of: server)
+        return verdict
+    }
+}
+
+extension Verdict {
+    /// Tells what had to be passed over in an answer; it has been shown, so that is no failure.
+    mutating func tell(about problems: [JSONProblem], _ method: Method, of server: String) {
+        guard !problems.isEmpty else { return }
+        let before = self.code
+        self.tell(problems.map { ServerProblem(server: server, method: method.rawValue, problem: $0) })
+        self.code = before
     }
 }
 
 struct Read: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "Read a resource.")
-    @Argument(help: "The server's name in the configuration.") var server: String
-    @Argument(help: "The resource's URI.") var uri: String
+    static let configuration = CommandConfiguration(
+        abstract: "Read a resource.",
+        usage: "mcp-host read [<options>] <server> <uri> [-- <program> ...]"
+    )
+    @Argument(help: "The server, and the resource's URI.") var words: [String] = []
     @OptionGroup var options: HostOptions
 
     func run() async throws {
-        let (server, uri, json) = (self.server, self.uri, self.options.json)
-        try await HostCommand(options: self.options, only: server).run { host in
-            let result = try await host.readResource(server: server, uri: uri)
+        let (words, json) = (self.words, self.options.json)
+        let chosen = Locked<Target?>(nil)
+        try await HostCommand(options: self.options).run { loaded throws(MCPError) in
+            let target = try Target(words, "uri", in: loaded)
+            chosen.withLock { $0 = target }
+            return [target.server]
+        } _: { host in
+            guard let target = chosen.withLock({ $0 }) else { return Verdict([:]) }
+            let result = try await host.readResource(server: target.server, uri: target.name)
             if !json { for contents in result.contents { Content.show(contents) } }
-            return (["result": try RawJSON(encoding: result).decode()], nil)
+            var verdict = Verdict(["result": .document(result)])
+            verdict.tell(about: result.problems, .resourcesRead, of: target.server)
+            return verdict
         }
     }
 }
 
 struct GetPrompt: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "prompt", abstract: "Fill in a prompt.")
-    @Argument(help: "The server's name in the configuration.") var server: String
-    @Argument(help: "The prompt's name.") var name: String
-    @Argument(help: "Arguments, key=value.") var pairs: [String] = []
+    static let configuration = CommandConfiguration(
+        commandName: "prompt",
+        abstract: "Fill in a prompt.",
+        usage: "mcp-host prompt [<options>] <server> <prompt> [<key>=<value> ...] [-- <program> ...]"
+    )
+    @Argument(parsing: .allUnrecognized, help: "The server, the prompt, and its arguments as key=value.") var words:
+        [String] = []
     @OptionGroup var options: HostOptions
 
     func run() async throws {
-        let arguments = Dictionary(try KeyValue.parse(self.pairs)) { $1 }
-        let (server, name, json) = (self.server, self.name, self.options.json)
-        try await HostCommand(options: self.options, only: server).run { host in
-            let result = try await host.getPrompt(server: server, name: name, arguments: arguments)
+        let (words, json) = (self.words, self.options.json)
+        let chosen = Locked<(Target, [String: String])?>(nil)
+        try await HostCommand(options: self.options).run { loaded throws(MCPError) in
+            let target = try Target(words, "prompt", in: loaded)
+            let arguments = Dictionary(try KeyValue.parse(target.rest).map { ($0.key, $0.value) }) { $1 }
+            chosen.withLock { $0 = (target, arguments) }
+            return [target.server]
+        } _: { host in
+            guard let (target, arguments) = chosen.withLock({ $0 }) else { return Verdict([:]) }
+            try await Self.check(target, arguments, host)
+            let result = try await host.getPrompt(server: target.server, name: target.name, arguments: arguments)
             if !json {
                 for message in result.messages {
                     Terminal.out("[\(VisibleText.line(message.role.rawValue))]")
                     Content.show(message.content)
                 }
             }
-            return (["result": try RawJSON(encoding: result).decode()], nil)
-        }
-    }
-}
-
-struct Run: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(
-        abstract: "Hold all servers open until SIGINT or SIGTERM; a second signal kills them at once."
-    )
-    @OptionGroup var options: HostOptions
-
-    func run() async throws {
-        let json = self.options.json
-        try await HostCommand(options: self.options, endsBySignal: true).run { host in
-            let failed = host.servers.filter { $0.failure != nil }
-            for connection in failed {
-                Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")
-            }
-            let dormant = host.servers.count { $0.status == .dormant }
-            let ready = host.servers.count - failed.count - dormant
-            let waiting = dormant == 0 ? "" : ", \(dormant) on demand"
-            let line = "\(ready) of \(host.servers.count) servers ready\(waiting)"
-            if json { Terminal.error(line) } else { Terminal.out(line) }
-            await host.closing()
-            return (["ready": .number(JSONNumber(Int64(ready)))], failed.isEmpty ? nil : ExitCodes.serverUnreachable)
-        }
-    }
-}
-
-/// `key=value` from the command line.
-enum KeyValue {
-    static func parse(_ words: [String]) throws -> [(String, String)] {
-        try words.map { word in
-            guard let equals = word.firstIndex(of: "="), equals != word.startIndex else {
-                throw ValidationError("\"\(word)\" is not key=value")
-            }
-            return (String(word[..<equals]), String(word[word.index(after: equals)...]))
+            var verdict = Verdict(["result": .document(result)])
+            verdict.tell(about: result.problems, .promptsGet, of: target.server)
+            return verdict
         }
     }
 
-    static func value(_ text: String, schema: JSONValue?) -> JSONValue {
-        if schema?["type"]?.string == "string" { return .string(text) }
-        return (try? JSONValue(parsing: text)) ?? .string(text)
-    }
-}
-
-/// Content from a server, for people.
-enum Content {
-    static func show(_ block: ContentBlock) {
-        switch block {
-        case .text(let text): Terminal.out(VisibleText.block(text.text))
-        case .image(let image):
-            Terminal.out("[image \(VisibleText.line(image.mimeType)), \(image.data.utf8.count * 3 / 4) bytes]")
-        case .audio(let audio):
-            Terminal.out("[audio \(VisibleText.line(audio.mimeType)), \(audio.data.utf8.count * 3 / 4) bytes]")
-        case .resourceLink(let link): Terminal.out("[resource \(VisibleText.line(link.uri))]")
-        case .resource(let embedded): self.show(embedded.resource)
-        case .unknown(let object): Terminal.out(VisibleText.block(object.description))
+    /// A prompt that the server has not listed may exist all the same; one that it has says what it needs.
+    private static func check(_ target: Target, _ arguments: [String: String], _ host: MCPHost) async throws(MCPError) {
+        let prompts = try await host.prompts().items.map(\.item)
+        guard let prompt = prompts.first(where: { $0.name.isSame(as: target.name) }) else {
+            guard !prompts.isEmpty else { return }
+            let hint = Similarity.hint(for: target.name, among: prompts.map(\.name))
+            throw MCPError(.notFound, "no prompt \"\(target.name)\"\(hint)", server: target.server)
         }
-    }
-
-    static func show(_ contents: ResourceContents) {
-        switch contents {
-        case .text(let text): Terminal.out(VisibleText.block(text.text))
-        case .blob(let blob):
-            let type = VisibleText.line(blob.mimeType ?? "unknown type")
-            Terminal.out("[\(VisibleText.line(blob.uri)): \(type), \(blob.blob.utf8.count * 3 / 4) bytes]")
+        let missing = (prompt.arguments ?? []).filter { $0.required == true && arguments[$0.name] == nil }
+        guard missing.isEmpty else {
+            let names = missing.map { "\($0.name)=…" }.joined(separator: " ")
+            throw MCPError(.invalidArguments, "the prompt \(prompt.name) needs \(names)", server: target.server)
         }
     }
 }

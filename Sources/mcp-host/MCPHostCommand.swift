@@ -2,6 +2,9 @@ import ArgumentParser
 
 @main
 struct MCPHostCommand: AsyncParsableCommand {
+    /// What stands behind `--` is another program's.
+    static func main() async { await self.main(GivenProgram.others) }
+
     static let configuration = CommandConfiguration(
         commandName: "mcp-host",
         abstract: "Open MCP servers, use them, and close them again with proof.",

@@ -1,11 +1,31 @@
 import Foundation
+import MCPHost
 import MCPJSON
 import MCPTransport
 
 /// What goes to standard output and standard error.
 enum Terminal {
     static func out(_ text: String) { self.write(text, to: 1) }
-    static func error(_ text: String) { self.write(text, to: 2) }
+    static func error(_ text: String) { self.write(self.masked(text), to: 2) }
+
+    private static let mask = Locked(SecretMask())
+
+    /// Keeps the secrets of some servers from standard error, and from the errors of `--json` (U1).
+    static func hide(in configuration: HostConfiguration) {
+        let masks = configuration.servers.compactMap { $0.transport.launch?.mask }
+        self.mask.withLock { $0 = SecretMask(joining: masks) }
+    }
+
+    static func masked(_ text: String) -> String { self.mask.withLock { $0 }.masked(text) }
+
+    /// A line for whoever looks on, on standard error.
+    /// - Parameter onTerminal: only where somebody does.
+    static func note(_ text: String, onTerminal: Bool = false) {
+        if !onTerminal || self.isForPeople { self.error("mcp-host: \(text)") }
+    }
+
+    /// Whether somebody looks at standard error.
+    static var isForPeople: Bool { isatty(2) == 1 }
 
     /// A reader that has gone is no reason to try again, or to crash (M5).
     private static func write(_ text: String, to descriptor: Int32) {
@@ -36,7 +56,7 @@ enum Terminal {
     }
 
     /// Columns of the terminal; nil when standard output is none.
-    private static var width: Int? {
+    static var width: Int? {
         guard isatty(1) == 1 else { return nil }
         var size = winsize()
         guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 80 }

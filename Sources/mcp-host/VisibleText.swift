@@ -6,6 +6,12 @@ enum VisibleText {
         self.escape(text, keepingLines: false, limit: limit)
     }
 
+    /// The first line of a text that says something, for a table (U19).
+    static func firstLine(_ text: String) -> String {
+        let first = text.split(whereSeparator: \.isNewline).first { !$0.allSatisfy(\.isWhitespace) } ?? ""
+        return self.line(String(first.drop(while: \.isWhitespace)))
+    }
+
     /// Several lines; line breaks and tabs stay.
     static func block(_ text: String, limit: Int = 1 << 20) -> String {
         self.escape(text, keepingLines: true, limit: limit)

@@ -246,7 +246,7 @@ static void initialized(const char *line, const char *id, int id_length) {
     }
     static const char *const nonsense[] = {
         "\"result\":{\"protocolVersion\":\"1999-01-01\",\"capabilities\":{},\"serverInfo\":{\"name\":\"z\",\"version\":\"1\"}}", "\"result\":{}", "\"result\":[]",
-        "\"result\":null", "\"result\":{\"protocolVersion\":5,\"capabilities\":{}}", "\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":[]}",
+        "\"result\":null", "\"result\":{\"protocolVersion\":5,\"capabilities\":{}}", "\"result\":\"2025-11-25\"",
         "\"error\":{\"code\":-32603,\"message\":\"broken inside\"}", "\"error\":{}", "\"nothing\":true"};
     if (habits.bad_result > 0) return reply(id, id_length, nonsense[(habits.bad_result - 1) % 9]);
     char body[512];

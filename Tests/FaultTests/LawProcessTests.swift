@@ -168,10 +168,10 @@ struct LawProcessTests {
             )
             #expect(outcome.status == 6, "\(outcome)")
             #expect(
-                outcome.out.contains("not proved that nothing is left: one: its mcp-guard was killed"),
+                outcome.error.contains("not proved that nothing is left: one: its mcp-guard was killed"),
                 "\(outcome)"
             )
-            #expect(!outcome.out.contains("0 processes left"))
+            #expect(!outcome.error.contains("0 processes left"))
             await zoo.wait(for: "child", of: "one")
             let daemon = try #require(zoo.events("one").first { $0.event == "child" && $0.detail == "bare" }).pid
             #expect(ProcessCounts.isAlive(daemon, since: nil), "what the test is about")
@@ -356,12 +356,12 @@ struct LawProcessTests {
                 ("deaf", zoo.arguments("deaf", ["--ignore-eof", "--ignore-term", "--double-fork"])),
             ])
             let outcome = try await HostProgram.start(
-                ["--without-pidfd", HostProgram.path, "tools", "--config", file],
+                ["--without-pidfd", HostProgram.path, "tools", "--report", "--config", file],
                 environment: isGuarded ? [:] : ["MCP_GUARD": ""],
                 path: ScriptedServer.path
             ).end()
             #expect(outcome.status == 0, "\(outcome)")
-            #expect(outcome.out.contains("3 servers closed, 0 processes left"), "\(outcome)")
+            #expect(outcome.error.contains("3 servers closed, 0 processes left"), "\(outcome)")
             #expect(!outcome.error.contains("too many open files"))
         }
     }

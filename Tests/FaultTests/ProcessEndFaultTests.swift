@@ -305,11 +305,11 @@ struct ProcessEndFaultTests {
     )
     func processOne() async throws {
         let outcome = try await HostProgram.run(
-            ["tools"],
+            ["tools", "--report"],
             servers: [("one", ["--double-fork"])],
             under: ["/usr/bin/unshare", "--pid", "--fork", "--mount-proc"]
         )
-        #expect(outcome.status == 0 && outcome.out.contains("1 server closed, 0 processes left"), "\(outcome)")
+        #expect(outcome.status == 0 && outcome.error.contains("1 server closed, 0 processes left"), "\(outcome)")
     }
 
     @Test(
@@ -319,11 +319,11 @@ struct ProcessEndFaultTests {
     func signalled(signal: Int32) async throws {
         try await withZoo { zoo in
             let outcome = try await HostProgram.run(
-                ["run"],
+                ["run", "--report"],
                 servers: [("one", zoo.arguments("one", []))],
                 signalsWhenReady: [signal]
             )
-            #expect(outcome.out.contains("1 server closed, 0 processes left"))
+            #expect(outcome.error.contains("1 server closed, 0 processes left"))
             #expect(zoo.count("eof", "one") == 1 && zoo.count("signal", "one") == 0)
         }
     }

@@ -34,7 +34,9 @@ struct StartFaultTests {
         }
     }
 
-    @Test("B2 B3 exit before the answer: status, last words, command with its secrets masked, directory, PATH")
+    @Test(
+        "B2 B3 exit before the answer: status, last words, command with its secrets masked, directory; PATH if it was not found"
+    )
     func exits() async throws {
         try await withZoo { zoo in
             var server = ServerDefinition(
@@ -47,11 +49,20 @@ struct StartFaultTests {
             let host = try await zoo.host(server)
             let message = try #require(host.servers.first?.failure).message
             for part in [
-                "exit status 7", "first line", "third line", "started as: ", "--token ***", "in: /tmp", "PATH=",
+                "exit status 7", "first line", "third line", "started as: ", "--token ***", "in: /tmp",
             ] {
                 #expect(message.contains(part), "\(part) is missing in: \(message)")
             }
             #expect(!message.contains("hunter2"), "S23")
+            #expect(!message.contains("PATH="), "it was found")
+            var wrapped = ServerDefinition(
+                name: "npx",
+                command: "/bin/sh",
+                arguments: ["-c", "exec no-such-program-at-all"]
+            )
+            wrapped.restart = .never
+            let other = try #require(try await zoo.host(wrapped).servers.first?.failure).message
+            #expect(other.contains("exit status 127") && other.contains("with PATH=/"), "\(other)")
         }
     }
 

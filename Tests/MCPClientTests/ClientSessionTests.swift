@@ -111,7 +111,9 @@ struct ClientSessionTests {
         let transport = self.server { transport, id, _, params in
             switch params["name"]?.string {
             case "cut": transport.deliver(#"{"jsonrpc":"2.0","id":\#(id ?? .integer(0)),"result":"#)
-            case "noContent": transport.reply(id, result: "{}")
+            case "oddContent": transport.reply(id, result: #"{"content":"x"}"#)
+            case "oddFailure": transport.reply(id, result: #"{"content":[],"isError":"false"}"#)
+            case "oddKind": transport.reply(id, result: #"{"content":[],"resultType":1}"#)
             case "noResult": transport.deliver(#"{"jsonrpc":"2.0","id":\#(id ?? .integer(0))}"#)
             case "oddError": transport.deliver(#"{"jsonrpc":"2.0","id":\#(id ?? .integer(0)),"error":"bang"}"#)
             case "asksBack": transport.reply(id, result: #"{"resultType":"input_required","requestState":"x"}"#)
@@ -122,7 +124,7 @@ struct ClientSessionTests {
             }
         }
         try await withSession(transport) { session in
-            for name in ["cut", "noContent", "noResult", "oddError"] {
+            for name in ["cut", "oddContent", "oddFailure", "oddKind", "noResult", "oddError"] {
                 await #expect { try await session.callTool(name) } throws: { ($0 as? MCPError)?.code == .badResponse }
             }
             // Only a modern server may ask so.

@@ -184,7 +184,8 @@ struct HandshakeTests {
             #"{"capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
             #"{"protocolVersion":"1999-01-01","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
             #"{"protocolVersion":"2026-07-28","capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
-            #"{"protocolVersion":"2025-06-18","serverInfo":{"name":"s","version":"1"}}"#,
+            #"{"protocolVersion":20250618,"capabilities":{},"serverInfo":{"name":"s","version":"1"}}"#,
+            #"{"protocolVersion":null,"capabilities":{}}"#, "[]", "{}", "7",
         ]
     )
     func badInitialize(result: String) async throws {

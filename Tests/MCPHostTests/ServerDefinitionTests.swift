@@ -21,7 +21,7 @@ struct ServerDefinitionTests {
             workingDirectory: "/srv"
         )
         if var launch = server.transport.launch {
-            launch.inheritsEnvironment = false
+            (launch.inheritsEnvironment, launch.withheld, launch.secrets) = (false, ["HOME"], ["x"])
             server.transport = .stdio(launch)
         }
         server.client.clientInfo = Implementation(name: "me", title: "Me", version: "2")
@@ -29,6 +29,7 @@ struct ServerDefinitionTests {
             "a/b": ["n": 1, "x": 0.5, "t": true, "z": nil, "l": [1, "two", [:]], "big": 9_007_199_254_740_993]
         ]
         (server.client.usesTasks, server.client.checksToolCalls, server.client.caches) = (true, false, false)
+        server.client.readsStrictly = true
         (server.client.logLevel, server.client.era) = (.warning, .modernOnly)
         (server.client.connectTimeout, server.client.probeTimeout) = (.seconds(31), .milliseconds(1))
         (server.client.idleTimeout, server.client.hardTimeout) = (.nanoseconds(1), .seconds(1 << 40))

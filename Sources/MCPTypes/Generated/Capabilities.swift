@@ -402,7 +402,7 @@ extension PromptsCapability {
     public init(from reader: inout JSONReader) throws(JSONError) {
         var listChanged: Bool?
         var additional = JSONObject()
-        try reader.beginObject()
+        try reader.beginObjectOrTrue()
         while let key = try reader.nextKey() {
             switch key {
             case "listChanged": listChanged = try reader.readIfPresent()
@@ -444,7 +444,7 @@ extension ResourcesCapability {
         var subscribe: Bool?
         var listChanged: Bool?
         var additional = JSONObject()
-        try reader.beginObject()
+        try reader.beginObjectOrTrue()
         while let key = try reader.nextKey() {
             switch key {
             case "subscribe": subscribe = try reader.readIfPresent()
@@ -484,7 +484,7 @@ extension ToolsCapability {
     public init(from reader: inout JSONReader) throws(JSONError) {
         var listChanged: Bool?
         var additional = JSONObject()
-        try reader.beginObject()
+        try reader.beginObjectOrTrue()
         while let key = try reader.nextKey() {
             switch key {
             case "listChanged": listChanged = try reader.readIfPresent()

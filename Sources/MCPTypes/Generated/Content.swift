@@ -40,7 +40,7 @@ extension TextContent {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let text else { throw reader.missing("text", in: "TextContent") }
+        guard let text else { throw reader.missing("text") }
         self.init(text: text, annotations: annotations, meta: meta, additional: additional)
     }
 
@@ -105,8 +105,8 @@ extension ImageContent {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let data else { throw reader.missing("data", in: "ImageContent") }
-        guard let mimeType else { throw reader.missing("mimeType", in: "ImageContent") }
+        guard let data else { throw reader.missing("data") }
+        guard let mimeType else { throw reader.missing("mimeType") }
         self.init(data: data, mimeType: mimeType, annotations: annotations, meta: meta, additional: additional)
     }
 
@@ -172,8 +172,8 @@ extension AudioContent {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let data else { throw reader.missing("data", in: "AudioContent") }
-        guard let mimeType else { throw reader.missing("mimeType", in: "AudioContent") }
+        guard let data else { throw reader.missing("data") }
+        guard let mimeType else { throw reader.missing("mimeType") }
         self.init(data: data, mimeType: mimeType, annotations: annotations, meta: meta, additional: additional)
     }
 
@@ -269,8 +269,8 @@ extension ResourceLink {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "ResourceLink") }
-        guard let name else { throw reader.missing("name", in: "ResourceLink") }
+        guard let uri else { throw reader.missing("uri") }
+        guard let name else { throw reader.missing("name") }
         self.init(
             uri: uri,
             name: name,
@@ -346,7 +346,7 @@ extension EmbeddedResource {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let resource else { throw reader.missing("resource", in: "EmbeddedResource") }
+        guard let resource else { throw reader.missing("resource") }
         self.init(resource: resource, annotations: annotations, meta: meta, additional: additional)
     }
 

@@ -55,8 +55,8 @@ extension ElicitRequestFormParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let message else { throw reader.missing("message", in: "ElicitRequestFormParams") }
-        guard let requestedSchema else { throw reader.missing("requestedSchema", in: "ElicitRequestFormParams") }
+        guard let message else { throw reader.missing("message") }
+        guard let requestedSchema else { throw reader.missing("requestedSchema") }
         self.init(
             mode: mode,
             message: message,
@@ -141,9 +141,9 @@ extension ElicitRequestURLParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let mode else { throw reader.missing("mode", in: "ElicitRequestURLParams") }
-        guard let message else { throw reader.missing("message", in: "ElicitRequestURLParams") }
-        guard let url else { throw reader.missing("url", in: "ElicitRequestURLParams") }
+        guard let mode else { throw reader.missing("mode") }
+        guard let message else { throw reader.missing("message") }
+        guard let url else { throw reader.missing("url") }
         self.init(
             mode: mode,
             message: message,
@@ -241,7 +241,7 @@ extension ElicitationSchema {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let properties else { throw reader.missing("properties", in: "ElicitationSchema") }
+        guard let properties else { throw reader.missing("properties") }
         self.init(schema: schema, properties: properties, required: required, additional: additional)
     }
 
@@ -299,7 +299,7 @@ extension ElicitResult {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let action else { throw reader.missing("action", in: "ElicitResult") }
+        guard let action else { throw reader.missing("action") }
         self.init(action: action, content: content, meta: meta, additional: additional)
     }
 
@@ -480,7 +480,7 @@ extension NumberSchema {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let type else { throw reader.missing("type", in: "NumberSchema") }
+        guard let type else { throw reader.missing("type") }
         self.init(
             type: type,
             title: title,
@@ -620,13 +620,13 @@ extension UntitledSingleSelectEnumSchema {
             switch key {
             case "title": title = try reader.readIfPresent()
             case "description": description = try reader.readIfPresent()
-            case "enum": `enum` = try reader.read()
+            case "enum": `enum` = try reader.readList()
             case "default": `default` = try reader.readIfPresent()
             case "type": try reader.expect("string", for: "type")
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let `enum` else { throw reader.missing("enum", in: "UntitledSingleSelectEnumSchema") }
+        guard let `enum` else { throw reader.missing("enum") }
         self.init(title: title, description: description, enum: `enum`, default: `default`, additional: additional)
     }
 
@@ -693,15 +693,15 @@ extension LegacyTitledEnumSchema {
             switch key {
             case "title": title = try reader.readIfPresent()
             case "description": description = try reader.readIfPresent()
-            case "enum": `enum` = try reader.read()
-            case "enumNames": enumNames = try reader.read()
+            case "enum": `enum` = try reader.readList()
+            case "enumNames": enumNames = try reader.readList()
             case "default": `default` = try reader.readIfPresent()
             case "type": try reader.expect("string", for: "type")
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let `enum` else { throw reader.missing("enum", in: "LegacyTitledEnumSchema") }
-        guard let enumNames else { throw reader.missing("enumNames", in: "LegacyTitledEnumSchema") }
+        guard let `enum` else { throw reader.missing("enum") }
+        guard let enumNames else { throw reader.missing("enumNames") }
         self.init(
             title: title,
             description: description,
@@ -771,13 +771,13 @@ extension TitledSingleSelectEnumSchema {
             switch key {
             case "title": title = try reader.readIfPresent()
             case "description": description = try reader.readIfPresent()
-            case "oneOf": oneOf = try reader.read()
+            case "oneOf": oneOf = try reader.readList()
             case "default": `default` = try reader.readIfPresent()
             case "type": try reader.expect("string", for: "type")
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let oneOf else { throw reader.missing("oneOf", in: "TitledSingleSelectEnumSchema") }
+        guard let oneOf else { throw reader.missing("oneOf") }
         self.init(title: title, description: description, oneOf: oneOf, default: `default`, additional: additional)
     }
 
@@ -826,8 +826,8 @@ extension TitledValue {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let value else { throw reader.missing("const", in: "TitledValue") }
-        guard let title else { throw reader.missing("title", in: "TitledValue") }
+        guard let value else { throw reader.missing("const") }
+        guard let title else { throw reader.missing("title") }
         self.init(value: value, title: title, additional: additional)
     }
 
@@ -901,7 +901,7 @@ extension UntitledMultiSelectEnumSchema {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let items else { throw reader.missing("items", in: "UntitledMultiSelectEnumSchema") }
+        guard let items else { throw reader.missing("items") }
         self.init(
             title: title,
             description: description,
@@ -951,12 +951,12 @@ extension UntitledItems {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "enum": `enum` = try reader.read()
+            case "enum": `enum` = try reader.readList()
             case "type": try reader.expect("string", for: "type")
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let `enum` else { throw reader.missing("enum", in: "UntitledItems") }
+        guard let `enum` else { throw reader.missing("enum") }
         self.init(enum: `enum`, additional: additional)
     }
 
@@ -1031,7 +1031,7 @@ extension TitledMultiSelectEnumSchema {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let items else { throw reader.missing("items", in: "TitledMultiSelectEnumSchema") }
+        guard let items else { throw reader.missing("items") }
         self.init(
             title: title,
             description: description,
@@ -1081,11 +1081,11 @@ extension TitledItems {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "anyOf": anyOf = try reader.read()
+            case "anyOf": anyOf = try reader.readList()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let anyOf else { throw reader.missing("anyOf", in: "TitledItems") }
+        guard let anyOf else { throw reader.missing("anyOf") }
         self.init(anyOf: anyOf, additional: additional)
     }
 

@@ -54,19 +54,19 @@ extension Implementation {
             switch key {
             case "name": name = try reader.read()
             case "title": title = try reader.readIfPresent()
-            case "version": version = try reader.read()
+            case "version": version = try reader.read(otherwise: .standard) ?? ""
             case "description": description = try reader.readIfPresent()
             case "icons": icons = try reader.readIfPresent()
             case "websiteUrl": websiteUrl = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "Implementation") }
-        guard let version else { throw reader.missing("version", in: "Implementation") }
+        guard let name else { throw reader.missing("name") }
+        if version == nil { try reader.doWithout("version", .standard) }
         self.init(
             name: name,
             title: title,
-            version: version,
+            version: version ?? "",
             description: description,
             icons: icons,
             websiteUrl: websiteUrl,
@@ -139,7 +139,7 @@ extension Icon {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let src else { throw reader.missing("src", in: "Icon") }
+        guard let src else { throw reader.missing("src") }
         self.init(src: src, mimeType: mimeType, sizes: sizes, theme: theme, additional: additional)
     }
 
@@ -214,9 +214,9 @@ extension InitializeRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let protocolVersion else { throw reader.missing("protocolVersion", in: "InitializeRequestParams") }
-        guard let capabilities else { throw reader.missing("capabilities", in: "InitializeRequestParams") }
-        guard let clientInfo else { throw reader.missing("clientInfo", in: "InitializeRequestParams") }
+        guard let protocolVersion else { throw reader.missing("protocolVersion") }
+        guard let capabilities else { throw reader.missing("capabilities") }
+        guard let clientInfo else { throw reader.missing("clientInfo") }
         self.init(
             protocolVersion: protocolVersion,
             capabilities: capabilities,
@@ -254,6 +254,8 @@ public struct InitializeResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -288,22 +290,23 @@ extension InitializeResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "protocolVersion": protocolVersion = try reader.read()
-            case "capabilities": capabilities = try reader.read()
-            case "serverInfo": serverInfo = try reader.read()
+            case "protocolVersion": protocolVersion = try reader.readStrictly()
+            case "capabilities": capabilities = try reader.read(otherwise: .standard) ?? ServerCapabilities()
+            case "serverInfo":
+                serverInfo = try reader.read(otherwise: .standard) ?? Implementation(name: "", version: "")
             case "instructions": instructions = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let protocolVersion else { throw reader.missing("protocolVersion", in: "InitializeResult") }
-        guard let capabilities else { throw reader.missing("capabilities", in: "InitializeResult") }
-        guard let serverInfo else { throw reader.missing("serverInfo", in: "InitializeResult") }
+        guard let protocolVersion else { throw reader.missing("protocolVersion") }
+        if capabilities == nil { try reader.doWithout("capabilities", .standard) }
+        if serverInfo == nil { try reader.doWithout("serverInfo", .standard) }
         self.init(
             protocolVersion: protocolVersion,
-            capabilities: capabilities,
-            serverInfo: serverInfo,
+            capabilities: capabilities ?? ServerCapabilities(),
+            serverInfo: serverInfo ?? Implementation(name: "", version: ""),
             instructions: instructions,
             resultType: resultType,
             meta: meta,
@@ -347,6 +350,8 @@ public struct DiscoverResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -384,18 +389,18 @@ extension DiscoverResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "supportedVersions": supportedVersions = try reader.read()
+            case "supportedVersions": supportedVersions = try reader.readStrictly()
             case "capabilities": capabilities = try reader.read()
             case "instructions": instructions = try reader.readIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let supportedVersions else { throw reader.missing("supportedVersions", in: "DiscoverResult") }
-        guard let capabilities else { throw reader.missing("capabilities", in: "DiscoverResult") }
+        guard let supportedVersions else { throw reader.missing("supportedVersions") }
+        guard let capabilities else { throw reader.missing("capabilities") }
         self.init(
             supportedVersions: supportedVersions,
             capabilities: capabilities,
@@ -479,6 +484,8 @@ public struct EmptyResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(resultType: ResultType? = nil, meta: Meta? = nil, additional: JSONObject = JSONObject()) {
@@ -497,7 +504,7 @@ extension EmptyResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
@@ -527,6 +534,8 @@ public struct ResultHead: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(resultType: ResultType? = nil, meta: Meta? = nil, additional: JSONObject = JSONObject()) {
@@ -545,7 +554,7 @@ extension ResultHead {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }

@@ -14,6 +14,8 @@ public struct InputRequiredResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -43,8 +45,8 @@ extension InputRequiredResult {
         while let key = try reader.nextKey() {
             switch key {
             case "inputRequests": inputRequests = try reader.readIfPresent()
-            case "requestState": requestState = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "requestState": requestState = try reader.readStrictlyIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }

@@ -110,8 +110,8 @@ extension ProgressNotificationParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let progressToken else { throw reader.missing("progressToken", in: "ProgressNotificationParams") }
-        guard let progress else { throw reader.missing("progress", in: "ProgressNotificationParams") }
+        guard let progressToken else { throw reader.missing("progressToken") }
+        guard let progress else { throw reader.missing("progress") }
         self.init(
             progressToken: progressToken,
             progress: progress,
@@ -192,7 +192,7 @@ extension SetLevelRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let level else { throw reader.missing("level", in: "SetLevelRequestParams") }
+        guard let level else { throw reader.missing("level") }
         self.init(level: level, meta: meta, additional: additional)
     }
 
@@ -253,8 +253,8 @@ extension LoggingMessageNotificationParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let level else { throw reader.missing("level", in: "LoggingMessageNotificationParams") }
-        guard let data else { throw reader.missing("data", in: "LoggingMessageNotificationParams") }
+        guard let level else { throw reader.missing("level") }
+        guard let data else { throw reader.missing("data") }
         self.init(level: level, logger: logger, data: data, meta: meta, additional: additional)
     }
 
@@ -301,7 +301,7 @@ extension ResourceUpdatedNotificationParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "ResourceUpdatedNotificationParams") }
+        guard let uri else { throw reader.missing("uri") }
         self.init(uri: uri, meta: meta, additional: additional)
     }
 
@@ -346,9 +346,7 @@ extension ElicitationCompleteNotificationParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let elicitationId else {
-            throw reader.missing("elicitationId", in: "ElicitationCompleteNotificationParams")
-        }
+        guard let elicitationId else { throw reader.missing("elicitationId") }
         self.init(elicitationId: elicitationId, meta: meta, additional: additional)
     }
 

@@ -61,7 +61,7 @@ extension Prompt {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "Prompt") }
+        guard let name else { throw reader.missing("name") }
         self.init(
             name: name,
             title: title,
@@ -134,7 +134,7 @@ extension PromptArgument {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "PromptArgument") }
+        guard let name else { throw reader.missing("name") }
         self.init(name: name, title: title, description: description, required: required, additional: additional)
     }
 
@@ -181,8 +181,8 @@ extension PromptMessage {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let role else { throw reader.missing("role", in: "PromptMessage") }
-        guard let content else { throw reader.missing("content", in: "PromptMessage") }
+        guard let role else { throw reader.missing("role") }
+        guard let content else { throw reader.missing("content") }
         self.init(role: role, content: content, additional: additional)
     }
 
@@ -212,6 +212,8 @@ public struct ListPromptsResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -246,18 +248,18 @@ extension ListPromptsResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "prompts": prompts = try reader.read()
+            case "prompts": prompts = try reader.readList()
             case "nextCursor": nextCursor = try reader.readIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let prompts else { throw reader.missing("prompts", in: "ListPromptsResult") }
+        if prompts == nil { try reader.doWithout("prompts", .empty) }
         self.init(
-            prompts: prompts,
+            prompts: prompts ?? [],
             nextCursor: nextCursor,
             ttlMs: ttlMs,
             cacheScope: cacheScope,
@@ -344,7 +346,7 @@ extension GetPromptRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "GetPromptRequestParams") }
+        guard let name else { throw reader.missing("name") }
         self.init(
             name: name,
             arguments: arguments,
@@ -384,6 +386,8 @@ public struct GetPromptResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -413,16 +417,16 @@ extension GetPromptResult {
         while let key = try reader.nextKey() {
             switch key {
             case "description": description = try reader.readIfPresent()
-            case "messages": messages = try reader.read()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "messages": messages = try reader.readList()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let messages else { throw reader.missing("messages", in: "GetPromptResult") }
+        if messages == nil { try reader.doWithout("messages", .empty) }
         self.init(
             description: description,
-            messages: messages,
+            messages: messages ?? [],
             resultType: resultType,
             meta: meta,
             additional: additional
@@ -477,7 +481,7 @@ extension PromptReference {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "PromptReference") }
+        guard let name else { throw reader.missing("name") }
         self.init(name: name, title: title, additional: additional)
     }
 
@@ -520,7 +524,7 @@ extension ResourceTemplateReference {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "ResourceTemplateReference") }
+        guard let uri else { throw reader.missing("uri") }
         self.init(uri: uri, additional: additional)
     }
 
@@ -566,8 +570,8 @@ extension CompletionArgument {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "CompletionArgument") }
-        guard let value else { throw reader.missing("value", in: "CompletionArgument") }
+        guard let name else { throw reader.missing("name") }
+        guard let value else { throw reader.missing("value") }
         self.init(name: name, value: value, additional: additional)
     }
 
@@ -666,8 +670,8 @@ extension CompleteRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let ref else { throw reader.missing("ref", in: "CompleteRequestParams") }
-        guard let argument else { throw reader.missing("argument", in: "CompleteRequestParams") }
+        guard let ref else { throw reader.missing("ref") }
+        guard let argument else { throw reader.missing("argument") }
         self.init(ref: ref, argument: argument, context: context, meta: meta, additional: additional)
     }
 
@@ -715,13 +719,13 @@ extension Completion {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "values": values = try reader.read()
+            case "values": values = try reader.readList()
             case "total": total = try reader.readIfPresent()
             case "hasMore": hasMore = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let values else { throw reader.missing("values", in: "Completion") }
+        guard let values else { throw reader.missing("values") }
         self.init(values: values, total: total, hasMore: hasMore, additional: additional)
     }
 
@@ -746,6 +750,8 @@ public struct CompleteResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -772,12 +778,12 @@ extension CompleteResult {
         while let key = try reader.nextKey() {
             switch key {
             case "completion": completion = try reader.read()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let completion else { throw reader.missing("completion", in: "CompleteResult") }
+        guard let completion else { throw reader.missing("completion") }
         self.init(completion: completion, resultType: resultType, meta: meta, additional: additional)
     }
 

@@ -79,8 +79,8 @@ extension Resource {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "Resource") }
-        guard let name else { throw reader.missing("name", in: "Resource") }
+        guard let uri else { throw reader.missing("uri") }
+        guard let name else { throw reader.missing("name") }
         self.init(
             uri: uri,
             name: name,
@@ -183,8 +183,8 @@ extension ResourceTemplate {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uriTemplate else { throw reader.missing("uriTemplate", in: "ResourceTemplate") }
-        guard let name else { throw reader.missing("name", in: "ResourceTemplate") }
+        guard let uriTemplate else { throw reader.missing("uriTemplate") }
+        guard let name else { throw reader.missing("name") }
         self.init(
             uriTemplate: uriTemplate,
             name: name,
@@ -318,8 +318,8 @@ extension TextResourceContents {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "TextResourceContents") }
-        guard let text else { throw reader.missing("text", in: "TextResourceContents") }
+        guard let uri else { throw reader.missing("uri") }
+        guard let text else { throw reader.missing("text") }
         self.init(uri: uri, mimeType: mimeType, text: text, meta: meta, additional: additional)
     }
 
@@ -382,8 +382,8 @@ extension BlobResourceContents {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "BlobResourceContents") }
-        guard let blob else { throw reader.missing("blob", in: "BlobResourceContents") }
+        guard let uri else { throw reader.missing("uri") }
+        guard let blob else { throw reader.missing("blob") }
         self.init(uri: uri, mimeType: mimeType, blob: blob, meta: meta, additional: additional)
     }
 
@@ -415,6 +415,8 @@ public struct ListResourcesResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -449,18 +451,18 @@ extension ListResourcesResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "resources": resources = try reader.read()
+            case "resources": resources = try reader.readList()
             case "nextCursor": nextCursor = try reader.readIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let resources else { throw reader.missing("resources", in: "ListResourcesResult") }
+        if resources == nil { try reader.doWithout("resources", .empty) }
         self.init(
-            resources: resources,
+            resources: resources ?? [],
             nextCursor: nextCursor,
             ttlMs: ttlMs,
             cacheScope: cacheScope,
@@ -510,6 +512,8 @@ public struct ListResourceTemplatesResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -544,20 +548,18 @@ extension ListResourceTemplatesResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "resourceTemplates": resourceTemplates = try reader.read()
+            case "resourceTemplates": resourceTemplates = try reader.readList()
             case "nextCursor": nextCursor = try reader.readIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let resourceTemplates else {
-            throw reader.missing("resourceTemplates", in: "ListResourceTemplatesResult")
-        }
+        if resourceTemplates == nil { try reader.doWithout("resourceTemplates", .empty) }
         self.init(
-            resourceTemplates: resourceTemplates,
+            resourceTemplates: resourceTemplates ?? [],
             nextCursor: nextCursor,
             ttlMs: ttlMs,
             cacheScope: cacheScope,
@@ -638,7 +640,7 @@ extension ReadResourceRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "ReadResourceRequestParams") }
+        guard let uri else { throw reader.missing("uri") }
         self.init(
             uri: uri,
             inputResponses: inputResponses,
@@ -678,6 +680,8 @@ public struct ReadResourceResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -709,17 +713,17 @@ extension ReadResourceResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "contents": contents = try reader.read()
+            case "contents": contents = try reader.readList()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let contents else { throw reader.missing("contents", in: "ReadResourceResult") }
+        if contents == nil { try reader.doWithout("contents", .empty) }
         self.init(
-            contents: contents,
+            contents: contents ?? [],
             ttlMs: ttlMs,
             cacheScope: cacheScope,
             resultType: resultType,
@@ -782,7 +786,7 @@ extension SubscribeRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "SubscribeRequestParams") }
+        guard let uri else { throw reader.missing("uri") }
         self.init(uri: uri, meta: meta, additional: additional)
     }
 

@@ -38,8 +38,8 @@ extension SamplingMessage {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let role else { throw reader.missing("role", in: "SamplingMessage") }
-        guard let content else { throw reader.missing("content", in: "SamplingMessage") }
+        guard let role else { throw reader.missing("role") }
+        guard let content else { throw reader.missing("content") }
         self.init(role: role, content: content, meta: meta, additional: additional)
     }
 
@@ -96,9 +96,9 @@ extension ToolUseContent {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let id else { throw reader.missing("id", in: "ToolUseContent") }
-        guard let name else { throw reader.missing("name", in: "ToolUseContent") }
-        guard let input else { throw reader.missing("input", in: "ToolUseContent") }
+        guard let id else { throw reader.missing("id") }
+        guard let name else { throw reader.missing("name") }
+        guard let input else { throw reader.missing("input") }
         self.init(id: id, name: name, input: input, meta: meta, additional: additional)
     }
 
@@ -162,7 +162,7 @@ extension ToolResultContent {
         while let key = try reader.nextKey() {
             switch key {
             case "toolUseId": toolUseId = try reader.read()
-            case "content": content = try reader.read()
+            case "content": content = try reader.readList()
             case "structuredContent": structuredContent = try reader.readIfPresent()
             case "isError": isError = try reader.readIfPresent()
             case "_meta": meta = try reader.readIfPresent()
@@ -170,8 +170,8 @@ extension ToolResultContent {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let toolUseId else { throw reader.missing("toolUseId", in: "ToolResultContent") }
-        guard let content else { throw reader.missing("content", in: "ToolResultContent") }
+        guard let toolUseId else { throw reader.missing("toolUseId") }
+        guard let content else { throw reader.missing("content") }
         self.init(
             toolUseId: toolUseId,
             content: content,
@@ -449,7 +449,7 @@ extension CreateMessageRequestParams {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "messages": messages = try reader.read()
+            case "messages": messages = try reader.readStrictly()
             case "modelPreferences": modelPreferences = try reader.readIfPresent()
             case "systemPrompt": systemPrompt = try reader.readIfPresent()
             case "includeContext": includeContext = try reader.readIfPresent()
@@ -464,8 +464,8 @@ extension CreateMessageRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let messages else { throw reader.missing("messages", in: "CreateMessageRequestParams") }
-        guard let maxTokens else { throw reader.missing("maxTokens", in: "CreateMessageRequestParams") }
+        guard let messages else { throw reader.missing("messages") }
+        guard let maxTokens else { throw reader.missing("maxTokens") }
         self.init(
             messages: messages,
             modelPreferences: modelPreferences,
@@ -560,9 +560,9 @@ extension CreateMessageResult {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let role else { throw reader.missing("role", in: "CreateMessageResult") }
-        guard let content else { throw reader.missing("content", in: "CreateMessageResult") }
-        guard let model else { throw reader.missing("model", in: "CreateMessageResult") }
+        guard let role else { throw reader.missing("role") }
+        guard let content else { throw reader.missing("content") }
+        guard let model else { throw reader.missing("model") }
         self.init(
             role: role,
             content: content,
@@ -638,7 +638,7 @@ extension Root {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let uri else { throw reader.missing("uri", in: "Root") }
+        guard let uri else { throw reader.missing("uri") }
         self.init(uri: uri, name: name, meta: meta, additional: additional)
     }
 
@@ -679,12 +679,12 @@ extension ListRootsResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "roots": roots = try reader.read()
+            case "roots": roots = try reader.readList()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let roots else { throw reader.missing("roots", in: "ListRootsResult") }
+        guard let roots else { throw reader.missing("roots") }
         self.init(roots: roots, meta: meta, additional: additional)
     }
 

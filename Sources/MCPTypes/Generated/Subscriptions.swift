@@ -101,7 +101,7 @@ extension SubscriptionsListenRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let notifications else { throw reader.missing("notifications", in: "SubscriptionsListenRequestParams") }
+        guard let notifications else { throw reader.missing("notifications") }
         self.init(notifications: notifications, meta: meta, additional: additional)
     }
 
@@ -146,9 +146,7 @@ extension SubscriptionsAcknowledgedNotificationParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let notifications else {
-            throw reader.missing("notifications", in: "SubscriptionsAcknowledgedNotificationParams")
-        }
+        guard let notifications else { throw reader.missing("notifications") }
         self.init(notifications: notifications, meta: meta, additional: additional)
     }
 
@@ -170,6 +168,8 @@ public struct SubscriptionsListenResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(resultType: ResultType? = nil, meta: Meta? = nil, additional: JSONObject = JSONObject()) {
@@ -188,7 +188,7 @@ extension SubscriptionsListenResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }

@@ -67,11 +67,11 @@ extension TaskDescription {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let taskId else { throw reader.missing("taskId", in: "TaskDescription") }
-        guard let status else { throw reader.missing("status", in: "TaskDescription") }
-        guard let createdAt else { throw reader.missing("createdAt", in: "TaskDescription") }
-        guard let lastUpdatedAt else { throw reader.missing("lastUpdatedAt", in: "TaskDescription") }
-        guard let ttl else { throw reader.missing("ttl", in: "TaskDescription") }
+        guard let taskId else { throw reader.missing("taskId") }
+        guard let status else { throw reader.missing("status") }
+        guard let createdAt else { throw reader.missing("createdAt") }
+        guard let lastUpdatedAt else { throw reader.missing("lastUpdatedAt") }
+        guard let ttl else { throw reader.missing("ttl") }
         self.init(
             taskId: taskId,
             status: status,
@@ -181,7 +181,7 @@ extension RelatedTaskMetadata {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let taskId else { throw reader.missing("taskId", in: "RelatedTaskMetadata") }
+        guard let taskId else { throw reader.missing("taskId") }
         self.init(taskId: taskId, additional: additional)
     }
 
@@ -225,7 +225,7 @@ extension TaskRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let taskId else { throw reader.missing("taskId", in: "TaskRequestParams") }
+        guard let taskId else { throw reader.missing("taskId") }
         self.init(taskId: taskId, meta: meta, additional: additional)
     }
 
@@ -249,6 +249,8 @@ public struct CreateTaskResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -275,12 +277,12 @@ extension CreateTaskResult {
         while let key = try reader.nextKey() {
             switch key {
             case "task": task = try reader.read()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let task else { throw reader.missing("task", in: "CreateTaskResult") }
+        guard let task else { throw reader.missing("task") }
         self.init(task: task, resultType: resultType, meta: meta, additional: additional)
     }
 
@@ -311,6 +313,8 @@ public struct ListTasksResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -339,15 +343,21 @@ extension ListTasksResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "tasks": tasks = try reader.read()
+            case "tasks": tasks = try reader.readList()
             case "nextCursor": nextCursor = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let tasks else { throw reader.missing("tasks", in: "ListTasksResult") }
-        self.init(tasks: tasks, nextCursor: nextCursor, resultType: resultType, meta: meta, additional: additional)
+        if tasks == nil { try reader.doWithout("tasks", .empty) }
+        self.init(
+            tasks: tasks ?? [],
+            nextCursor: nextCursor,
+            resultType: resultType,
+            meta: meta,
+            additional: additional
+        )
     }
 
     /// Writes what `revision` has of it; nil writes everything.

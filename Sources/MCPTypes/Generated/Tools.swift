@@ -71,22 +71,22 @@ extension Tool {
             case "title": title = try reader.readIfPresent()
             case "description": description = try reader.readIfPresent()
             case "icons": icons = try reader.readIfPresent()
-            case "inputSchema": inputSchema = try reader.read()
-            case "outputSchema": outputSchema = try reader.readIfPresent()
+            case "inputSchema": inputSchema = try reader.readRawObject(otherwise: .standard) ?? ["type": "object"]
+            case "outputSchema": outputSchema = try reader.readRawObject(otherwise: .absent)
             case "annotations": annotations = try reader.readIfPresent()
             case "execution": execution = try reader.readIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "Tool") }
-        guard let inputSchema else { throw reader.missing("inputSchema", in: "Tool") }
+        guard let name else { throw reader.missing("name") }
+        if inputSchema == nil { try reader.doWithout("inputSchema", .standard) }
         self.init(
             name: name,
             title: title,
             description: description,
             icons: icons,
-            inputSchema: inputSchema,
+            inputSchema: inputSchema ?? ["type": "object"],
             outputSchema: outputSchema,
             annotations: annotations,
             execution: execution,
@@ -262,6 +262,8 @@ public struct ListToolsResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -296,18 +298,18 @@ extension ListToolsResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "tools": tools = try reader.read()
+            case "tools": tools = try reader.readList()
             case "nextCursor": nextCursor = try reader.readIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let tools else { throw reader.missing("tools", in: "ListToolsResult") }
+        if tools == nil { try reader.doWithout("tools", .empty) }
         self.init(
-            tools: tools,
+            tools: tools ?? [],
             nextCursor: nextCursor,
             ttlMs: ttlMs,
             cacheScope: cacheScope,
@@ -400,7 +402,7 @@ extension CallToolRequestParams {
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let name else { throw reader.missing("name", in: "CallToolRequestParams") }
+        guard let name else { throw reader.missing("name") }
         self.init(
             name: name,
             arguments: arguments,
@@ -446,6 +448,8 @@ public struct CallToolResult: ResultObject {
     public var meta: Meta?
     /// Members that this type does not know, kept as they came.
     public var additional: JSONObject
+    /// What of the answer was not as it has to be, and what was made of it; is not written.
+    public var problems: [JSONProblem] = []
 
     /// Makes one from its members.
     public init(
@@ -477,17 +481,17 @@ extension CallToolResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "content": content = try reader.read()
+            case "content": content = try reader.readList()
             case "structuredContent": structuredContent = try reader.readIfPresent()
-            case "isError": isError = try reader.readIfPresent()
-            case "resultType": resultType = try reader.readIfPresent()
+            case "isError": isError = try reader.readStrictlyIfPresent()
+            case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())
             }
         }
-        guard let content else { throw reader.missing("content", in: "CallToolResult") }
+        if content == nil { try reader.doWithout("content", .empty) }
         self.init(
-            content: content,
+            content: content ?? [],
             structuredContent: structuredContent,
             isError: isError,
             resultType: resultType,

@@ -1,0 +1,76 @@
+public import MCPJSON
+import MCPTransport
+import MCPTypes
+
+/// Something in what a server has said that is not as the protocol has it, and what was made of it.
+public struct ServerProblem: Sendable, Hashable, CustomStringConvertible {
+    /// The server's name in the host; nil outside of one.
+    public var server: String?
+    /// What it was said in: the method of the request that it answers, or of the notification.
+    public var method: String
+    /// What is wrong, and where.
+    public var problem: JSONProblem
+
+    /// Makes one.
+    public init(server: String? = nil, method: String, problem: JSONProblem) {
+        (self.server, self.method, self.problem) = (server, method, problem)
+    }
+
+    /// `method: path: message (remedy)`.
+    public var description: String { "\(self.method): \(self.problem)" }
+}
+
+/// What was not as it has to be in what one server has said: the latest, each once.
+package final class ServerProblems: Sendable {
+    private struct State {
+        var problems: [ServerProblem] = []
+        /// Those that were told.
+        var told: Set<ServerProblem> = []
+    }
+
+    /// So many are kept. A server must not fill our books.
+    private static let limit = 200
+
+    private let server: String?
+    private let tell: (@Sendable (ServerProblem) -> Void)?
+    private let state = Locked(State())
+
+    /// - Parameter tell: told of each one once.
+    package init(server: String?, tell: (@Sendable (ServerProblem) -> Void)? = nil) {
+        (self.server, self.tell) = (server, tell)
+    }
+
+    /// All of them, in the order in which they came.
+    package var all: [ServerProblem] { self.state.withLock { $0.problems } }
+
+    /// Those of certain answers.
+    package func of(_ methods: [Method]) -> [ServerProblem] {
+        self.all.filter { problem in methods.contains { $0.rawValue == problem.method } }
+    }
+
+    /// Something is asked anew: what its last answer had does not count any more.
+    func forget(_ method: Method) {
+        self.state.withLock { state in
+            if !state.problems.isEmpty { state.problems.removeAll { $0.method == method.rawValue } }
+        }
+    }
+
+    /// The server is another process now.
+    package func forgetAll() { self.state.withLock { $0.problems = [] } }
+
+    func note(_ method: String, _ problems: [JSONProblem]) {
+        guard !problems.isEmpty else { return }
+        let new = self.state.withLock { state in
+            var new: [ServerProblem] = []
+            for problem in problems {
+                let problem = ServerProblem(server: self.server, method: method, problem: problem)
+                guard !state.problems.contains(problem) else { continue }
+                if state.problems.count >= Self.limit { state.problems.removeFirst() }
+                state.problems.append(problem)
+                if state.told.count < Self.limit, state.told.insert(problem).inserted { new.append(problem) }
+            }
+            return new
+        }
+        if let tell = self.tell { for problem in new { tell(problem) } }
+    }
+}

@@ -1,0 +1,159 @@
+import ArgumentParser
+import Foundation
+import MCPClient
+import MCPHost
+import MCPJSON
+import MCPTransport
+
+/// What all commands that open servers have in common.
+struct HostOptions: ParsableArguments {
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Configuration in the mcpServers form; several are taken together, - is standard input.",
+            discussion: "Default: .mcp.json here; without one, a built-in demo server."
+        )
+    )
+    var config: [String] = []
+
+    @Option(name: .long, help: "Which revisions to speak with all servers: auto, legacy (up to 2025-11-25) or modern.")
+    var era: String?
+
+    @Option(name: .long, help: "How long one request may take: 90s, 500ms, 10m.")
+    var timeout: String?
+
+    @Option(name: .long, help: "How long a server may take to start.")
+    var startTimeout: String?
+
+    @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else there.")
+    var json = false
+
+    @Flag(name: .long, help: "Tell on standard error how each server ended.")
+    var report = false
+
+    /// What is to be opened.
+    struct Loaded {
+        var configuration: HostConfiguration
+        /// Switched off, with the member that says so.
+        var disabled: [String: String] = [:]
+
+        var names: [String] { self.configuration.servers.map(\.name) }
+    }
+
+    /// Reads what counts. Whatever a person should know of it is told on standard error.
+    func load() throws(MCPError) -> Loaded {
+        var loaded = try self.read()
+        Terminal.hide(in: loaded.configuration)
+        do throws(MCPError) { try self.applyLimits(to: &loaded.configuration) } catch {
+            throw MCPError(.invalidArguments, error.message)
+        }
+        return loaded
+    }
+
+    private func read() throws(MCPError) -> Loaded {
+        if let program = GivenProgram.words, let command = program.first {
+            if !self.config.isEmpty {
+                throw MCPError(
+                    .invalidArguments,
+                    "a program behind -- is used instead of a configuration; leave --config out"
+                )
+            }
+            let file = command.split(separator: "/").last.map(String.init) ?? command
+            let server = ServerDefinition(name: file, command: command, arguments: Array(program.dropFirst()))
+            return Loaded(configuration: HostConfiguration(servers: [server]))
+        }
+        if !self.config.isEmpty { return try self.merge(self.config) }
+        if FileManager.default.fileExists(atPath: ".mcp.json") { return try self.merge([".mcp.json"]) }
+        self.remarkDemo()
+        return Loaded(configuration: HostConfiguration(servers: [Self.demo]))
+    }
+
+    private func merge(_ paths: [String]) throws(MCPError) -> Loaded {
+        var loaded = Loaded(configuration: HostConfiguration())
+        for path in paths {
+            if path.hasPrefix("{") {
+                throw MCPError(
+                    .invalidConfiguration,
+                    "--config takes a file and not its text; write the text into one, or pipe it in: --config -"
+                )
+            }
+            let file = try ConfigurationFile(contentsOf: path)
+            for remark in file.remarks { Terminal.note(remark) }
+            loaded.disabled.merge(file.disabled) { $1 }
+            for server in file.configuration.servers {
+                if let known = loaded.configuration.servers.firstIndex(where: { $0.name == server.name }) {
+                    Terminal.note("\(path): \(server.name) is in an earlier file too; this one counts")
+                    loaded.configuration.servers[known] = server
+                } else {
+                    loaded.configuration.servers.append(server)
+                }
+            }
+        }
+        if loaded.configuration.servers.isEmpty {
+            let off = loaded.disabled.isEmpty ? "" : "; \(loaded.disabled.count) switched off"
+            Terminal.note("\(paths.joined(separator: ", ")): 0 servers\(off)")
+        }
+        return loaded
+    }
+
+    private func applyLimits(to configuration: inout HostConfiguration) throws(MCPError) {
+        func duration(_ text: String?, _ name: String) throws(MCPError) -> Duration? {
+            guard let text else { return nil }
+            if let duration = HostConfiguration.duration(text) { return duration }
+            throw MCPError(.invalidArguments, "\(name) takes a time, as 90s, 500ms or 10m, and not \"\(text)\"")
+        }
+        let (call, start) = (
+            try duration(self.timeout, "--timeout"), try duration(self.startTimeout, "--start-timeout")
+        )
+        let era = try self.era.map { text throws(MCPError) in
+            if let era = HostConfiguration.era(text) { return era }
+            throw MCPError(.invalidArguments, "--era is auto, legacy or modern, and not \"\(text)\"")
+        }
+        for place in configuration.servers.indices {
+            if let call {
+                configuration.servers[place].client.idleTimeout = call
+                configuration.servers[place].client.hardTimeout = call
+            }
+            if let start { configuration.servers[place].client.connectTimeout = start }
+            if let era { configuration.servers[place].client.era = era }
+        }
+    }
+
+    // MARK: The demo
+
+    /// Whoever has a configuration of another client here may believe that it is used (U13).
+    private func remarkDemo() {
+        let others = [
+            "mcp.json", ".vscode/mcp.json", ".cursor/mcp.json", ".roo/mcp.json", ".gemini/settings.json",
+            "opencode.json",
+        ]
+        .filter { FileManager.default.fileExists(atPath: $0) }
+        let hint =
+            others.isEmpty ? "" : "; there is \(others.joined(separator: " and ")): --config \(others[0]) uses it"
+        Terminal.note("no .mcp.json here, so this is the built-in demo server\(hint)")
+    }
+
+    /// This very program as a server.
+    private static var demo: ServerDefinition {
+        let path = Bundle.main.executablePath ?? CommandLine.arguments[0]
+        return ServerDefinition(name: "demo", command: path, arguments: ["demo-server"])
+    }
+}
+
+/// A server on the command line, behind `--`: `mcp-host tools -- python server.py`.
+///
+/// It is taken off before the rest is parsed: a verb that takes any number of words could not have it as one of its arguments.
+enum GivenProgram {
+    /// The program and its arguments; nil where there is none, or what stands behind `--` are words of the verb that begin with a dash.
+    static let words: [String]? = Self.split.program
+    /// What is left for the verb.
+    static let others: [String] = Self.split.others
+
+    private static let split: (others: [String], program: [String]?) = {
+        let all = Array(CommandLine.arguments.dropFirst())
+        guard let dashes = all.firstIndex(of: "--"), dashes + 1 < all.count, !all[dashes + 1].hasPrefix("-") else {
+            return (all, nil)
+        }
+        return (Array(all[..<dashes]), Array(all[(dashes + 1)...]))
+    }()
+}

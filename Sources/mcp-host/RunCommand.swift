@@ -1,0 +1,61 @@
+import ArgumentParser
+import MCPHost
+import MCPJSON
+import MCPTransport
+
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Hold servers open until SIGINT or SIGTERM; a second signal kills them at once."
+    )
+    @Argument(help: "Only these servers.") var servers: [String] = []
+    @OptionGroup var options: HostOptions
+
+    func run() async throws {
+        let (words, json) = (self.servers, self.options.json)
+        try await HostCommand(options: self.options, endsBySignal: true).run { loaded throws(MCPError) in
+            try Target.servers(words, in: loaded)
+        } _: { host in
+            let failed = host.servers.filter { $0.failure != nil }
+            for connection in failed {
+                Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")
+            }
+            let dormant = host.servers.count { $0.status == .dormant }
+            let ready = host.servers.count - failed.count - dormant
+            let waiting = dormant == 0 ? "" : ", \(dormant) on demand"
+            let line = "\(ready) of \(host.servers.count) servers ready\(waiting)"
+            if json { Terminal.error(line) } else { Terminal.out(line) }
+            for server in host.servers where server.failure == nil {
+                let revision = server.server.map { ", revision \($0.revision.rawValue)" } ?? ""
+                Terminal.note("\(VisibleText.line(server.name)): \(server.status)\(revision)")
+            }
+            Terminal.note("Ctrl-C closes them", onTerminal: true)
+            await Self.follow(host)
+            return Verdict(
+                ["ready": .number(JSONNumber(Int64(ready)))],
+                failed.isEmpty ? nil : ExitCodes.serverUnreachable
+            )
+        }
+    }
+
+    /// Tells of each end and each restart, until somebody asks for the end of all.
+    private static func follow(_ host: MCPHost) async {
+        let known = host.journal.entries.last?.number ?? 0
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await entry in host.journal.updates() {
+                    guard entry.number > known, let server = entry.server, Self.told.contains(entry.event) else {
+                        continue
+                    }
+                    Terminal.note("\(VisibleText.line(server)): \(entry.event), \(VisibleText.line(entry.cause))")
+                }
+            }
+            await host.closing()
+            group.cancelAll()
+        }
+    }
+
+    /// What a person who looks on wants to know.
+    private static let told: Set<String> = [
+        "lost", "ended", "restarting", "closed", "ready", "problem", "dormant", "needed",
+    ]
+}
