@@ -71,6 +71,19 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
     return 0;
 }
 
+int64_t mcp_process_worked(pid_t pid) {
+    char text[1024], *fields;
+    if (read_stat(pid, text, sizeof text, &fields) != 0 || !fields) return -1;
+    // 14 in user mode, 15 in the kernel, 16 and 17 the children's
+    unsigned long long own, kernel;
+    long long children, children_kernel;
+    if (sscanf(fields, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu %lld %lld", &own, &kernel, &children, &children_kernel) != 4)
+        return -1;
+    long ticks = sysconf(_SC_CLK_TCK);
+    if (ticks <= 0) return -1;
+    return (int64_t)(own + kernel) * 1000000 / ticks + (int64_t)(children + children_kernel) * 1000000 / ticks;
+}
+
 int mcp_process_passage(pid_t pid, enum mcp_passage *passage) {
     char text[2048], *fields, *rest;
     int failure = read_stat(pid, text, sizeof text, &fields);
@@ -156,6 +169,11 @@ int mcp_process_read(pid_t pid, struct mcp_process *process) {
         .start = info.pbi_start_tvsec * 1000000ull + info.pbi_start_tvusec,
     };
     return 0;
+}
+
+int64_t mcp_process_worked(pid_t pid) {
+    (void)pid;
+    return -1;
 }
 
 int mcp_process_passage(pid_t pid, enum mcp_passage *passage) {

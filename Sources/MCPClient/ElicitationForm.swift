@@ -3,23 +3,13 @@ import MCPJSONSchema
 import MCPTypes
 
 /// A form that a server wants filled in: its fields as a schema, and its defaults.
+///
+/// Which kinds of fields a form may have is the server's to keep: what it sends goes to the handler as it came, and only what that
+/// answers is checked (V2).
 struct ElicitationForm {
     private let schema: ElicitationSchema
 
     init(_ schema: ElicitationSchema) { self.schema = schema }
-
-    /// Fields may be of the kinds that the specification lists, and not nested (`ELI-03`).
-    /// - Returns: what is not allowed about it.
-    var problem: String? {
-        for field in self.schema.properties.members {
-            if case .unknown = field.value { return "field \"\(field.name)\" is of a kind that forms do not have" }
-        }
-        let names = Set(self.schema.properties.members.map { WireString($0.name) })
-        if let missing = (self.schema.required ?? []).first(where: { !names.contains(WireString($0)) }) {
-            return "\"\(missing)\" is required, and is no field"
-        }
-        return nil
-    }
 
     /// An accepted answer, its missing fields filled in where the form says with what.
     func completed(_ content: JSONObject) -> JSONObject {
@@ -40,19 +30,26 @@ struct ElicitationForm {
         case .legacyTitled(let schema): schema.default.map(JSONValue.string)
         case .untitledMultiSelect(let schema): schema.default.map { .array($0.map(JSONValue.string)) }
         case .titledMultiSelect(let schema): schema.default.map { .array($0.map(JSONValue.string)) }
-        case .unknown: nil
+        case .unknown(let schema): schema["default"]
         }
     }
 
-    /// What is wrong with an answer.
+    /// What is wrong with an answer. A field whose schema cannot be used is not checked: the answer is the user's, and not lost for that.
     func violations(in content: JSONObject) -> [JSONSchema.Violation] {
+        guard var form = (try? RawJSON(encoding: self.schema).decode(JSONValue.self))?.object else { return [] }
+        if let schema = Self.compiled(form) { return schema.violations(in: .object(content)) }
+        var usable = JSONObject()
+        for (name, field) in form["properties"]?.object ?? JSONObject() {
+            form["properties"] = .object([name: field])
+            if Self.compiled(form) != nil { usable[name] = field }
+        }
+        form["properties"] = .object(usable)
+        return Self.compiled(form)?.violations(in: .object(content)) ?? []
+    }
+
+    private static func compiled(_ form: JSONObject) -> JSONSchema? {
         var options = JSONSchema.Options()
         options.assertsFormat = true
-        do {
-            let text = RawJSON(encoding: self.schema)
-            return try JSONSchema(text.decode(JSONValue.self), options: options).violations(in: .object(content))
-        } catch {
-            return [JSONSchema.Violation(instancePath: "", schemaPath: "#", message: "the form is unusable: \(error)")]
-        }
+        return try? JSONSchema(.object(form), options: options)
     }
 }

@@ -46,8 +46,9 @@ final class MultiRoundTrip: Sendable {
             try reader.beginObject()
             while let key = try reader.nextKey() {
                 switch key {
-                case "inputRequests": self.requests = try reader.read()
-                case "requestState": self.state = try reader.readRaw()
+                case "inputRequests": self.requests = try reader.readIfPresent()
+                // `null` is none, and not one to be given back (V10).
+                case "requestState": self.state = try reader.readIfPresent()
                 default: try reader.skipValue()
                 }
             }
@@ -220,8 +221,9 @@ final class MultiRoundTrip: Sendable {
         _ handlers: ServerRequestHandlers
     ) async throws(MCPError) -> (InputResponses?, RawJSON?) {
         let wanted: InputRequired
-        do { wanted = try payload.decode() } catch {
-            throw MCPError(.badResponse, "\(method.rawValue): what the server asks for is unusable: \(error)")
+        do throws(JSONError) { wanted = try self.context.read(payload, method.rawValue) } catch {
+            let reason = payload.explanation(of: error)
+            throw MCPError(.badResponse, "\(method.rawValue): what the server asks for is unusable: \(reason)")
         }
         if let requests = wanted.requests, !requests.members.isEmpty {
             return (try await self.requests.fulfil(requests, with: handlers), wanted.state)

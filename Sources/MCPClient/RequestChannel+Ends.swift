@@ -5,7 +5,9 @@ import MCPTypes
 /// What becomes of requests, and of the conversation: answers, failures, the opening, time, the break.
 extension RequestChannel {
     /// An answer has come.
-    func answer(_ id: JSONRPCRequestID, _ reply: Reply) {
+    /// - Returns: whether somebody waited for it.
+    @discardableResult
+    func answer(_ id: JSONRPCRequestID, _ reply: Reply) -> Bool {
         let (answer, hasNext) = self.state.withLock { machine in
             let answer = machine.answered(id) { waiter in
                 // Progress that came before the answer is told before it.
@@ -23,9 +25,10 @@ extension RequestChannel {
             waiter.progress?.whenTold {
                 if let ending = self.state.withLock({ $0.delivered(number) }) { self.resume(ending.waiter, reply) }
             }
-        case .stray: return
+        case .stray: return false
         }
         if hasNext { self.sendNext() }
+        return true
     }
 
     /// An answer has come that does not say to what; it is the probe's, if nothing else is out (V15).

@@ -86,7 +86,6 @@ struct ServerRequestResponder: Sendable {
             throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by form was not declared")
         }
         let form = ElicitationForm(params.requestedSchema)
-        if let problem = form.problem { throw ServerRequestRefusal(.invalidParams, "Invalid params: \(problem)") }
         var result: ElicitResult
         do {
             result = try await handler(params, self.context)

@@ -102,7 +102,7 @@ final class ServerRequests: Sendable {
         async -> OutgoingMessage
     {
         do throws(ServerRequestRefusal) {
-            let kind = try Self.kind(method, params)
+            let kind = try self.kind(method, params)
             let responder = self.responder(self.context.runtime.handlers, Self.relatedTask(params), revision)
             let result = try await responder.fulfil(kind)
             return MessageWriter.result(id) { result.encode(to: &$0, for: revision) }
@@ -131,17 +131,17 @@ final class ServerRequests: Sendable {
         )
     }
 
-    private static func kind(_ method: Method, _ params: RawJSON?) throws(ServerRequestRefusal) -> InputRequest.Kind {
+    private func kind(_ method: Method, _ params: RawJSON?) throws(ServerRequestRefusal) -> InputRequest.Kind {
         let params = params ?? [:]
-        do {
+        do throws(JSONError) {
             switch method {
-            case .samplingCreateMessage: return .createMessage(try params.decode())
-            case .elicitationCreate: return .elicit(try params.decode())
+            case .samplingCreateMessage: return .createMessage(try self.context.read(params, method.rawValue))
+            case .elicitationCreate: return .elicit(try self.context.read(params, method.rawValue))
             case .rootsList: return .listRoots(nil)
             default: return .unknown(method, try params.decode())
             }
         } catch {
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: \(error)")
+            throw ServerRequestRefusal(.invalidParams, "Invalid params: \(params.explanation(of: error))")
         }
     }
 

@@ -37,7 +37,10 @@ package final class SessionReceiver: TransportReceiver {
             let envelope = try Envelope(scanning: message)
             if !self.heard.load(ordering: .relaxed) { self.heard.store(true, ordering: .relaxed) }
             switch envelope.kind {
-            case .result(let id): self.channel.answer(id, .result(envelope.payload))
+            case .result(let id):
+                if !self.channel.answer(id, .result(envelope.payload)), let result = envelope.payload {
+                    self.tasks.cameLate(result)
+                }
             case .error(let id?): self.channel.answer(id, .error(envelope.payload))
             case .error(nil):
                 // About a message that the server could not read. Where only one is out, it is that (V15); else it belongs to nobody.
@@ -110,7 +113,8 @@ package final class SessionReceiver: TransportReceiver {
         }
         let problem = "has \(size) bytes, more than the limit of \(limit)"
         if let id = Envelope.id(inStart: start) {
-            return self.channel.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))
+            self.channel.answer(id, .failure(MCPError(.messageTooLarge, "the answer \(problem)")))
+            return
         }
         if let envelope = try? Envelope(scanning: start), case .request(let id, _) = envelope.kind {
             self.requests.refuse(id, "the request \(problem)", on: stream)

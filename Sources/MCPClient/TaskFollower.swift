@@ -72,16 +72,21 @@ final class TaskFollower: Sendable {
         }
     }
 
-    /// Nobody but the caller knows of the task: when the caller goes, the task goes.
+    /// Nobody but the caller knows of the task: when the caller goes, or what the task asks for is refused, the task goes. One that is over is not
+    /// cancelled again (V8).
     func followOrCancel(_ task: TaskState, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
+        let isOver = Locked(false)
         do throws(MCPError) {
-            return try await self.follow(task.id, task, options)
+            return try await self.follow(task.id, task, options) { isOver.withLock { $0 = true } }
         } catch {
-            if error.code == .cancelled || error.code == .timeout, self.channel.broken.value == nil {
-                self.giveUp(task.id)
-            }
+            if !isOver.withLock({ $0 }), self.channel.broken.value == nil { self.giveUp(task.id) }
             throw error
         }
+    }
+
+    /// An answer has come that nobody waits for any more: where it tells of a task, that has lost its caller before it had a name (V8).
+    func cameLate(_ result: RawJSON) {
+        if result.count < 4096, let task = TaskState(createdBy: result), !task.isTerminal { self.giveUp(task.id) }
     }
 
     /// Asks the server to give it up, and waits for nothing.
@@ -123,7 +128,13 @@ final class TaskFollower: Sendable {
     }
 
     /// Waits until a task is done: asks as often as the server likes, and answers what the server asks for.
-    func follow(_ id: String, _ first: TaskState?, _ options: RequestOptions) async throws(MCPError) -> RawJSON {
+    /// - Parameter over: told when it is, before its result is asked for.
+    func follow(
+        _ id: String,
+        _ first: TaskState?,
+        _ options: RequestOptions,
+        over: () -> Void = {}
+    ) async throws(MCPError) -> RawJSON {
         let isModern = try await self.channel.readiness.negotiated().revision.isModern
         let hard = options.hardTimeout ?? self.context.configuration.taskTimeout
         let deadline = (options.startedAt ?? self.context.clock.now) + hard
@@ -141,6 +152,7 @@ final class TaskFollower: Sendable {
         defer { self.channel.release() }
         while true {
             if let state, isModern ? state.isTerminal : state.isTerminal || state.status == .inputRequired {
+                if state.isTerminal { over() }
                 return try await self.outcome(state, isModern, options)
             }
             if isModern, let state, state.status == .inputRequired {

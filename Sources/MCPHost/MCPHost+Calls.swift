@@ -9,6 +9,9 @@ public struct ServerItem<Item: Sendable>: Sendable {
     public var server: String
     /// What it offers.
     public var item: Item
+
+    /// Names the server of something.
+    public init(server: String, item: Item) { (self.server, self.item) = (server, item) }
 }
 
 /// A server that could not be asked.
@@ -30,6 +33,11 @@ public struct HostListing<Item: Sendable>: Sendable {
     public var failures: [ServerFailure] = []
     /// What servers have listed that is not as the protocol has it, and what was made of it.
     public var problems: [ServerProblem] = []
+
+    /// Makes one, of a program's own tools for example.
+    public init(items: [ServerItem<Item>] = [], failures: [ServerFailure] = [], problems: [ServerProblem] = []) {
+        (self.items, self.failures, self.problems) = (items, failures, problems)
+    }
 }
 
 extension ServerItem where Item == Tool {

@@ -227,27 +227,6 @@ extension ManagedServer {
         return self.outcome(generation, era, end)
     }
 
-    private func explain(_ end: ClientSession.End) -> MCPError {
-        if let error = end.transport.launchError { return self.shown(error) }
-        if var error = end.handshakeError {
-            if error.code == .connectionLost, let status = end.transport.process?.exitStatus,
-                !error.message.contains("\(status)")
-            {
-                error.message += "; then its process ended with \(status)"
-            }
-            if let details = self.endpoint.details { error.message += "\n" + details }
-            // It, or what it stands for, was not found.
-            if end.transport.process?.exitStatus == .exited(127), let path = self.endpoint.searchPath {
-                error.message += "\nwith PATH=\(path())"
-            }
-            return self.shown(error)
-        }
-        if let status = end.transport.process?.exitStatus {
-            return MCPError(.connectionLost, "the server's process ended with \(status)", server: self.name)
-        }
-        return MCPError(.connectionLost, "the server went away", server: self.name)
-    }
-
     var isSubprocess: Bool { self.endpoint.startsProcess }
 
     @inline(never)

@@ -148,6 +148,11 @@ private struct UnkeyedEncoder: UnkeyedEncodingContainer {
     func superEncoder() -> any Encoder { self.next() }
 }
 
+extension JSONObject: Encodable {
+    /// Writes the object to any encoder, Foundation's too.
+    public func encode(to encoder: any Encoder) throws { try JSONValue.object(self).encode(to: encoder) }
+}
+
 extension JSONValue: Encodable {
     /// Writes the value to any encoder, Foundation's too.
     public func encode(to encoder: any Encoder) throws {

@@ -92,6 +92,15 @@ extension RawJSON: JSONDecodable, JSONEncodable {
     public func encode(to writer: inout JSONWriter) { writer.write(raw: self) }
 }
 
+extension RawJSON: Encodable {
+    /// Writes the value, with whatever encoder.
+    /// - Throws: ``JSONError`` if the text is no JSON.
+    public func encode(to encoder: any Encoder) throws { try self.decode(JSONValue.self).encode(to: encoder) }
+
+    /// The value of a member, if this is an object that has it. Reads the text each time.
+    public subscript(key: String) -> JSONValue? { (try? self.decode(JSONValue.self))?[key] }
+}
+
 extension RawJSON: ExpressibleByDictionaryLiteral, ExpressibleByStringLiteral {
     /// An object with these members.
     public init(dictionaryLiteral elements: (String, JSONValue)...) { self.init(encoding: JSONObject(elements)) }

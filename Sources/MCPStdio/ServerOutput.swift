@@ -5,7 +5,7 @@ import MCPTransport
 /// Belongs to one `ServerProcess`, on the I/O thread.
 final class ServerOutput {
     private var framer: LineFramer
-    private var hasMessages = false
+    private(set) var hasMessages = false
     private var strayBytes = 0
     private var stderr = StderrTail()
     private var refusal: MCPError?

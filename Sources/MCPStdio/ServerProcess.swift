@@ -61,7 +61,7 @@ final class ServerProcess: @unchecked Sendable {
     var laterJobs: [@Sendable () -> Void] = []
     var laterTimer: (any DeadlineTimer)?
     private var isReceiving = true
-    private var isBroken = false
+    var isBroken = false
     /// Input or output has ended; the end of the process is expected any moment and would be the better explanation than this.
     private var awaitingExit: String?
     /// The process was seen on its way out.
@@ -257,23 +257,8 @@ final class ServerProcess: @unchecked Sendable {
 
     func close(_ mode: TeardownMode) {
         if self.stdoutToken != nil { self.setReceiving(true) }
+        self.noteWork()
         self.perform(self.machine.close(mode, hasUnsent: !self.outgoing.withLock { $0.isEmpty }))
-    }
-
-    /// The conversation makes no sense any more: tell the waiting calls now, end the process step by step.
-    private func fail(_ error: MCPError) {
-        self.breakOff(error)
-        self.close(.graceful)
-    }
-
-    func breakOff(_ error: MCPError) {
-        guard !self.isBroken else { return }
-        self.isBroken = true
-        self.output.isMuted = true
-        var error = error
-        let tail = self.output.lastWords
-        if !tail.isEmpty { error.message += "\nlast lines of its standard error:\n" + tail }
-        self.receiver.transportDidBreak(error)
     }
 
     /// The server has ended: what it wrote is read, and everybody who waits is told.

@@ -35,6 +35,12 @@ extension ServerLaunch {
     /// What is started, in words, without secrets (S23).
     package var shown: String { self.mask.masked(([self.command] + self.arguments).joined(separator: " ")) }
 
+    /// The client of a container engine that it is, by its name: what it has started does not descend from it (U17).
+    package var containerClient: String? {
+        let name = self.command.split(separator: "/").last.map(String.init) ?? self.command
+        return ["docker", "podman", "nerdctl", "finch"].contains(name) && self.arguments.contains("run") ? name : nil
+    }
+
     /// Hides what must not be shown of this server: what is named as a secret, and what is one by the name of its variable or argument.
     package var mask: SecretMask {
         var values = self.secrets

@@ -190,7 +190,11 @@ public final class StdioTransport: Transport {
             serverProcess.begin(finish)
             if let mode { serverProcess.close(mode) }
         }
-        let end = await finish.wait()
+        var end = await finish.wait()
+        if end.step == .kill, end.doubt == nil, let client = self.launch.containerClient {
+            end.doubt =
+                "its \(client) client had to be killed, so the container may go on running: `\(client) ps` tells"
+        }
         self.state.withLock { $0.serverProcess = nil }
         ProcessJournal.shared.over(process.launchToken, isProved: end.isProved)
         self.accounts.add(-1, \.processes)

@@ -34,6 +34,9 @@ public struct ProcessEnd: Sendable {
     public var stderrTail = ""
     /// Lines on its standard output that were not messages.
     public var strayLines = 0
+    /// How long it, and what it had started, had used the processor when its end was asked for, if it had not said anything by then; nil where
+    /// that is not known (U8).
+    public var processorTime: Duration?
     /// A moment at which the process was there: who is born later with its number is somebody else (E18).
     package var startedAt: ContinuousClock.Instant?
     /// When its end was seen; helpers that outlived it were there.

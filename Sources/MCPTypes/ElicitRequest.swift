@@ -46,30 +46,32 @@ public enum PrimitiveSchemaDefinition: ProtocolObject {
     /// A shape that this library does not know, kept as it came.
     case unknown(JSONObject)
 
-    /// Reads whichever it is.
+    /// Reads whichever it is; a field of another shape is kept as it came (V2).
     public init(from reader: inout JSONReader) throws(JSONError) {
+        let start = reader.checkpoint
+        do throws(JSONError) { self = try Self.known(&reader) } catch {
+            guard error.code == .typeMismatch || error.code == .missingMember else { throw error }
+            reader.rewind(to: start)
+            self = .unknown(try reader.read())
+        }
+    }
+
+    private static func known(_ reader: inout JSONReader) throws(JSONError) -> Self {
         switch try reader.peekMember("type") {
-        case "number"?, "integer"?: self = .number(try reader.read())
-        case "boolean"?: self = .boolean(try reader.read())
+        case "number"?, "integer"?: return .number(try reader.read())
+        case "boolean"?: return .boolean(try reader.read())
         case "array"?:
             let start = reader.checkpoint
-            do throws(JSONError) {
-                self = .titledMultiSelect(try reader.read())
-            } catch {
+            do throws(JSONError) { return .titledMultiSelect(try reader.read()) } catch {
                 reader.rewind(to: start)
-                self = .untitledMultiSelect(try reader.read())
+                return .untitledMultiSelect(try reader.read())
             }
         case "string"?:
-            if try reader.hasMember("oneOf") {
-                self = .titledSingleSelect(try reader.read())
-            } else if try reader.hasMember("enumNames") {
-                self = .legacyTitled(try reader.read())
-            } else if try reader.hasMember("enum") {
-                self = .untitledSingleSelect(try reader.read())
-            } else {
-                self = .string(try reader.read())
-            }
-        default: self = .unknown(try reader.read())
+            if try reader.hasMember("oneOf") { return .titledSingleSelect(try reader.read()) }
+            if try reader.hasMember("enumNames") { return .legacyTitled(try reader.read()) }
+            if try reader.hasMember("enum") { return .untitledSingleSelect(try reader.read()) }
+            return .string(try reader.read())
+        default: return .unknown(try reader.read())
         }
     }
 

@@ -1,7 +1,7 @@
 public import MCPJSON
 
 /// A value of the protocol: one neutral model, written for whichever revision is spoken.
-public protocol ProtocolObject: JSONDecodable, JSONEncodable, Sendable, Hashable {
+public protocol ProtocolObject: JSONDecodable, JSONEncodable, Encodable, Sendable, Hashable {
     /// Writes what a revision has of the value.
     /// - Parameters:
     ///   - writer: where to.
@@ -12,6 +12,11 @@ public protocol ProtocolObject: JSONDecodable, JSONEncodable, Sendable, Hashable
 extension ProtocolObject {
     /// Writes everything.
     public func encode(to writer: inout JSONWriter) { self.encode(to: &writer, for: nil) }
+
+    /// Writes everything, with whatever encoder.
+    public func encode(to encoder: any Encoder) throws {
+        try RawJSON(encoding: self).decode(JSONValue.self).encode(to: encoder)
+    }
 }
 
 /// A result, which since 2026-07-28 says what it is.

@@ -155,7 +155,7 @@ struct Tools: AsyncParsableCommand {
             }
             if let output = tool.outputSchema { Terminal.out("  answers: \(VisibleText.block(output.description))") }
         }
-        return Verdict(["tools": .array([Self.document(item)])])
+        return Verdict(["tools": .array([Self.document(item)]), "failures": [], "problems": []])
     }
 }
 

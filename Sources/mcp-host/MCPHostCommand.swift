@@ -1,9 +1,26 @@
 import ArgumentParser
+import MCPJSON
+import MCPTransport
 
 @main
 struct MCPHostCommand: AsyncParsableCommand {
-    /// What stands behind `--` is another program's.
-    static func main() async { await self.main(GivenProgram.others) }
+    /// What stands behind `--` is another program's. Words that cannot be understood have a document too, where one is wanted.
+    static func main() async {
+        do {
+            var command = try Self.parseAsRoot(GivenProgram.others)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch {
+            if !(error is ExitCode), Self.exitCode(for: error) != .success, GivenProgram.others.contains("--json") {
+                let error = MCPError(.invalidArguments, Self.message(for: error))
+                Terminal.out(.object(["error": .object(error.document)]))
+            }
+            Self.exit(withError: error)
+        }
+    }
 
     static let configuration = CommandConfiguration(
         commandName: "mcp-host",

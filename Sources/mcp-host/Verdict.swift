@@ -53,7 +53,10 @@ struct Verdict {
     }
 
     static var interrupted: Self {
-        Self(["error": ["kind": "interrupted", "message": "interrupted by a signal"]], ExitCodes.interrupted)
+        Self(
+            ["error": .object(MCPError(.init("interrupted"), "interrupted by a signal").document)],
+            ExitCodes.interrupted
+        )
     }
 
     // MARK: What servers did not do as they should
@@ -91,13 +94,13 @@ struct Verdict {
 extension MCPError {
     /// For `--json`.
     var document: JSONObject {
-        var document: JSONObject = [
-            "kind": .string(self.code.description), "message": .string(Terminal.masked(self.message)),
+        [
+            "kind": .string(self.code.description),
+            "code": self.rpcError.map { .number(JSONNumber(Int64($0.code.rawValue))) } ?? .null,
+            "message": .string(Terminal.masked(self.message)),
+            "data": self.rpcError?.data.map { .masked($0) } ?? .null,
+            "server": self.server.map { .string($0) } ?? .null,
         ]
-        document["server"] = self.server.map { .string($0) }
-        document["code"] = self.rpcError.map { .number(JSONNumber(Int64($0.code.rawValue))) }
-        document["data"] = self.rpcError?.data.map { .masked($0) }
-        return document
     }
 }
 

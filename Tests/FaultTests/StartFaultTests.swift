@@ -66,6 +66,75 @@ struct StartFaultTests {
         }
     }
 
+    @Test("U8 a start that takes too long tells what it has said, whether it was working, and what to do")
+    func tooLong() async throws {
+        // It works, and says things on both outputs.
+        let busy =
+            #"$| = 1; print STDERR "importing\n"; print "a stray line\n"; 1 while (times)[0] < 0.3; print STDERR "worked\n"; 1 while 1"#
+        let waiting = "echo INFO: Uvicorn running on http://127.0.0.1:8000 >&2; exec sleep 1000"
+        let servers = [("busy", "perl", ["-e", busy]), ("waiting", "/bin/sh", ["-c", waiting])].map {
+            name,
+            command,
+            words in
+            var server = ServerDefinition(name: name, command: command, arguments: words)
+            server.client.era = .legacyOnly
+            server.client.connectTimeout = .seconds(1)
+            return server
+        }
+        let clock = ManualClock()
+        let lines = Watched<Set<String>>([])
+        var runtime = HostRuntime()
+        runtime.clock = clock
+        runtime.onStandardError = { server, line in lines.withLock { _ = $0.insert("\(server) \(line.prefix(6))") } }
+        let host = MCPHost(HostConfiguration(servers: servers), runtime: runtime)
+        host.launch()
+        await lines.wait(for: "both to have spoken") { $0.isSuperset(of: ["busy worked", "waiting INFO: "]) }
+        await clock.pass(.seconds(1), timers: 2)
+        // The end of their input they do not notice; SIGTERM they do.
+        await clock.pass(.seconds(2), timers: 2)
+        _ = await host.ready()
+        let messages = host.servers.map { $0.failure?.message ?? "" }
+        for part in ["importing", "a stray line", "it has used the processor for", "may only need longer"] {
+            #expect(messages[0].contains(part), "\(part) is missing in \(messages[0])")
+        }
+        for part in [
+            "only, so it waits for something", "it seems to serve HTTP", "Uvicorn running on http://127.0.0.1:8000",
+        ] {
+            #expect(messages[1].contains(part), "\(part) is missing in \(messages[1])")
+        }
+        #expect(await host.shutdown().isClean)
+    }
+
+    @Test("U17 a docker client that had to be killed: its container may go on, and nothing else is said")
+    func containerClient() async throws {
+        let folder = try TemporaryFolders.make()
+        let docker = folder.appendingPathComponent("docker").path
+        let isMade = FileManager.default.createFile(
+            atPath: docker,
+            contents: Data("#!/bin/sh\ntrap '' TERM\necho up >&2\nwhile :; do sleep 1000 & wait; done\n".utf8),
+            attributes: [.posixPermissions: 0o755]
+        )
+        #expect(isMade)
+        let clock = ManualClock()
+        let lines = Watched<Set<String>>([])
+        var server = ServerDefinition(name: "box", command: docker, arguments: ["run", "-i", "--rm", "img"])
+        server.client.era = .legacyOnly
+        var runtime = HostRuntime()
+        runtime.clock = clock
+        runtime.onStandardError = { _, line in lines.withLock { _ = $0.insert(line) } }
+        let host = MCPHost(HostConfiguration(servers: [server]), runtime: runtime)
+        host.launch()
+        await lines.wait(for: "the client") { $0.contains("up") }
+        async let closing = host.shutdown()
+        // docker forwards SIGTERM to the container, and has its time for that.
+        await clock.pass(.seconds(2))
+        await clock.pass(.seconds(2))
+        let report = await closing
+        let doubt = report.servers.first?.doubt
+        #expect(doubt == "its docker client had to be killed, so the container may go on running: `docker ps` tells")
+        #expect(!report.isClean && !report.description.contains("0 processes left"))
+    }
+
     @Test("B8 LIFE-17 LIFE-18 a slow start is waited for; a limit that passes is named")
     func slow() async throws {
         try await withZoo { zoo in

@@ -77,6 +77,30 @@ struct RoundTripTests {
         #expect(transport.texts.contains { $0.contains(#""requestState":"\u0041\/\ud83d\ude00""#) })
     }
 
+    @Test("V10 a state that is null is none, and so are requests that are")
+    func nullState() async throws {
+        let transport = ScriptedTransport { transport, id, method, params in
+            if ScriptedTransport.shakeHands(transport, id, method, isModern: true) { return }
+            if params["inputResponses"] != nil { return transport.reply(id, result: #"{"content":[]}"#) }
+            transport.reply(
+                id,
+                result:
+                    #"{"resultType":"input_required","requestState":null,"inputRequests":{"r":{"method":"roots/list"}}}"#
+            )
+        }
+        var runtime = SessionRuntime()
+        runtime.handlers.roots = { _ in [] }
+        let session = ClientSession(transport: transport, runtime: runtime)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { _ = await session.run() }
+            _ = try await session.callTool("t")
+            session.close()
+            try await group.waitForAll()
+        }
+        let last = try #require(transport.sent.last { $0["method"] == "tools/call" })
+        #expect(last["params"]?["inputResponses"] != nil && last["params"]?["requestState"] == nil)
+    }
+
     @Test("V6 the hard limit is that of all rounds together, in both eras")
     func hardLimit() async throws {
         let clock = ManualClock()

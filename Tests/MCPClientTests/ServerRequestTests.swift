@@ -303,17 +303,55 @@ struct ServerRequestTests {
         }
     }
 
-    @Test("a form with nested fields is refused", arguments: Self.eras)
-    func nested(revision: ProtocolRevision) async throws {
-        let server = Self.asking(revision, Self.form(["a": ["type": "object", "properties": [:]]]))
-        try await withSession(server) {
-            $0.handlers.elicitationForm = { _, _ in
-                Issue.record("nobody may be asked")
-                return ElicitResult(action: .cancel)
+    @Test(
+        "V2 forms of any shape reach the handler as they came; what it answers is checked against them",
+        arguments: Self.eras
+    )
+    func forms(revision: ProtocolRevision) async throws {
+        // As other SDKs write them: a type that may be null, lists of types, lists of strings, objects within, references, no type at all.
+        let properties: JSONValue = [
+            "a": ["anyOf": [["type": "string"], ["type": "null"]], "default": nil], "b": ["type": ["integer", "null"]],
+            "c": ["type": "array", "items": ["type": "string"]],
+            "d": ["type": "object", "properties": ["x": ["type": "number"]]],
+            "e": ["$ref": "#/$defs/E"], "f": ["enum": ["x", 1]], "g": ["type": "string", "minLength": "2"],
+            "h": ["type": "string"],
+        ]
+        let params: JSONValue = [
+            "message": "Please fill in",
+            "requestedSchema": [
+                "type": "object", "properties": properties, "required": ["a", "nowhere"],
+                "$defs": ["E": ["type": "boolean"]],
+            ],
+        ]
+        for (content, isFine) in [
+            (["a": nil, "b": 1, "c": ["x"], "d": ["x": 1], "e": true, "f": 1, "nowhere": 1], true),
+            (["a": "x", "nowhere": 1], true),
+            (["a": 7, "nowhere": 1], false), (["a": "x", "nowhere": 1, "c": [1]], false),
+            (["a": "x", "nowhere": 1, "e": 0], false),
+            (["a": "x"], false),
+        ] as [(JSONObject, Bool)] {
+            let server = Self.asking(revision, ["method": "elicitation/create", "params": params])
+            let seen = Locked<ElicitRequestFormParams?>(nil)
+            try await withSession(server) {
+                $0.handlers.elicitationForm = { form, _ in
+                    seen.withLock { $0 = form }
+                    return ElicitResult(action: .accept, content: content)
+                }
+            } _: { session in
+                if isFine {
+                    let answer = try await Self.text(session)
+                    #expect((answer["content"] ?? answer["result"]?["content"]) == .object(content), "\(answer)")
+                } else {
+                    let refusal = await Self.refusal(session)
+                    #expect(
+                        refusal?.message.contains("does not fit the form") == true,
+                        "\(content): \(String(describing: refusal))"
+                    )
+                }
             }
-        } _: { session in
-            let error = await Self.refusal(session)
-            #expect(revision.isModern ? error?.code == .notSupported : error?.rpcError?.code == .invalidParams)
+            let form = try #require(seen.withLock { $0 })
+            let came = try RawJSON(encoding: form.requestedSchema).decode(JSONValue.self)
+            #expect(came["properties"] == properties && came["$defs"]?["E"]?["type"] == "boolean")
         }
     }
 

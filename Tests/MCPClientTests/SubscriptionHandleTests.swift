@@ -176,7 +176,7 @@ struct SubscriptionHandleTests {
         }
     }
 
-    @Test("F11 a server that does not agree has the hard limit to do so")
+    @Test("F11 V5 a server that does not agree has the hard limit to do so")
     func late() async throws {
         let server = ProtocolServer(
             .v2026_07_28,

@@ -288,6 +288,68 @@ struct TaskTests {
         }
     }
 
+    @Test("V8 a task that the server has cancelled is not cancelled again", arguments: eras)
+    func cancelledByServer(revision: ProtocolRevision) async throws {
+        let server = Self.server(revision, polls: 1, ending: "cancelled")
+        try await withSession(server, Self.offer) { session in
+            _ = try await session.listTools()
+            let error = await #expect(throws: MCPError.self) { try await session.callTool("slow") }
+            #expect(error?.code == .cancelled)
+            // What would have been sent beside it is sent by now.
+            _ = try? await session.complete(
+                .init(ref: .prompt(.init(name: "p")), argument: .init(name: "a", value: ""))
+            )
+            #expect(server.received("tasks/cancel").isEmpty)
+        }
+    }
+
+    @Test("V8 a task whose question is refused is cancelled")
+    func refusedQuestion() async throws {
+        let server = Self.server(.v2026_07_28, polls: 1, needsInput: true)
+        try await withSession(server) {
+            Self.offer(&$0)
+            $0.handlers.elicitationForm = { _, _ in throw MCPError(.init("broken"), "no") }
+        } _: { session in
+            _ = try await session.listTools()
+            await #expect(throws: MCPError.self) { try await session.callTool("slow") }
+            await server.wait(forReceived: "tasks/cancel")
+        }
+    }
+
+    @Test("V8 a task whose caller goes before it has a name is cancelled when it has one")
+    func callerGoesEarly() async throws {
+        let transport = ScriptedTransport { transport, id, method, _ in
+            switch method {
+            case "initialize":
+                transport.reply(
+                    id,
+                    result:
+                        #"{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"tasks":{"cancel":{},"requests":{"tools":{"call":{}}}}},"serverInfo":{"name":"s","version":"1"}}"#
+                )
+            case "tools/list":
+                transport.reply(
+                    id,
+                    result: #"{"tools":[{"name":"slow","inputSchema":{},"execution":{"taskSupport":"required"}}]}"#
+                )
+            case "server/discover": transport.refuse(id, code: -32601)
+            default: break
+            }
+        }
+        try await withSession(transport) { session in
+            _ = try await session.listTools()
+            let call = Task { try await session.callTool("slow") }
+            await transport.wait(forSent: "tools/call")
+            call.cancel()
+            await #expect(throws: MCPError.self) { try await call.value }
+            await transport.wait(forSent: "notifications/cancelled")
+            let asked = try #require(transport.sent.first { $0["method"] == "tools/call" }?["id"]?.int64)
+            let task = #"{"task":{"taskId":"late","status":"working","createdAt":"","lastUpdatedAt":"","ttl":null}}"#
+            transport.reply(.integer(asked), result: task)
+            await transport.wait(forSent: "tasks/cancel")
+            #expect(transport.sent.last?["params"]?["taskId"] == "late")
+        }
+    }
+
     @Test(
         "XTASK-12 the handle of a task outlives the call and the connection; it can be asked, awaited and cancelled",
         arguments: eras

@@ -1,6 +1,7 @@
 import Foundation
 import MCPHost
 import MCPJSON
+import MCPJSONSchema
 import TestSupport
 import Testing
 
@@ -19,6 +20,17 @@ struct CommandLineTests {
         #expect(quiet.out == outcome.out && !quiet.error.contains("closed"))
     }
 
+    /// The document on standard output, which has to be as docs/documents.schema.json says.
+    private static func document(_ outcome: HostProgram.Outcome) throws -> JSONValue {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("docs/documents.schema.json")
+        let schema = try JSONSchema(JSONValue(parsing: Array(try Data(contentsOf: file))))
+        let document = try JSONValue(parsing: outcome.out)
+        let violations = schema.violations(in: document)
+        #expect(violations.isEmpty, "\(violations.map(\.description)) in \(outcome.out)")
+        return document
+    }
+
     @Test("--json is one document and nothing else")
     func json() async throws {
         for command in [
@@ -27,7 +39,7 @@ struct CommandLineTests {
             ["read", "demo", "demo://about"], ["prompt", "demo", "summarise", "text=x"],
         ] {
             let outcome = try await HostProgram.run(command + ["--json", "--report"])
-            let document = try JSONValue(parsing: outcome.out)
+            let document = try Self.document(outcome)
             #expect(outcome.status == 0 && document["teardown"]?["clean"] == true, "\(command): \(outcome.error)")
         }
     }
@@ -48,20 +60,21 @@ struct CommandLineTests {
             (["call", "s", "t", "x", "--config", file], 64, "invalidArguments"),
             (["tools", "--config", "/no/such/file"], 64, "invalidConfiguration"),
             (["tools", "--config", file, "--era", "old"], 64, "invalidArguments"),
+            (["tools", "--frobnicate"], 64, "invalidArguments"), (["frobnicate"], 64, "invalidArguments"),
             (["call", "dead", "t", "--config", dead], 4, "connectionLost"),
         ] as [([String], Int32, String)] {
             let outcome = try await HostProgram.run(command + ["--json"])
-            let error = try JSONValue(parsing: outcome.out)["error"]
+            let error = try Self.document(outcome)["error"]
             #expect(outcome.status == status && error?["kind"]?.string == kind, "\(command): \(outcome)")
             #expect(error?["message"]?.string?.isEmpty == false && !outcome.error.isEmpty)
         }
         let refused = try await HostProgram.run(["call", "s", "t", "--config", file, "--json"])
-        let error = try JSONValue(parsing: refused.out)["error"]
+        let error = try Self.document(refused)["error"]
         #expect(error?["code"] == -32050 && error?["data"]?["why"] == "because" && error?["server"] == "s")
         let shown = try await HostProgram.run(["call", "s", "t", "--config", file])
         #expect(shown.error.contains("code -32050, data: ") && shown.error.contains("because"))
         let lists = try await HostProgram.run(["tools", "--config", dead, "--json"])
-        let failures = try JSONValue(parsing: lists.out)["failures"]?.array
+        let failures = try Self.document(lists)["failures"]?.array
         #expect(
             lists.status == 4 && failures?.first?["server"] == "dead" && failures?.first?["kind"] == "connectionLost"
         )
@@ -127,7 +140,7 @@ struct CommandLineTests {
         ] {
             #expect(outcome.error.contains(text), "\(text) is missing in \(outcome.error)")
         }
-        let document = try JSONValue(parsing: try await HostProgram.run(["tools", "--json", "--config", file]).out)
+        let document = try Self.document(try await HostProgram.run(["tools", "--json", "--config", file]))
         #expect(
             document["problems"]?.array?.count == 4
                 && document["problems"]?.array?.contains { $0["path"] == #"tools[1] "bad""# } == true
@@ -215,7 +228,7 @@ struct CommandLineTests {
                 "tools/call": "LINE",
             ]
         ])
-        let list = try JSONValue(parsing: try await HostProgram.run(["tools", "--json", "--config", file]).out)
+        let list = try Self.document(try await HostProgram.run(["tools", "--json", "--config", file]))
         let qualified = try #require(list["tools"]?.array?.first?["name"]?.string)
         for words in [
             ["My Server", "calendar.read"], ["My Server", qualified], [qualified], ["plain"], ["plain", "x=1"],
@@ -242,22 +255,22 @@ struct CommandLineTests {
     )
     func given() async throws {
         let adHoc = try await HostProgram.run(["tools", "--json", "--", ScriptedServer.path, "--era", "legacy"])
-        #expect(try JSONValue(parsing: adHoc.out)["tools"]?.array?.isEmpty == false, "\(adHoc)")
+        #expect(try Self.document(adHoc)["tools"]?.array?.isEmpty == false, "\(adHoc)")
         let called = try await HostProgram.run(["call", "echo", "text=hello", "--", ScriptedServer.path])
         #expect(called.out == "hello\n", "\(called)")
         let (a, b) = (
             try ScriptedServer.file([("a", []), ("x", [])]), try ScriptedServer.file([("b", []), ("x", [])])
         )
         let both = try await HostProgram.run(["servers", "--json", "--config", a, "--config", b])
-        let names = try JSONValue(parsing: both.out)["servers"]?.array?.compactMap { $0["name"]?.string }
+        let names = try Self.document(both)["servers"]?.array?.compactMap { $0["name"]?.string }
         #expect(names == ["a", "x", "b"] && both.error.contains("x is in an earlier file too; this one counts"))
         let some = try await HostProgram.run(["servers", "b", "--json", "--config", a, "--config", b])
-        #expect(try JSONValue(parsing: some.out)["servers"]?.array?.count == 1)
+        #expect(try Self.document(some)["servers"]?.array?.count == 1)
         let piped = try await HostProgram.run(
             ["servers", "--json", "--config", "-"],
             under: ["/bin/sh", "-c", "cat \(a) | \"$0\" \"$@\""]
         )
-        #expect(try JSONValue(parsing: piped.out)["servers"]?.array?.count == 2, "\(piped)")
+        #expect(try Self.document(piped)["servers"]?.array?.count == 2, "\(piped)")
         let text = try await HostProgram.run(["tools", "--config", "{}"])
         #expect(text.status == 64 && text.error.contains("takes a file and not its text"))
     }
@@ -330,7 +343,7 @@ struct CommandLineTests {
         for part in ["name for models: s__git_log", "More.", "repo_path: str  where", "since: str?  "] {
             #expect(one.out.contains(part), "\(part) is missing in \(one.out)")
         }
-        let prompts = try JSONValue(parsing: try await HostProgram.run(["prompts", "--json", "--config", file]).out)
+        let prompts = try Self.document(try await HostProgram.run(["prompts", "--json", "--config", file]))
         let first = prompts["prompts"]?.array?.first?["prompt"]
         #expect(first?["description"] == "d" && first?["arguments"]?.array?.first?["required"] == true)
         let missing = try await HostProgram.run(["prompt", "s", "p", "y=1", "--config", file])
@@ -344,7 +357,7 @@ struct CommandLineTests {
         #expect(start.status == 4 && start.error.contains("not ready within 0.1 seconds"), "\(start)")
         let file = try AnsweringServer.file(["s": ["tools/list": #"{"tools":[]}"#]])
         let legacy = try await HostProgram.run(["servers", "--era", "legacy", "--json", "--config", file])
-        #expect(try JSONValue(parsing: legacy.out)["servers"]?.array?.first?["revision"] == "2025-06-18")
+        #expect(try Self.document(legacy)["servers"]?.array?.first?["revision"] == "2025-06-18")
         let modern = try await HostProgram.run(["servers", "--era", "modern", "--config", file])
         #expect(modern.status == 4 && modern.error.contains("nothing older is allowed"))
         for words in [["--timeout", "soon"], ["--start-timeout", "-1"], ["--era", "old"]] {

@@ -81,6 +81,9 @@ struct mcp_process {
 /// Looks at one process. Returns 0; ESRCH when there is none; another errno (EMFILE, ENOMEM) when that cannot be told.
 int mcp_process_read(pid_t pid, struct mcp_process *process);
 
+/// How long a process has used the processor so far, in microseconds, itself and its children that were waited for; -1 when that cannot be told.
+int64_t mcp_process_worked(pid_t pid);
+
 /// What a process that shows no environment is at: it has none; it is in the middle of `exec` and will show one; or it is on its way out, has
 /// given its memory back, and may have started another just before.
 enum mcp_passage { MCP_PASSAGE_NONE, MCP_PASSAGE_EXEC, MCP_PASSAGE_END };

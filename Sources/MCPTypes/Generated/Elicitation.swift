@@ -235,7 +235,7 @@ extension ElicitationSchema {
         while let key = try reader.nextKey() {
             switch key {
             case "$schema": schema = try reader.readIfPresent()
-            case "properties": properties = try reader.read()
+            case "properties": properties = try reader.readStrictly()
             case "required": required = try reader.readIfPresent()
             case "type": try reader.expect("object", for: "type")
             default: additional.append(key.string, try reader.read())
