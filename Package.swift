@@ -135,7 +135,8 @@ let package = Package(
         .testTarget(
             name: "MCPHostTests",
             dependencies: [
-                "CMCPProcess", "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient", "MCPHost",
+                "CMCPProcess", "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPStdio", "MCPClient",
+                "MCPHost",
                 "TestSupport", "mcp-zoo", "mcp-host",
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
                 .product(name: "Logging", package: "swift-log"),
