@@ -37,7 +37,7 @@ def flags(words):
     def add(text, value=None):
         made.append(dict(field(text), value=value))
     if "paged" in words:
-        add('nextCursor?: String "How to ask for the next page; nil when this is the last. An empty one counts."')
+        add('nextCursor!?: String "How to ask for the next page; nil when this is the last. An empty one counts."')
     if "cacheable" in words:
         add('ttlMs?: Int64 E "How long it stays valid, in milliseconds."', "0")
         add('cacheScope?: CacheScope E "For whom it is valid."', "CacheScope.private")

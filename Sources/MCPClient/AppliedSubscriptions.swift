@@ -38,7 +38,11 @@ final class AppliedSubscriptions: Sendable {
                 let update = try? params?.decode(ResourceUpdatedNotificationParams.self)
                 guard let uri = update?.uri else { return true }
                 // One that watches a folder names what is in it.
-                return (filter.resourceSubscriptions ?? []).contains { uri.utf8.starts(with: $0.utf8) }
+                return (filter.resourceSubscriptions ?? []).contains { watched in
+                    guard uri.utf8.starts(with: watched.utf8), !watched.isEmpty else { return false }
+                    let rest = uri.utf8.dropFirst(watched.utf8.count).first
+                    return rest == nil || rest == UInt8(ascii: "/") || watched.utf8.last == UInt8(ascii: "/")
+                }
             default: return true
             }
         }
@@ -114,7 +118,7 @@ final class AppliedSubscriptions: Sendable {
         let number: Int64? =
             switch id {
             case .integer(let number): number
-            case .string(let text): Int64(text)
+            case .string(let text): Int64(text).flatMap { String($0).utf8.elementsEqual(text.utf8) ? $0 : nil }
             }
         return self.state.withLock { state in number.flatMap { state.listening[$0] } }
     }

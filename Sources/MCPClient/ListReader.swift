@@ -18,7 +18,8 @@ final class ListReader: Sendable {
     func page<Page: ResultObject>(
         _ method: Method,
         _ cursor: String?,
-        _ options: RequestOptions
+        _ options: RequestOptions,
+        number: Int = 1
     ) async throws(MCPError) -> Page {
         let payload = try await self.channel.request(method, options: options) { writer in
             if let cursor {
@@ -26,7 +27,7 @@ final class ListReader: Sendable {
                 writer.write(cursor)
             }
         }
-        return try self.context.read(payload, of: method)
+        return try self.context.read(payload, of: method, page: number)
     }
 
     /// Goes through a paginated list, within bounds and never in circles (J1, J2). An empty cursor is a cursor like any other.
@@ -50,13 +51,13 @@ final class ListReader: Sendable {
         var all: [Item] = []
         var cursor: String?
         var seen: Set<WireString> = []
-        for _ in 0..<limits.pages {
+        for number in 1...max(1, limits.pages) {
             var bounded = options
             bounded.hardTimeout = min(
                 options.hardTimeout ?? self.context.configuration.hardTimeout,
                 max(.milliseconds(1), deadline - self.context.clock.now)
             )
-            let result: Page = try await self.page(method, cursor, bounded)
+            let result: Page = try await self.page(method, cursor, bounded, number: number)
             all += items(result)
             guard all.count <= limits.items else {
                 throw MCPError(

@@ -46,7 +46,7 @@ final class MultiRoundTrip: Sendable {
             try reader.beginObject()
             while let key = try reader.nextKey() {
                 switch key {
-                case "inputRequests": self.requests = try reader.readIfPresent()
+                case "inputRequests": self.requests = try reader.readStrictlyIfPresent()
                 // `null` is none, and not one to be given back (V10).
                 case "requestState": self.state = try reader.readIfPresent()
                 default: try reader.skipValue()

@@ -31,6 +31,12 @@ extension RequestChannel {
         return true
     }
 
+    /// Whether an answer is one to a call that was given up; said once.
+    func wasGivenUp(_ id: JSONRPCRequestID) -> Bool {
+        guard let number = Machine.number(of: id) else { return false }
+        return self.givenUp.withLock { $0.remove(number) != nil }
+    }
+
     /// An answer has come that does not say to what; it is the probe's, if nothing else is out (V15).
     func answerProbe(_ reply: Reply) {
         if let id = self.state.withLock({ $0.onlyProbe }) { self.answer(id, reply) }
@@ -54,6 +60,8 @@ extension RequestChannel {
         if ending.wasSent, !ending.isSending, !ending.waiter.isInitialize {
             self.tellCancelled(ending.wireID, reason)
         }
+        // Its answer may be a task that nobody has any more (V8).
+        if ending.waiter.isCall { self.givenUp.withLock { if $0.count < 256 { $0.insert(ending.id) } } }
         self.resume(ending.waiter, .failure(error))
     }
 

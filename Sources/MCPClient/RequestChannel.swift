@@ -52,6 +52,8 @@ final class RequestChannel: Sendable {
     let broken = OneShot<MCPError>()
     /// Completed when it is known how the server is spoken to: true when it is asked in the older way, false when it need not be.
     let isLegacy = OneShot<Bool>()
+    /// Calls that were given up when they were with the server, by their numbers.
+    let givenUp = Locked<Set<Int64>>([])
     /// Whether the transport is open; nil if that took too long.
     let opening = OneShot<Bool?>()
     let timer: RequestTimer

@@ -7,14 +7,17 @@ extension SessionContext {
     /// - Parameters:
     ///   - text: what it has said.
     ///   - name: what to note its problems under.
+    ///   - page: which page of a list it is, from 1; it stands before the places of its problems.
     ///   - problems: those that this text has.
     func read<Value: JSONDecodable>(
         _ text: RawJSON,
         _ name: String,
+        page: Int = 1,
         problems: inout [JSONProblem]
     ) throws(JSONError) -> Value {
         if self.configuration.readsStrictly { return try text.decode() }
         let value = try text.decode(Value.self, problems: &problems)
+        if page > 1 { for place in problems.indices { problems[place].path = "page \(page): \(problems[place].path)" } }
         self.problems.note(name, problems)
         return value
     }
@@ -31,11 +34,11 @@ extension SessionContext {
     }
 
     /// A result of the kind that was asked for. One of a kind that is not known is an invalid one (`RPC-23`).
-    func read<Result: ResultObject>(_ payload: RawJSON, of method: Method) throws(MCPError) -> Result {
+    func read<Result: ResultObject>(_ payload: RawJSON, of method: Method, page: Int = 1) throws(MCPError) -> Result {
         let type: ResultType?
         do throws(JSONError) {
             var problems: [JSONProblem] = []
-            var result: Result = try self.read(payload, method.rawValue, problems: &problems)
+            var result: Result = try self.read(payload, method.rawValue, page: page, problems: &problems)
             type = result.resultType
             if type == nil || type == .complete {
                 if !problems.isEmpty { result.problems = problems }

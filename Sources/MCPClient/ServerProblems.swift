@@ -24,12 +24,13 @@ public struct ServerProblem: Sendable, Hashable, CustomStringConvertible {
 package final class ServerProblems: Sendable {
     private struct State {
         var problems: [ServerProblem] = []
-        /// Those that were told.
-        var told: Set<ServerProblem> = []
+        /// Those that were told, by their hashes: a server may have much to say.
+        var told: Set<Int> = []
     }
 
-    /// So many are kept. A server must not fill our books.
-    private static let limit = 200
+    /// So many are kept for each method, of so many methods. A server must not fill our books.
+    private static let limit = 100
+    private static let methodsLimit = 16
 
     private let server: String?
     private let tell: (@Sendable (ServerProblem) -> Void)?
@@ -56,7 +57,7 @@ package final class ServerProblems: Sendable {
     }
 
     /// The server is another process now.
-    package func forgetAll() { self.state.withLock { $0.problems = [] } }
+    package func forgetAll() { self.state.withLock { $0 = State() } }
 
     func note(_ method: String, _ problems: [JSONProblem]) {
         guard !problems.isEmpty else { return }
@@ -65,9 +66,16 @@ package final class ServerProblems: Sendable {
             for problem in problems {
                 let problem = ServerProblem(server: self.server, method: method, problem: problem)
                 guard !state.problems.contains(problem) else { continue }
-                if state.problems.count >= Self.limit { state.problems.removeFirst() }
+                if state.problems.count(where: { $0.method == method }) >= Self.limit,
+                    let oldest = state.problems.firstIndex(where: { $0.method == method })
+                {
+                    state.problems.remove(at: oldest)
+                }
+                if state.problems.count >= Self.limit * Self.methodsLimit { state.problems.removeFirst() }
                 state.problems.append(problem)
-                if state.told.count < Self.limit, state.told.insert(problem).inserted { new.append(problem) }
+                if state.told.count < 10 * Self.limit, state.told.insert(problem.hashValue).inserted {
+                    new.append(problem)
+                }
             }
             return new
         }

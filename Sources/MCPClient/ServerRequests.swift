@@ -9,9 +9,9 @@ final class ServerRequests: Sendable {
     private let channel: RequestChannel
     private let background: BackgroundWork
     private let inbound = InboundRequests()
-    /// Pings that came before it was known how the server is spoken to.
-    private let waitingPings = Locked(0)
-    private static let waitingPingsLimit = 64
+    /// Answers that wait until it is known how the server is spoken to.
+    private let waiting = Locked(0)
+    private static let waitingLimit = 64
 
     init(_ channel: RequestChannel, _ background: BackgroundWork) {
         self.context = channel.context
@@ -26,10 +26,10 @@ final class ServerRequests: Sendable {
     func received(_ id: JSONRPCRequestID, _ method: String, _ params: RawJSON?, on stream: MessageStream) {
         if self.channel.readiness.isModern { return }
         switch Method(rawValue: method) {
-        case .ping: self.pinged(id, on: stream)
+        case .ping: self.answerLegacy(MessageWriter.emptyResult(id), on: stream)
         case let asked where self.context.runtime.handlers.offers(asked):
             switch self.inbound.admit(id) {
-            case .refuse(let reason): self.answer(MessageWriter.error(id, .internalError, reason), on: stream)
+            case .refuse(let reason): self.answerLegacy(MessageWriter.error(id, .internalError, reason), on: stream)
             case .begin(let cancelled):
                 self.channel.serverAsks()
                 self.background.begin {
@@ -38,27 +38,29 @@ final class ServerRequests: Sendable {
                     self.inbound.left(id)
                 }
             }
-        default: self.answer(MessageWriter.error(id, .methodNotFound, "Method not found: \(method)"), on: stream)
+        default:
+            let name = method.prefix(200)
+            self.answerLegacy(MessageWriter.error(id, .methodNotFound, "Method not found: \(name)"), on: stream)
         }
     }
 
     /// A legacy server is answered at once, and one of which it is not known yet whether it is one when it is: a modern one must not be (V14).
-    private func pinged(_ id: JSONRPCRequestID, on stream: MessageStream) {
-        if self.channel.isLegacy.value == true { return self.answer(MessageWriter.emptyResult(id), on: stream) }
-        let mayWait = self.waitingPings.withLock { waiting in
+    private func answerLegacy(_ response: OutgoingMessage, on stream: MessageStream) {
+        if self.channel.isLegacy.value == true { return self.answer(response, on: stream) }
+        let mayWait = self.waiting.withLock { waiting in
             waiting += 1
-            return waiting <= Self.waitingPingsLimit
+            return waiting <= Self.waitingLimit
         }
         guard mayWait else { return }
         self.channel.isLegacy.whenComplete {
-            if self.channel.isLegacy.value == true { self.answer(MessageWriter.emptyResult(id), on: stream) }
+            if self.channel.isLegacy.value == true { self.answer(response, on: stream) }
         }
     }
 
     /// A request has come that cannot be read.
     func refuse(_ id: JSONRPCRequestID, _ problem: String, on stream: MessageStream) {
         if self.channel.readiness.isModern { return }
-        self.answer(MessageWriter.error(id, .invalidRequest, problem), on: stream)
+        self.answerLegacy(MessageWriter.error(id, .invalidRequest, problem), on: stream)
     }
 
     /// The server wants no answer any more.
@@ -83,7 +85,9 @@ final class ServerRequests: Sendable {
         _ stream: MessageStream
     ) async {
         defer { self.channel.serverIsAnswered() }
-        guard case .success(let server) = await self.channel.readiness.outcome.wait() else { return }
+        guard case .success(let server) = await self.channel.readiness.outcome.wait(), !server.revision.isModern else {
+            return
+        }
         let answer = await withTaskGroup(of: OutgoingMessage?.self) { group in
             group.addTask { await self.answer(id, method, params, server.revision) }
             group.addTask {

@@ -38,7 +38,9 @@ package final class SessionReceiver: TransportReceiver {
             if !self.heard.load(ordering: .relaxed) { self.heard.store(true, ordering: .relaxed) }
             switch envelope.kind {
             case .result(let id):
-                if !self.channel.answer(id, .result(envelope.payload)), let result = envelope.payload {
+                if !self.channel.answer(id, .result(envelope.payload)), self.channel.wasGivenUp(id),
+                    let result = envelope.payload
+                {
                     self.tasks.cameLate(result)
                 }
             case .error(let id?): self.channel.answer(id, .error(envelope.payload))

@@ -36,7 +36,11 @@ struct ConfigurationEntry {
     init(_ name: String, _ entry: JSONValue, _ surroundings: Surroundings) throws(ConfigurationProblem) {
         if name.isEmpty { throw ConfigurationProblem("a server has an empty name") }
         guard let object = entry.object else {
-            throw ConfigurationProblem("expected an object, found \(entry.kind)")
+            // An element of a list without a name is called by its place, and comes without its members.
+            throw ConfigurationProblem(
+                name.hasSuffix("]")
+                    ? "a server in a list is an object with a \"name\"" : "expected an object, found \(entry.kind)"
+            )
         }
         (self.name, self.object, self.surroundings) = (name, object, surroundings)
     }
@@ -201,8 +205,9 @@ struct ConfigurationEntry {
                 at: "command"
             )
         }
-        let words = command.split(whereSeparator: \.isWhitespace)
-        if words.count > 1 {
+        // As it is written: what a variable holds may be a secret.
+        let words = (self.member("command", "cmd")?.value.string ?? command).split(whereSeparator: \.isWhitespace)
+        if words.count > 1, command.contains(where: \.isWhitespace) {
             let rest = words.dropFirst().map { "\"\($0)\"" }.joined(separator: ", ")
             throw ConfigurationProblem(
                 "is a whole command line, and no shell takes it apart; write \"command\": \"\(words[0])\", \"args\": [\(rest)]",
@@ -227,7 +232,7 @@ struct ConfigurationEntry {
         else { return }
         self.remark(
             place,
-            "\"\(argument)\" is beside this file, and the server runs where the host does; add \"cwd\": \".\", or write \(folder)/\(argument)"
+            "is a file beside this one, and the server runs where the host does; add \"cwd\": \".\", or write its whole path"
         )
     }
 

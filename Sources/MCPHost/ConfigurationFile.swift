@@ -33,6 +33,41 @@ public struct ConfigurationFile: Sendable {
     public private(set) var remarks: [String] = []
     /// Servers that are switched off, by their names, with the member that says so.
     public private(set) var disabled: [String: String] = [:]
+    /// Where the servers stand, by the bytes of their names.
+    private var places: [WireString: Int] = [:]
+
+    /// Says nothing.
+    package init() {}
+
+    /// What another file says comes on top: of equal names its server counts, or that it is switched off.
+    package mutating func add(_ other: ConfigurationFile, named path: String) {
+        self.remarks += other.remarks
+        for server in other.configuration.servers {
+            if self.places[WireString(server.name)] != nil || self.disabled[server.name] != nil {
+                self.remarks.append("\(path): \(server.name) is in an earlier file too; this one counts")
+            }
+            self.put(server)
+        }
+        for (name, member) in other.disabled { self.switchOff(name, member) }
+    }
+
+    private mutating func put(_ server: ServerDefinition) {
+        self.disabled[server.name] = nil
+        if let place = self.places[WireString(server.name)] {
+            self.configuration.servers[place] = server
+        } else {
+            self.places[WireString(server.name)] = self.configuration.servers.count
+            self.configuration.servers.append(server)
+        }
+    }
+
+    private mutating func switchOff(_ name: String, _ member: String) {
+        self.disabled[name] = member
+        guard self.places[WireString(name)] != nil else { return }
+        self.configuration.servers.removeAll { $0.name.isSame(as: name) }
+        let servers = self.configuration.servers.enumerated()
+        self.places = Dictionary(servers.map { (WireString($1.name), $0) }, uniquingKeysWith: { $1 })
+    }
 
     /// Reads a file.
     /// - Parameters:
@@ -43,7 +78,7 @@ public struct ConfigurationFile: Sendable {
     public init(contentsOf path: String, environment: [String: String]? = nil) throws(MCPError) {
         let isStandardInput = path == "-"
         let bytes = try Self.load(path, isStandardInput ? 0 : nil)
-        let folder = isStandardInput ? nil : Self.folder(of: path)
+        let folder = Self.folder(of: isStandardInput ? "" : path)
         try self.init(
             parsing: bytes,
             file: isStandardInput ? "standard input" : path,
@@ -99,10 +134,9 @@ public struct ConfigurationFile: Sendable {
         case .array(let elements):
             var entries: [(name: String, place: String, entry: JSONValue)] = []
             for (index, element) in elements.enumerated() {
-                guard let name = element["name"]?.string else {
-                    throw ConfigurationProblem("a server in a list needs a \"name\"", at: "\(root)[\(index)]")
-                }
-                entries.append((name, "\(root)[\(index)]", element))
+                // One without a name has its place for one, and fails by itself (U2).
+                let name = element["name"]?.string
+                entries.append((name ?? "\(root)[\(index)]", "\(root)[\(index)]", name == nil ? .null : element))
             }
             return entries
         case .null: return []
@@ -128,18 +162,16 @@ public struct ConfigurationFile: Sendable {
             switch outcome {
             case .server(let definition): server = definition
             case .disabled(let member):
-                self.disabled[name] = member
+                self.switchOff(name, member)
                 return
             }
         } catch {
             server = ServerDefinition(name: name, transport: .unusable(error.description(below: place)))
         }
-        if let known = self.configuration.servers.firstIndex(where: { $0.name.isSame(as: name) }) {
+        if self.places[WireString(name)] != nil || self.disabled[name] != nil {
             self.remarks.append("\(place) has the name of another one; the last one counts")
-            self.configuration.servers[known] = server
-        } else {
-            self.configuration.servers.append(server)
         }
+        self.put(server)
     }
 
     private static func naming<R>(

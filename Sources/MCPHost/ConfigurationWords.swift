@@ -55,9 +55,12 @@ struct ConfigurationDialect {
         guard let object = root.object else {
             throw ConfigurationProblem("expected an object, found \(root.kind)", at: "top level")
         }
-        for name in ["mcpServers", "servers", "context_servers", "mcp_servers"] {
-            if let servers = object[name] { return (Self(root: name), servers) }
+        // An empty one counts only where there is no other.
+        let present = ["mcpServers", "servers", "context_servers", "mcp_servers"].filter { object[$0] != nil }
+        let full = present.first { name in
+            object[name]?.object?.isEmpty == false || object[name]?.array?.isEmpty == false
         }
+        if let name = full ?? present.first, let servers = object[name] { return (Self(root: name), servers) }
         if let mcp = object["mcp"]?.object {
             if let servers = mcp["servers"] {
                 return (Self(root: "mcp.servers", environmentNames: ["env", "environment"]), servers)

@@ -30,7 +30,7 @@ public struct ModelToolCall: Sendable, Hashable {
             self.form = .anthropic
             self.id = try text(json["id"], "id")
             self.name = try text(json["name"], "name")
-            self.arguments = RawJSON(encoding: json["input"] ?? [:])
+            self.arguments = Self.object(json["input"])
         } else if json["type"]?.string == "function_call" {
             self.form = .openAIResponses
             self.id = try text(json["call_id"], "call_id")
@@ -45,7 +45,7 @@ public struct ModelToolCall: Sendable, Hashable {
             self.form = .gemini
             self.id = call["id"]?.string
             self.name = try text(call["name"], "functionCall.name")
-            self.arguments = RawJSON(encoding: call["args"] ?? [:])
+            self.arguments = Self.object(call["args"])
         } else {
             throw MCPError(
                 .invalidArguments,
@@ -54,10 +54,15 @@ public struct ModelToolCall: Sendable, Hashable {
         }
     }
 
+    /// Models write `null` where there are none.
+    private static func object(_ value: JSONValue?) -> RawJSON {
+        value.map { $0 == .null ? [:] : RawJSON(encoding: $0) } ?? [:]
+    }
+
     /// OpenAI's are a text; a model may write one that is none, or nothing.
     private static func arguments(_ value: JSONValue?) throws(MCPError) -> RawJSON {
-        guard let text = value?.string else { return RawJSON(encoding: value ?? [:]) }
-        if text.allSatisfy(\.isWhitespace) { return [:] }
+        guard let text = value?.string else { return self.object(value) }
+        if text.allSatisfy(\.isWhitespace) || text == "null" { return [:] }
         return RawJSON(copying: text)
     }
 
@@ -65,10 +70,9 @@ public struct ModelToolCall: Sendable, Hashable {
     func answer(_ text: String, isError: Bool, structured: JSONValue? = nil) -> JSONValue {
         switch self.form {
         case .anthropic:
-            var result: JSONObject = [
-                "type": "tool_result", "tool_use_id": .string(self.id ?? ""),
-                "content": [["type": "text", "text": .string(text)]],
-            ]
+            var result: JSONObject = ["type": "tool_result", "tool_use_id": .string(self.id ?? "")]
+            // An empty text is refused there, and no content is fine.
+            if !text.isEmpty { result["content"] = [["type": "text", "text": .string(text)]] }
             if isError { result["is_error"] = true }
             return .object(result)
         case .openAIChat: return ["role": "tool", "tool_call_id": .string(self.id ?? ""), "content": .string(text)]

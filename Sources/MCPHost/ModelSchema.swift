@@ -6,6 +6,8 @@ struct ModelSchema {
     /// What was left out or written in another way, each kind of it once.
     private(set) var changes: [String] = []
     private var root: JSONValue = .null
+    /// A schema of a few lines can mean a tree without an end: so many of its nodes are written.
+    private var budget = 2000
 
     init(_ interface: ModelInterface) { self.interface = interface }
 
@@ -16,7 +18,7 @@ struct ModelSchema {
     mutating func converted(_ text: RawJSON) -> JSONValue {
         let schema = (try? text.decode(JSONValue.self)) ?? .null
         self.root = schema
-        guard var object = schema.object else {
+        guard var object = self.whole(schema, depth: 0)?.object else {
             self.note("its schema is no object; any members are allowed")
             return ["type": "object", "properties": [:]]
         }
@@ -42,7 +44,7 @@ struct ModelSchema {
             var properties = object["properties"]?.object ?? JSONObject()
             var required: [Set<String>] = []
             for part in parts {
-                let part = self.resolved(part)
+                let part = self.whole(part, depth: 1) ?? part
                 for (key, value) in part["properties"]?.object ?? JSONObject() where properties[key] == nil {
                     properties[key] = value
                 }
@@ -64,20 +66,58 @@ struct ModelSchema {
         }
     }
 
-    private func resolved(_ schema: JSONValue) -> JSONValue {
-        guard let reference = schema["$ref"]?.string, reference.hasPrefix("#") else { return schema }
-        var value: JSONValue? = self.root
-        for step in reference.dropFirst().split(separator: "/") {
-            let name = String(step).replacing("~1", with: "/").replacing("~0", with: "~")
-            value =
-                value?[name]
-                ?? value?.array.flatMap { list in Int(name).flatMap { list.indices.contains($0) ? list[$0] : nil } }
+    /// What a reference means, at the end of a chain of them; nil where it leads nowhere, or in a circle.
+    private func resolved(_ schema: JSONValue) -> JSONValue? {
+        var schema = schema
+        for _ in 0..<16 {
+            guard let reference = schema["$ref"]?.string else { return schema }
+            guard reference == "#" || reference.hasPrefix("#/") else { return nil }
+            var value: JSONValue? = self.root
+            for step in reference.dropFirst().split(separator: "/") {
+                let name = String(step).replacing("%20", with: " ").replacing("~1", with: "/").replacing(
+                    "~0",
+                    with: "~"
+                )
+                value =
+                    value?[name]
+                    ?? value?.array.flatMap { list in Int(name).flatMap { list.indices.contains($0) ? list[$0] : nil } }
+            }
+            guard let target = value?.object else { return value }
+            // What stands beside the reference holds too.
+            var joined = target
+            for (key, value) in schema.object ?? JSONObject() where key != "$ref" && joined[key] == nil {
+                joined[key] = value
+            }
+            schema = .object(joined)
         }
-        guard let object = value?.object else { return value ?? [:] }
-        // What stands beside the reference holds too.
-        var joined = object
-        for (key, value) in schema.object ?? JSONObject() where key != "$ref" { joined[key] = value }
-        return .object(joined)
+        return nil
+    }
+
+    /// A schema with its references and its `allOf` put together.
+    private mutating func whole(_ schema: JSONValue, depth: Int) -> JSONValue? {
+        guard let found = self.resolved(schema) else {
+            self.note("a reference leads nowhere, so that part may be anything")
+            return nil
+        }
+        if schema["$ref"] != nil { self.note("references were replaced by what they mean") }
+        guard var object = found.object, let parts = object["allOf"]?.array, depth < Self.deepest else { return found }
+        object["allOf"] = nil
+        self.note("\"allOf\" was joined")
+        for part in parts {
+            for (key, value) in self.whole(part, depth: depth + 1)?.object ?? JSONObject() {
+                switch (key, object[key], value) {
+                case ("properties", .object(let mine)?, .object(let other)):
+                    object[key] = .object(
+                        JSONObject(other.map { ($0.key, $0.value) } + mine.map { ($0.key, $0.value) })
+                    )
+                case ("required", .array(let mine)?, .array(let other)):
+                    object[key] = .array(mine + other.filter { !mine.contains($0) })
+                case (_, nil, _): object[key] = value
+                default: break
+                }
+            }
+        }
+        return .object(object)
     }
 
     // MARK: Gemini's subset
@@ -91,21 +131,12 @@ struct ModelSchema {
 
     /// The same in the subset that Gemini takes: no references, one type, values that are strings.
     private mutating func plain(_ schema: JSONValue, depth: Int) -> JSONValue {
-        guard depth < Self.deepest else {
-            self.note("what is nested deeper than \(Self.deepest) levels may be anything")
+        self.budget -= 1
+        guard depth < Self.deepest, self.budget > 0 else {
+            self.note("what is nested too deep, or stands in itself, may be anything")
             return ["type": "object"]
         }
-        guard var object = self.resolved(schema).object else { return ["type": "string"] }
-        if schema["$ref"] != nil { self.note("references were replaced by what they mean") }
-        if let all = object["allOf"]?.array {
-            object["allOf"] = nil
-            for part in all {
-                for (key, value) in self.resolved(part).object ?? JSONObject() where object[key] == nil {
-                    object[key] = value
-                }
-            }
-            self.note("\"allOf\" was joined")
-        }
+        guard var object = self.whole(schema, depth: 0)?.object else { return ["type": "string"] }
         if let one = object["oneOf"] {
             (object["oneOf"], object["anyOf"]) = (nil, object["anyOf"] ?? one)
             self.note("\"oneOf\" became \"anyOf\"")
@@ -141,8 +172,8 @@ struct ModelSchema {
             let named = types.filter { $0 != "null" }
             if named.count < types.count { object["nullable"] = true }
             object["type"] = nil
-            if named.count == 1 {
-                object["type"] = .string(named[0])
+            if named.count < 2 {
+                object["type"] = .string(named.first ?? "string")
             } else {
                 object["anyOf"] = .array(named.map { ["type": .string($0)] })
             }
@@ -154,7 +185,7 @@ struct ModelSchema {
             object["nullable"] = true
             object["anyOf"] = named.count == 1 ? nil : .array(named)
             if named.count == 1 {
-                for (key, value) in self.resolved(named[0]).object ?? JSONObject() where object[key] == nil {
+                for (key, value) in self.whole(named[0], depth: 1)?.object ?? JSONObject() where object[key] == nil {
                     object[key] = value
                 }
             }

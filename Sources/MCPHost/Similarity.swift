@@ -14,6 +14,8 @@ package enum Similarity {
 
     /// The words, nearest first by having the one in them: for "there are …" where the list is long.
     package static func hint(for word: String, among words: [String]) -> String {
+        // Names are others' words, and must not look like a line of ours.
+        let words = words.map { String($0.prefix(100).map { $0.isNewline ? " " : $0 }) }
         if let closest = self.closest(to: word, among: words) { return "; did you mean \"\(closest)\"?" }
         if words.isEmpty { return "; there is none" }
         let shown = words.prefix(20).joined(separator: ", ")

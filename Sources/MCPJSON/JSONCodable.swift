@@ -38,7 +38,9 @@ extension Int64: JSONDecodable, JSONEncodable {
     /// Reads a number that is an integer of 64 bits, however it is spelt.
     public init(from reader: inout JSONReader) throws(JSONError) {
         let number = try reader.readNumber()
-        guard let value = number.int64 else { throw reader.error("expected an integer of 64 bits, found \(number)") }
+        guard let value = number.int64 else {
+            throw reader.error("expected an integer of 64 bits, found \("\(number)".prefix(40))")
+        }
         self = value
     }
     /// Writes an integer.

@@ -119,6 +119,8 @@ private struct JSONPlaces {
             if error.code == .missingMember { self.end = error.offset } else { self.start = error.offset }
         }
 
+        var offset: Int { self.start ?? self.end ?? 0 }
+
         func isWithin(_ range: Range<Int>) -> Bool {
             self.start.map { range.contains($0) } ?? self.end.map { $0 > range.lowerBound && $0 <= range.upperBound }
                 ?? false
@@ -139,26 +141,43 @@ private struct JSONPlaces {
     }
 
     private mutating func visit(_ value: RawJSON, _ path: String, _ wanted: [Int], depth: Int) {
-        let offset = value.lowerBound - self.text.lowerBound
-        let range = offset..<offset + value.count
-        let inside = wanted.filter { self.places[$0].isWithin(range) }
-        for index in inside where self.places[index].isAt(range) { self.paths[index] = path }
-        guard !inside.isEmpty, depth < JSONLimits.default.depth, var reader = try? JSONReader(value) else { return }
+        let range = self.range(of: value)
+        for index in wanted where self.places[index].isAt(range) {
+            self.paths[index] = path.utf8.count > 500 ? path.prefix(400) + "…" : path
+        }
+        guard depth < JSONLimits.default.depth, var reader = try? JSONReader(value) else { return }
         switch try? reader.peekKind() {
         case .object:
             try? reader.beginObject()
             while let key = try? reader.nextKey(), let member = try? reader.readRaw() {
-                self.visit(member, path.isEmpty ? key.string : "\(path).\(key.string)", inside, depth: depth + 1)
+                guard let inside = self.inside(member, wanted) else { break }
+                if inside.isEmpty { continue }
+                let name = String(key.string.prefix(80))
+                self.visit(member, path.isEmpty ? name : "\(path).\(name)", inside, depth: depth + 1)
             }
         case .array:
             try? reader.beginArray()
-            var index = 0
+            var index = -1
             while (try? reader.nextElement()) == true, let element = try? reader.readRaw() {
-                self.visit(element, "\(path)[\(index)]\(Self.name(of: element))", inside, depth: depth + 1)
                 index += 1
+                guard let inside = self.inside(element, wanted) else { break }
+                if inside.isEmpty { continue }
+                self.visit(element, "\(path)[\(index)]\(Self.name(of: element))", inside, depth: depth + 1)
             }
         default: break
         }
+    }
+
+    private func range(of value: RawJSON) -> Range<Int> {
+        let offset = value.lowerBound - self.text.lowerBound
+        return offset..<offset + value.count
+    }
+
+    /// Which of some places are in a value; nil where all of them are before it.
+    private func inside(_ value: RawJSON, _ wanted: [Int]) -> [Int]? {
+        let range = self.range(of: value)
+        let inside = wanted.filter { self.places[$0].isWithin(range) }
+        return inside.isEmpty && wanted.allSatisfy({ self.places[$0].offset < range.lowerBound }) ? nil : inside
     }
 
     /// What an element is called, to stand behind its number; empty where it has no name.

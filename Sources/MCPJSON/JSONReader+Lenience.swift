@@ -11,6 +11,8 @@ extension JSONReader {
 
     /// So many are told; the rest is counted.
     private static let findingsLimit = 100
+    /// Of so many more a text is nothing that could be understood.
+    private static let furtherLimit = 2000
 
     /// Reads the next element of a list; nil for one that cannot be understood, where this reader is lenient.
     mutating func readElement<T: JSONDecodable>(_ type: T.Type = T.self) throws(JSONError) -> T? {
@@ -41,16 +43,22 @@ extension JSONReader {
         self.rewind(to: start)
         self.skipWhitespace()
         self.note(error, remedy)
-        // Every letter of it: what is no JSON is no element that could be left out.
-        _ = try JSONValue(from: &self)
+        guard self.furtherFindings < Self.furtherLimit else {
+            throw self.error(.tooLarge, "more than \(Self.furtherLimit) parts of the text are not as they have to be")
+        }
+        // Every letter of it, once: what is no JSON is no element that could be left out.
+        _ = try self.readStrictly() as JSONValue
     }
 
     mutating func note(_ error: JSONError, _ remedy: JSONProblem.Remedy) {
-        if self.findings.count < Self.findingsLimit {
-            self.findings.append(Finding(offset: self.position - self.start, error: error, remedy: remedy))
-        } else {
+        guard self.findings.count < Self.findingsLimit else {
             self.furtherFindings += 1
+            return
         }
+        var error = error
+        // It quotes the other side, which may have much to say.
+        if error.message.utf8.count > 300 { error.message = error.message.prefix(200) + "…" }
+        self.findings.append(Finding(offset: self.position - self.start, error: error, remedy: remedy))
     }
 
     /// Something is missing from the object that has just ended, and is done without.

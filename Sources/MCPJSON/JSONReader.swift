@@ -237,7 +237,8 @@ public struct JSONReader {
             self.position = i
             return JSONNumber(negative ? -value : value)
         }
-        guard count > 0, !leadingZero else { throw try self.mismatch("a number") }
+        if count > 0, leadingZero { throw self.error(.syntax, "a number begins with a zero too many") }
+        guard count > 0 else { throw negative ? self.unexpected("a number") : try self.mismatch("a number") }
         return try self.finishNumber(first, i)
     }
 
@@ -319,6 +320,7 @@ public struct JSONReader {
         fileprivate let depth: Int
         fileprivate let justOpened: Bool
         fileprivate let findings: Int
+        fileprivate let furtherFindings: Int
     }
 
     /// The current place.
@@ -327,7 +329,8 @@ public struct JSONReader {
             position: self.position,
             depth: self.depth,
             justOpened: self.justOpened,
-            findings: self.findings.count
+            findings: self.findings.count,
+            furtherFindings: self.furtherFindings
         )
     }
 
@@ -338,5 +341,6 @@ public struct JSONReader {
         self.justOpened = checkpoint.justOpened
         self.oddObject = nil
         self.findings.removeLast(self.findings.count - checkpoint.findings)
+        self.furtherFindings = checkpoint.furtherFindings
     }
 }

@@ -108,7 +108,12 @@ extension JSONValue: JSONDecodable, JSONEncodable {
     public init(from reader: inout JSONReader) throws(JSONError) {
         switch try reader.peekKind() {
         case .object: self = .object(try JSONObject(from: &reader))
-        case .array: self = .array(try [JSONValue](from: &reader))
+        case .array:
+            // Not as a list of its own: nothing of a value is ever left out.
+            var elements: [JSONValue] = []
+            try reader.beginArray()
+            while try reader.nextElement() { elements.append(try JSONValue(from: &reader)) }
+            self = .array(elements)
         case .string: self = .string(try reader.readString())
         case .number: self = .number(try reader.readNumber())
         case .bool: self = .bool(try reader.readBool())

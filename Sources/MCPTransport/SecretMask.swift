@@ -1,3 +1,5 @@
+import MCPJSON
+
 /// Decides what of a text may be shown (U1, S23): known secrets, and what looks like a credential, become `***`.
 ///
 /// One for each server, used wherever something of it leaves for an error, a log, a journal or a file. The server itself gets everything as
@@ -6,14 +8,40 @@ package struct SecretMask: Sendable {
     /// Longest first, so that one that holds another is hidden whole.
     private let values: [String]
 
-    /// - Parameter values: what must not be shown, wherever it stands.
+    /// - Parameter values: what must not be shown, wherever it stands; words that say nothing (`true`, `none`) are let through.
     package init(_ values: some Sequence<String> = []) {
-        // A key of several lines is printed in lines.
-        let parts = values.flatMap { value -> [String] in
-            let lines = value.split(whereSeparator: \.isNewline).map(String.init)
-            return lines.count > 1 ? [value] + lines.filter { $0.utf8.count >= 16 } : [value]
+        var parts: Set<String> = []
+        for value in values {
+            // A key of several lines is printed in lines, and whoever reads a secret from a file takes the line end off.
+            let lines = value.split(whereSeparator: \.isNewline).map { $0.trimmedOfSpace }
+            let pieces =
+                [value, value[...].trimmedOfSpace] + (lines.count > 1 ? lines.filter { $0.utf8.count >= 8 } : [])
+            for piece in pieces where !piece.isEmpty && !Self.plainWords.contains(piece.lowercased()) {
+                // As it stands in JSON, and in addresses.
+                let escaped = RawJSON(encoding: piece).description.dropFirst().dropLast()
+                parts.formUnion([piece, String(escaped), Self.percentEncoded(piece)])
+            }
         }
-        self.values = Set(parts.filter { !$0.isEmpty }).sorted { ($1.utf8.count, $0) < ($0.utf8.count, $1) }
+        self.values = parts.sorted { ($1.utf8.count, $0) < ($0.utf8.count, $1) }
+    }
+
+    private static let plainWords: Set<String> = [
+        "true", "false", "yes", "no", "on", "off", "none", "null", "nil", "0", "1", "default", "auto", "localhost",
+        "use",
+    ]
+
+    private static func percentEncoded(_ text: String) -> String {
+        var result = ""
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
+                UInt8(ascii: "~"):
+                result.unicodeScalars.append(UnicodeScalar(byte))
+            default: result += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+            }
+        }
+        return result
     }
 
     /// Hides what any of these hides.
@@ -24,10 +52,13 @@ package struct SecretMask: Sendable {
 
     /// The same for a text whose beginning may have been cut off, in the middle of a secret, too.
     package func maskedTail(_ text: String) -> String {
+        let bytes = Array(text.utf8)
         for value in self.values {
-            var rest = value.dropFirst()
-            while rest.utf8.count >= 4 {
-                if text.hasPrefix(rest) { return "***" + self.masked(String(text.dropFirst(rest.count))) }
+            var rest = value.utf8.dropFirst()
+            while rest.count >= 4 {
+                if bytes.starts(with: rest) {
+                    return "***" + self.masked(String(decoding: bytes[rest.count...], as: UTF8.self))
+                }
                 rest = rest.dropFirst()
             }
         }
@@ -36,34 +67,60 @@ package struct SecretMask: Sendable {
 
     // MARK: Known values
 
+    /// By bytes: to a `String`, a secret with an accent behind it is another text.
     private func withoutValues(_ text: String) -> String {
-        var text = text
-        for value in self.values where text.contains(value) {
-            // A short one would be found in the middle of other words.
-            text = value.utf8.count >= 4 ? text.replacing(value, with: "***") : Self.replacingWords(value, in: text)
+        var bytes = Array(text.utf8)
+        var isChanged = false
+        for value in self.values {
+            let value = Array(value.utf8)
+            guard let found = Self.replaced(value, in: bytes) else { continue }
+            (bytes, isChanged) = (found, true)
         }
-        return text
+        return isChanged ? String(decoding: bytes, as: UTF8.self) : text
     }
 
-    private static func replacingWords(_ value: String, in text: String) -> String {
-        var result = ""
-        var rest = text[...]
-        while let found = rest.firstRange(of: value) {
-            let before = found.lowerBound == rest.startIndex ? result.last : rest[rest.index(before: found.lowerBound)]
-            let after = found.upperBound == rest.endIndex ? nil : rest[found.upperBound]
-            let isWord = [before, after].allSatisfy { $0.map { !$0.isLetter && !$0.isNumber } ?? true }
-            result += rest[..<found.lowerBound]
-            result += isWord ? "***" : value
-            rest = rest[found.upperBound...]
+    /// - Returns: nil where it is not there.
+    private static func replaced(_ value: [UInt8], in bytes: [UInt8]) -> [UInt8]? {
+        guard bytes.count >= value.count, let first = value.first else { return nil }
+        func isPartOfWord(_ byte: UInt8?) -> Bool {
+            guard let byte else { return false }
+            return byte >= 0x80 || byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
+                || byte >= 0x30 && byte <= 0x39
         }
-        return result + rest
+        var result: [UInt8] = []
+        var copied = 0
+        var place = 0
+        while place <= bytes.count - value.count {
+            guard bytes[place] == first, bytes[place..<place + value.count].elementsEqual(value) else {
+                place += 1
+                continue
+            }
+            let end = place + value.count
+            // A short one is found in the middle of other words, too.
+            let isInWord =
+                value.count < 4
+                && (isPartOfWord(place > 0 ? bytes[place - 1] : nil)
+                    || isPartOfWord(end < bytes.count ? bytes[end] : nil))
+            if isInWord {
+                place += 1
+                continue
+            }
+            result += bytes[copied..<place] + Array("***".utf8)
+            (copied, place) = (end, end)
+        }
+        return copied == 0 && result.isEmpty ? nil : result + bytes[copied...]
     }
 
     // MARK: What looks like a credential
 
     /// Whether what has this name is probably a secret: `API_KEY`, `--token`, `dbPassword`.
     package static func isSecretive(_ name: some StringProtocol) -> Bool {
-        let plain = name.lowercased()
+        var plain = name.lowercased()
+        // Where one is, and how many words a model may say.
+        if plain == "pwd" || plain == "oldpwd" { return false }
+        for other in ["max_tokens", "max-tokens", "maxtokens", "num_tokens", "tokenize", "tokenizer"] {
+            plain = plain.replacing(other, with: "")
+        }
         if self.secretiveParts.contains(where: { plain.contains($0) }) { return true }
         // In between letters they are parts of other words: monkey, author, passive.
         var words: [String] = [""]
@@ -131,6 +188,7 @@ package struct SecretMask: Sendable {
         if let scheme = word.firstRange(of: "://") { return self.shown(url: word, authority: scheme.upperBound) }
         // `key=value`, as a form, has nothing to hide.
         if word != "key=value", let equals = word.firstIndex(of: "="), self.isSecretive(word[..<equals]),
+            !self.plainWords.contains(word[word.index(after: equals)...].lowercased()),
             word.index(after: equals) < word.endIndex
         {
             return word[...equals] + "***"
@@ -167,5 +225,13 @@ package struct SecretMask: Sendable {
             return pair[...equals] + "***"
         }
         return result + pairs.joined(separator: "&")
+    }
+}
+
+extension Substring {
+    fileprivate var trimmedOfSpace: String {
+        var text = self.drop(while: \.isWhitespace)
+        while text.last?.isWhitespace == true { text = text.dropLast() }
+        return String(text)
     }
 }

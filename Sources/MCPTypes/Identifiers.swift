@@ -45,7 +45,7 @@ extension JSONRPCRequestID: JSONDecodable, JSONEncodable {
         }
         let number: JSONNumber = try reader.read()
         guard let value = number.int64, String(value) == number.description else {
-            throw reader.error("an id is a string or a whole number, not \(number)")
+            throw reader.error("an id is a string or a whole number, not \("\(number)".prefix(40))")
         }
         self = .integer(value)
     }

@@ -84,7 +84,9 @@ extension JSONReader {
     /// A member whose value is fixed.
     mutating func expect(_ value: String, for key: StaticString) throws(JSONError) {
         let found = try self.readString()
-        guard found == value else { throw self.error("\"\(key)\" should be \"\(value)\", found \"\(found)\"") }
+        guard found == value else {
+            throw self.error("\"\(key)\" should be \"\(value)\", found \"\(found.prefix(40))\"")
+        }
     }
 }
 

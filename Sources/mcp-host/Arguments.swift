@@ -129,11 +129,13 @@ struct Target {
                 "the server \"\(first)\" is disabled in the configuration (\"\(member)\")"
             )
         }
-        if let owner = names.first(where: { first.hasPrefix(ToolName.prefix(of: $0) + "__") }) {
+        // The longest, where one server's name begins as another's.
+        let owners = names.filter { first.hasPrefix(ToolName.prefix(of: $0) + "__") }
+        if let owner = owners.max(by: { $0.utf8.count < $1.utf8.count }), what != "uri" {
             self.init(server: owner, name: first, rest: Array(words.dropFirst()))
             return
         }
-        guard names.count == 1, words.count == 1 || words[1].contains("=") || what == "uri" else {
+        guard names.count == 1, words.count == 1 || words[1].contains("=") && what != "uri" else {
             let hint = Similarity.hint(for: first, among: names)
             throw MCPError(.invalidArguments, "no server \"\(VisibleText.line(first))\" in the configuration\(hint)")
         }

@@ -26,6 +26,9 @@ struct Call: AsyncParsableCommand {
         let words = self.words
         let input = Locked<(JSONObject, [(key: String, value: String)])>((JSONObject(), []))
         let args = self.args
+        if args == "-", self.options.config.contains("-") {
+            throw ValidationError("--config - and --args - cannot both read standard input")
+        }
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "tool", in: loaded)
             let pairs = try KeyValue.parse(target.rest)
@@ -108,6 +111,12 @@ struct Read: AsyncParsableCommand {
         let chosen = Locked<Target?>(nil)
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "uri", in: loaded)
+            if let more = target.rest.first {
+                throw MCPError(
+                    .invalidArguments,
+                    "\"\(VisibleText.line(more))\" is too much: one address at a time is read"
+                )
+            }
             chosen.withLock { $0 = target }
             return [target.server]
         } _: { host in

@@ -77,6 +77,7 @@ struct HostCommand {
     ) async -> Verdict {
         // Before anything else happens: from here on no signal ends the program on the spot.
         let signals = await UnixSignalsSequence(trapping: self.endingSignals)
+        let done = OneShot<Bool>()
         return await withTaskGroup(of: Verdict?.self) { group in
             group.addTask(name: "host") {
                 try? await host.run()
@@ -93,12 +94,14 @@ struct HostCommand {
                         first == nil ? .graceful : .immediate,
                         cause: first == nil ? "a signal" : "a second signal"
                     )
+                    if first != nil { await Self.leave(host, done) }
                     first = first ?? now
                 }
                 return nil
             }
             group.addTask(name: "command") {
                 let verdict = await work()
+                done.complete(true)
                 host.beginShutdown(cause: "the command is done")
                 return verdict
             }
@@ -111,6 +114,14 @@ struct HostCommand {
             group.cancelAll()
             return verdict
         }
+    }
+
+    /// After a second signal nobody waits for a command that does not come to its end.
+    private static func leave(_ host: MCPHost, _ done: OneShot<Bool>) async {
+        let report = await host.shutdown()
+        if await done.wait(atMost: .seconds(1), by: SystemMonotonicClock(), late: false) { return }
+        Terminal.error(report.description)
+        exit(report.isClean ? ExitCodes.interrupted.rawValue : ExitCodes.leftBehind.rawValue)
     }
 
     private func conclude(_ document: JSONObject, _ report: TeardownReport) {

@@ -36,6 +36,8 @@ struct HostOptions: ParsableArguments {
         var configuration: HostConfiguration
         /// Switched off, with the member that says so.
         var disabled: [String: String] = [:]
+        /// What a person should know of it.
+        var remarks: [String] = []
 
         var names: [String] { self.configuration.servers.map(\.name) }
     }
@@ -44,6 +46,7 @@ struct HostOptions: ParsableArguments {
     func load() throws(MCPError) -> Loaded {
         var loaded = try self.read()
         Terminal.hide(in: loaded.configuration)
+        for remark in loaded.remarks { Terminal.note(VisibleText.line(remark, limit: 2000)) }
         do throws(MCPError) { try self.applyLimits(to: &loaded.configuration) } catch {
             throw MCPError(.invalidArguments, error.message)
         }
@@ -69,7 +72,7 @@ struct HostOptions: ParsableArguments {
     }
 
     private func merge(_ paths: [String]) throws(MCPError) -> Loaded {
-        var loaded = Loaded(configuration: HostConfiguration())
+        var merged = ConfigurationFile()
         for path in paths {
             if path.hasPrefix("{") {
                 throw MCPError(
@@ -77,21 +80,12 @@ struct HostOptions: ParsableArguments {
                     "--config takes a file and not its text; write the text into one, or pipe it in: --config -"
                 )
             }
-            let file = try ConfigurationFile(contentsOf: path)
-            for remark in file.remarks { Terminal.note(remark) }
-            loaded.disabled.merge(file.disabled) { $1 }
-            for server in file.configuration.servers {
-                if let known = loaded.configuration.servers.firstIndex(where: { $0.name == server.name }) {
-                    Terminal.note("\(path): \(server.name) is in an earlier file too; this one counts")
-                    loaded.configuration.servers[known] = server
-                } else {
-                    loaded.configuration.servers.append(server)
-                }
-            }
+            merged.add(try ConfigurationFile(contentsOf: path), named: path)
         }
+        var loaded = Loaded(configuration: merged.configuration, disabled: merged.disabled, remarks: merged.remarks)
         if loaded.configuration.servers.isEmpty {
             let off = loaded.disabled.isEmpty ? "" : "; \(loaded.disabled.count) switched off"
-            Terminal.note("\(paths.joined(separator: ", ")): 0 servers\(off)")
+            loaded.remarks.append("\(paths.joined(separator: ", ")): 0 servers\(off)")
         }
         return loaded
     }
@@ -151,7 +145,9 @@ enum GivenProgram {
 
     private static let split: (others: [String], program: [String]?) = {
         let all = Array(CommandLine.arguments.dropFirst())
-        guard let dashes = all.firstIndex(of: "--"), dashes + 1 < all.count, !all[dashes + 1].hasPrefix("-") else {
+        guard let dashes = all.firstIndex(of: "--"), dashes + 1 < all.count, !all[dashes + 1].hasPrefix("-"),
+            !all[dashes + 1].contains("=")
+        else {
             return (all, nil)
         }
         return (Array(all[..<dashes]), Array(all[(dashes + 1)...]))

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MCPHost
 import MCPJSON
 import MCPTransport
 
@@ -7,6 +8,14 @@ struct MCPHostCommand: AsyncParsableCommand {
     /// What stands behind `--` is another program's. Words that cannot be understood have a document too, where one is wanted.
     static func main() async {
         do {
+            let verbs = Self.configuration.subcommands.compactMap {
+                $0.configuration.commandName ?? "\($0)".lowercased()
+            }
+            if let verb = GivenProgram.others.first, !verb.hasPrefix("-"), !verbs.contains(verb), verb != "help",
+                let meant = Similarity.closest(to: verb, among: verbs)
+            {
+                throw ValidationError("there is no \"\(VisibleText.line(verb))\"; did you mean \"\(meant)\"?")
+            }
             var command = try Self.parseAsRoot(GivenProgram.others)
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

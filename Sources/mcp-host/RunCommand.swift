@@ -46,7 +46,9 @@ struct Run: AsyncParsableCommand {
                     guard entry.number > known, let server = entry.server, Self.told.contains(entry.event) else {
                         continue
                     }
-                    Terminal.note("\(VisibleText.line(server)): \(entry.event), \(VisibleText.line(entry.cause))")
+                    Terminal.note(
+                        "\(VisibleText.line(server)): \(entry.event), \(VisibleText.line(Terminal.masked(entry.cause)))"
+                    )
                 }
             }
             await host.closing()

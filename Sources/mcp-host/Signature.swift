@@ -24,12 +24,14 @@ struct Signature: CustomStringConvertible {
     init(_ tool: Tool) {
         self.name = tool.name
         let schema = (try? tool.inputSchema.decode(JSONValue.self)) ?? .null
+        // A schema of a few lines can mean a tree without an end: so many of its nodes are looked at.
+        var budget = 2000
         let required = Set((schema["required"]?.array ?? []).compactMap(\.string))
         let all = (schema["properties"]?.object ?? JSONObject()).map { name, property in
             let resolved = Self.resolved(property, schema)
             return Parameter(
                 name: name,
-                type: Self.type(property, schema, depth: 0),
+                type: Self.type(property, schema, depth: 0, &budget),
                 isRequired: required.contains(name),
                 standard: property["default"] == .null ? Optional.none : property["default"],
                 description: (property["description"] ?? resolved["description"])?.string
@@ -47,8 +49,9 @@ struct Signature: CustomStringConvertible {
         return value ?? schema
     }
 
-    private static func type(_ schema: JSONValue, _ root: JSONValue, depth: Int) -> String {
-        guard depth < 8 else { return "any" }
+    private static func type(_ schema: JSONValue, _ root: JSONValue, depth: Int, _ budget: inout Int) -> String {
+        budget -= 1
+        guard depth < 8, budget > 0 else { return "any" }
         let schema = self.resolved(schema, root)
         if let values = schema["enum"]?.array, !values.isEmpty {
             return values.count > 6 ? "str" : values.map(\.description).joined(separator: "|")
@@ -56,10 +59,10 @@ struct Signature: CustomStringConvertible {
         if let value = schema["const"] { return value.description }
         for name in ["anyOf", "oneOf"] {
             guard let choices = schema[name]?.array else { continue }
-            let types = choices.map { self.type($0, root, depth: depth + 1) }.filter { $0 != "null" }
+            let types = choices.map { self.type($0, root, depth: depth + 1, &budget) }.filter { $0 != "null" }
             return types.reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }.joined(separator: "|")
         }
-        if let only = schema["allOf"]?.array?.first { return self.type(only, root, depth: depth + 1) }
+        if let only = schema["allOf"]?.array?.first { return self.type(only, root, depth: depth + 1, &budget) }
         let names = schema["type"]?.array?.compactMap(\.string) ?? schema["type"]?.string.map { [$0] } ?? []
         let types = names.filter { $0 != "null" || names.count == 1 }.map { name -> String in
             switch name {
@@ -69,7 +72,7 @@ struct Signature: CustomStringConvertible {
             case "boolean": return "bool"
             case "object": return "object"
             case "array":
-                let items = schema["items"].map { self.type($0, root, depth: depth + 1) } ?? "any"
+                let items = schema["items"].map { self.type($0, root, depth: depth + 1, &budget) } ?? "any"
                 return "[\(items)]"
             default: return name
             }

@@ -33,11 +33,11 @@ struct Verdict {
 
     /// An error ended it: told on standard error, with what the server said of it (U10).
     init(_ error: MCPError) {
-        Terminal.error("mcp-host: \(VisibleText.block(error.description))")
+        Terminal.error("mcp-host: \(VisibleText.block(Terminal.masked(error.description)))")
         if let refusal = error.rpcError {
             var details = "  code \(refusal.code.rawValue)"
             if let data = refusal.data, data != .null {
-                details += ", data: \(VisibleText.block(data.description, limit: 2000))"
+                details += ", data: \(VisibleText.block(JSONValue.masked(data).description, limit: 2000))"
             }
             Terminal.error(details)
         }
@@ -69,7 +69,9 @@ struct Verdict {
     }
 
     mutating func tell(_ failures: [ServerFailure]) {
-        for failure in failures { Terminal.error("mcp-host: \(VisibleText.block(failure.error.description))") }
+        for failure in failures {
+            Terminal.error("mcp-host: \(VisibleText.block(Terminal.masked(failure.error.description)))")
+        }
         self.append(failures.map { .object($0.error.naming($0.server).document) }, to: "failures")
         // A list that a server declares and does not have is an empty one (U18).
         if !failures.allSatisfy(\.isOfMissingMethod) { self.code = self.code ?? ExitCodes.serverUnreachable }
@@ -79,7 +81,7 @@ struct Verdict {
     mutating func tell(_ problems: [ServerProblem]) {
         for problem in problems {
             let text = "\(problem.server.map { "\($0): " } ?? "")\(problem.problem), in its answer to \(problem.method)"
-            Terminal.note(VisibleText.line(text))
+            Terminal.note(VisibleText.line(Terminal.masked(text)))
         }
         self.append(problems.map { .object($0.document) }, to: "problems")
         let isHarmless = problems.allSatisfy { $0.problem.remedy == .empty }
@@ -109,7 +111,8 @@ extension ServerProblem {
     var document: JSONObject {
         [
             "server": self.server.map { .string($0) } ?? .null, "method": .string(self.method),
-            "path": .string(self.problem.path), "message": .string(self.problem.message),
+            "path": .string(Terminal.masked(self.problem.path)),
+            "message": .string(Terminal.masked(self.problem.message)),
             "remedy": .string(self.problem.remedy.name),
         ]
     }
@@ -121,7 +124,7 @@ extension JSONValue {
         switch value {
         case .string(let text): .string(Terminal.masked(text))
         case .array(let elements): .array(elements.map { self.masked($0) })
-        case .object(let members): .object(JSONObject(members.map { ($0.key, self.masked($0.value)) }))
+        case .object(let members): .object(JSONObject(members.map { (Terminal.masked($0.key), self.masked($0.value)) }))
         case .null, .bool, .number: value
         }
     }

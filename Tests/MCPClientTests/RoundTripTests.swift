@@ -306,7 +306,9 @@ struct RoundTripTests {
             ["resultType": "input_required"], ["resultType": "input_required", "inputRequests": [:]],
             ["resultType": "input_required", "inputRequests": ["a": ["method": "tools/call", "params": [:]]]],
             ["resultType": "input_required", "inputRequests": ["a": ["method": "elicitation/create"]]],
-            ["resultType": "input_required", "inputRequests": 7], ["resultType": "new kind", "content": []],
+            ["resultType": "input_required", "inputRequests": 7],
+            ["resultType": "input_required", "inputRequests": ["a": 7]],
+            ["resultType": "new kind", "content": []],
         ]
         for result in results {
             let server = ProtocolServer(.v2026_07_28, ["tools/call": { _ in result }])

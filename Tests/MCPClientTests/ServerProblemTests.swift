@@ -100,6 +100,31 @@ struct ServerProblemTests {
         }
     }
 
+    @Test("U3 what decides how it goes on is not passed over: where the next page begins")
+    func decisive() async throws {
+        try await withSession(Self.server("tools/list", #"{"tools":[],"nextCursor":5}"#)) { session in
+            await #expect {
+                try await session.listTools()
+            } throws: {
+                "\($0)".contains("nextCursor") && "\($0)".contains("expected a string, found a number")
+            }
+        }
+    }
+
+    @Test("U3 problems of a later page say which")
+    func pages() async throws {
+        let transport = ScriptedTransport { transport, id, method, params in
+            if ScriptedTransport.shakeHands(transport, id, method, isModern: false) { return }
+            let isFirst = params["cursor"] == nil
+            transport.reply(id, result: isFirst ? #"{"tools":[],"nextCursor":"2"}"# : #"{"tools":[7]}"#)
+        }
+        try await withSession(transport) { session in
+            let tools = try await session.listTools()
+            #expect(tools.isEmpty)
+            #expect(session.problems.map(\.problem.path) == ["page 2: tools[0]"])
+        }
+    }
+
     @Test("U3 who reads strictly is told instead")
     func strict() async throws {
         var configuration = ClientConfiguration()

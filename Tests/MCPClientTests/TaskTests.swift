@@ -350,6 +350,20 @@ struct TaskTests {
         }
     }
 
+    @Test("V8 an answer that comes twice cancels nothing: its task has a caller")
+    func answeredTwice() async throws {
+        let transport = ScriptedTransport { transport, id, method, _ in
+            if ScriptedTransport.shakeHands(transport, id, method, isModern: false) { return }
+            let task = #"{"task":{"taskId":"t","status":"working","createdAt":"","lastUpdatedAt":"","ttl":null}}"#
+            for _ in 0..<2 { transport.reply(id, result: method == "tools/call" ? task : "{}") }
+        }
+        try await withSession(transport) { session in
+            _ = try? await session.callTool("slow")
+            try await session.ping()
+            #expect(!transport.methods().contains("tasks/cancel"))
+        }
+    }
+
     @Test(
         "XTASK-12 the handle of a task outlives the call and the connection; it can be asked, awaited and cancelled",
         arguments: eras

@@ -104,7 +104,8 @@ struct ConfigurationFileTests {
         #expect(self.message(#"{"mcpserver":{}}"#).contains("rename \"mcpserver\" to \"mcpServers\""))
         #expect(self.message(#"{"mcpServers":7}"#).contains("mcpServers: expected an object"))
         #expect(
-            self.message(#"{"mcpServers":[{"command":"x"}]}"#).contains("mcpServers[0]: a server in a list needs a")
+            try self.reason(#"{"mcpServers":[{"command":"x"}]}"#)
+                == #"mcp.json: mcpServers[0]: a server in a list is an object with a "name""#
         )
         #expect(self.message(#"{"command":"x"}"#).contains("this is one server"))
         #expect(self.message(#"{"projects":{"/p":{"mcpServers":{}}}}"#).contains("Claude Code's own state"))
@@ -237,6 +238,22 @@ struct ConfigurationFileTests {
         #expect(file.disabled == ["a": "disabled", "b": "enabled"])
     }
 
+    @Test("U9 of several files the last word counts, also that a server is switched off")
+    func files() throws {
+        var all = try self.file(#"{"mcpServers":{"a":{"command":"x"},"b":{"command":"x"},"c":{"disabled":true}}}"#)
+        all.add(
+            try self.file(#"{"mcpServers":{"a":{"command":"y"},"b":{"disabled":true},"c":{"command":"z"}}}"#),
+            named: "2"
+        )
+        #expect(all.configuration.servers.map(\.transport.description) == ["y", "z"])
+        #expect(all.disabled == ["b": "disabled"])
+        #expect(
+            all.remarks == [
+                "2: a is in an earlier file too; this one counts", "2: c is in an earlier file too; this one counts",
+            ]
+        )
+    }
+
     @Test("U12 variables: nested defaults, a literal, words of other clients")
     func variables() throws {
         let environment = ["A": "1", "EMPTY": "", "HOME": "/home/u", "PATH": "/bin"]
@@ -352,7 +369,7 @@ struct ConfigurationFileTests {
         #expect(try read(#""command":"sh","cwd":"sub""#).0.workingDirectory == real + "/sub")
         #expect(try read(#""command":"./x","cwd":"/opt""#).0.command == "/opt/x")
         let (_, remarks) = try read(#""command":"python3","args":["server.py","other.py","-u"]"#)
-        #expect(remarks.count == 1 && remarks[0].contains("\"server.py\" is beside this file"))
+        #expect(remarks.count == 1 && remarks[0].contains("a.args[0]: is a file beside this one"))
         #expect(try read(#""command":"python3","args":["server.py"],"cwd":".""#).1.isEmpty)
     }
 

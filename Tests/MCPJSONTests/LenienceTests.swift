@@ -132,6 +132,19 @@ struct LenienceTests {
             String(repeating: #"{"name":"a","parts":["#, count: depth / 2) + "1"
             + String(repeating: "]}", count: depth / 2)
         let (_, problems) = try self.read(RawJSON(copying: text), as: Thing.self)
-        #expect(problems.count == 1 && problems[0].hasSuffix("[0]: expected an object, found a number (left out)"))
+        #expect(problems.count == 1 && problems[0].hasPrefix(#"parts[0] "a".parts[0] "a".parts"#))
+        #expect(problems[0].hasSuffix("…: expected an object, found a number (left out)"))
+    }
+
+    @Test("U3 what is no JSON is found once, however deep it stands; of too many findings nothing is read")
+    func bounded() throws {
+        // Reading a part again for each level it stands in would take 2^60 steps.
+        let depth = 60
+        let wrong =
+            String(repeating: #"{"name":"a","parts":["#, count: depth) + "01" + String(repeating: "]}", count: depth)
+        #expect(throws: JSONError.self) { try self.read(RawJSON(copying: wrong), as: Thing.self) }
+        let many = "[" + Array(repeating: "1", count: 3000).joined(separator: ",") + "]"
+        let error = #expect(throws: JSONError.self) { try self.read(RawJSON(copying: many), as: [Thing].self) }
+        #expect(error?.code == .tooLarge)
     }
 }

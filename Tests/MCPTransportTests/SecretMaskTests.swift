@@ -46,6 +46,26 @@ struct SecretMaskTests {
         #expect(SecretMask(joining: [mask, SecretMask(["other"])]).masked("other hunter2") == "*** ***")
     }
 
+    @Test(
+        "U1 known values in other clothes: without their line end, in JSON, in an address, with an accent behind them",
+        arguments: [
+            "k: s/cr \"et+", "k: s/cr \\\"et+", "k: s%2Fcr%20%22et%2B", "k: s/cr \"et+\u{301}", "k: s/cr \"et+\n",
+        ]
+    )
+    func clothes(text: String) {
+        let shown = SecretMask(["s/cr \"et+\n"]).masked(text)
+        #expect(shown.utf8.starts(with: "k: ***".utf8) && !shown.contains("cr"))
+    }
+
+    @Test("U1 words that say nothing are let through, and what only sounds like a secret")
+    func plain() {
+        #expect(SecretMask(["true", "none"]).masked("none of it is true") == "none of it is true")
+        for name in ["MAX_TOKENS", "PWD", "OLDPWD", "TOKENIZERS_PARALLELISM"] {
+            #expect(!SecretMask.isSecretive(name), "\(name)")
+        }
+        #expect(SecretMask.isSecretive("PGPWD") || SecretMask.isSecretive("DB_PWD"))
+    }
+
     @Test("U1 any text at all is masked without a crash, and what is hidden does not come back")
     func anything() {
         var random = SystemRandomNumberGenerator()

@@ -236,7 +236,7 @@ extension ElicitationSchema {
             switch key {
             case "$schema": schema = try reader.readIfPresent()
             case "properties": properties = try reader.readStrictly()
-            case "required": required = try reader.readIfPresent()
+            case "required": required = try reader.readStrictlyIfPresent()
             case "type": try reader.expect("object", for: "type")
             default: additional.append(key.string, try reader.read())
             }

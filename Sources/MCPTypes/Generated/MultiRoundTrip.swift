@@ -44,7 +44,7 @@ extension InputRequiredResult {
         try reader.beginObject()
         while let key = try reader.nextKey() {
             switch key {
-            case "inputRequests": inputRequests = try reader.readIfPresent()
+            case "inputRequests": inputRequests = try reader.readStrictlyIfPresent()
             case "requestState": requestState = try reader.readStrictlyIfPresent()
             case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()

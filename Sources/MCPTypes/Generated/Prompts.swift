@@ -249,7 +249,7 @@ extension ListPromptsResult {
         while let key = try reader.nextKey() {
             switch key {
             case "prompts": prompts = try reader.readList()
-            case "nextCursor": nextCursor = try reader.readIfPresent()
+            case "nextCursor": nextCursor = try reader.readStrictlyIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
             case "resultType": resultType = try reader.readStrictlyIfPresent()

@@ -452,7 +452,7 @@ extension ListResourcesResult {
         while let key = try reader.nextKey() {
             switch key {
             case "resources": resources = try reader.readList()
-            case "nextCursor": nextCursor = try reader.readIfPresent()
+            case "nextCursor": nextCursor = try reader.readStrictlyIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
             case "resultType": resultType = try reader.readStrictlyIfPresent()
@@ -549,7 +549,7 @@ extension ListResourceTemplatesResult {
         while let key = try reader.nextKey() {
             switch key {
             case "resourceTemplates": resourceTemplates = try reader.readList()
-            case "nextCursor": nextCursor = try reader.readIfPresent()
+            case "nextCursor": nextCursor = try reader.readStrictlyIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
             case "resultType": resultType = try reader.readStrictlyIfPresent()

@@ -344,7 +344,7 @@ extension ListTasksResult {
         while let key = try reader.nextKey() {
             switch key {
             case "tasks": tasks = try reader.readList()
-            case "nextCursor": nextCursor = try reader.readIfPresent()
+            case "nextCursor": nextCursor = try reader.readStrictlyIfPresent()
             case "resultType": resultType = try reader.readStrictlyIfPresent()
             case "_meta": meta = try reader.readIfPresent()
             default: additional.append(key.string, try reader.read())

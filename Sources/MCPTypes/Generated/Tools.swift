@@ -299,7 +299,7 @@ extension ListToolsResult {
         while let key = try reader.nextKey() {
             switch key {
             case "tools": tools = try reader.readList()
-            case "nextCursor": nextCursor = try reader.readIfPresent()
+            case "nextCursor": nextCursor = try reader.readStrictlyIfPresent()
             case "ttlMs": ttlMs = try reader.readIfPresent()
             case "cacheScope": cacheScope = try reader.readIfPresent()
             case "resultType": resultType = try reader.readStrictlyIfPresent()
