@@ -38,7 +38,7 @@ public final class LifecycleJournal: Sendable {
         }
     }
 
-    private struct State {
+    private struct State: Followed {
         var entries: [Entry] = []
         var count = 0
         var watchers = Watchers<Entry>()
@@ -89,7 +89,7 @@ public final class LifecycleJournal: Sendable {
         task: String = TaskIdentity.current
     ) {
         let time = self.clock.now - self.start
-        let entry = self.state.withLock { state in
+        let entry = self.state.change { state in
             state.count += 1
             let entry = Entry(
                 number: state.count,

@@ -31,7 +31,7 @@ public final class ResourceAccounts: Sendable {
         }
     }
 
-    private struct State {
+    private struct State: Followed {
         var counts = Snapshot()
         var watchers = Watchers<Snapshot>()
     }
@@ -58,7 +58,7 @@ public final class ResourceAccounts: Sendable {
         self.requests.add(amount, ordering: .sequentiallyConsistent)
         // Whoever begins to follow says so first and looks then: one of us sees the other.
         guard self.followers.load(ordering: .sequentiallyConsistent) > 0 else { return }
-        self.state.withLock { $0.watchers.tell(self.complete($0.counts)) }
+        self.state.change { $0.watchers.tell(self.complete($0.counts)) }
     }
 
     /// What is open now, and again whenever that changes: the newest counts, for a reader that is slow. Ends with the reading task.
@@ -80,7 +80,7 @@ public final class ResourceAccounts: Sendable {
     ///   - amount: how many more; negative for what is closed.
     ///   - kind: what.
     public func add(_ amount: Int, _ kind: WritableKeyPath<Snapshot, Int>) {
-        self.state.withLock { state in
+        self.state.change { state in
             state.counts[keyPath: kind] += amount
             if !state.watchers.isEmpty { state.watchers.tell(self.complete(state.counts)) }
         }

@@ -1,9 +1,15 @@
 /// Everybody who follows something that changes: each gets the newest value when it is ready for one.
 ///
-/// Belongs into the lock of what changes, so that nobody misses a change between looking and following.
+/// Belongs into the lock of what changes, so that nobody misses a change between looking and following. Nobody is told under that lock (T6):
+/// waking a task takes a lock of the task, and whoever cancels that task holds this one, and comes for ours in `onTermination`.
 package struct Watchers<Value: Sendable>: Sendable {
+    package typealias Batch = [(value: Value, streams: [AsyncStream<Value>.Continuation])]
+
     private var next = 0
     private var streams: [Int: AsyncStream<Value>.Continuation] = [:]
+    /// What is still to be told, and whom.
+    private var pending: Batch = []
+    private var isTelling = false
 
     package init() {}
 
@@ -29,6 +35,46 @@ package struct Watchers<Value: Sendable>: Sendable {
     /// Somebody no longer follows.
     package mutating func remove(_ number: Int) { self.streams[number] = nil }
 
-    /// Tells all that follow.
-    package func tell(_ value: Value) { for stream in self.streams.values { stream.yield(value) } }
+    /// Has all told that follow, by ``Locked/change(_:)``.
+    package mutating func tell(_ value: Value) {
+        if !self.streams.isEmpty { self.pending.append((value, Array(self.streams.values))) }
+    }
+
+    /// Whether there is something to be told, and nobody at it.
+    fileprivate mutating func begin() -> Bool {
+        guard !self.isTelling, !self.pending.isEmpty else { return false }
+        self.isTelling = true
+        return true
+    }
+
+    /// What is to be told next; nil if that was all.
+    fileprivate mutating func batch() -> Batch? {
+        guard !self.pending.isEmpty else {
+            self.isTelling = false
+            return nil
+        }
+        defer { self.pending = [] }
+        return self.pending
+    }
+}
+
+/// What is followed.
+package protocol Followed: Sendable {
+    associatedtype News: Sendable
+    var watchers: Watchers<News> { get set }
+}
+
+extension Locked where Value: Followed {
+    /// Changes what is followed, and tells what there is to tell when the lock is free again: in order, by one thread at a time.
+    package func change<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
+        let (result, isOurs) = self.withLock { value -> (Result<R, E>, Bool) in
+            let result: Result<R, E>
+            do throws(E) { result = .success(try body(&value)) } catch { result = .failure(error) }
+            return (result, value.watchers.begin())
+        }
+        while isOurs, let batch = self.withLock({ $0.watchers.batch() }) {
+            for (value, streams) in batch { for stream in streams { stream.yield(value) } }
+        }
+        return try result.get()
+    }
 }

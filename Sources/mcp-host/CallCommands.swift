@@ -18,10 +18,12 @@ struct Call: AsyncParsableCommand {
         [String] = []
     @Option(name: .long, help: "All arguments as one JSON object, @file or - for standard input; key=value go on top.")
     var args: String?
+    @Option(name: .long, help: "Write the answer to this file, byte for byte: its binary content, else its text.")
+    var output: String?
     @OptionGroup var options: HostOptions
 
     func run() async throws {
-        let json = self.options.json
+        let (json, output) = (self.options.json, self.output)
         let chosen = Locked<Target?>(nil)
         let words = self.words
         let input = Locked<(JSONObject, [(key: String, value: String)])>((JSONObject(), []))
@@ -31,6 +33,7 @@ struct Call: AsyncParsableCommand {
         }
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "tool", in: loaded)
+            _ = try OutputFile(output)
             let pairs = try KeyValue.parse(target.rest)
             let base = try args.map(ArgumentsObject.read) ?? JSONObject()
             input.withLock { $0 = (base, pairs) }
@@ -47,9 +50,10 @@ struct Call: AsyncParsableCommand {
                 let result = try await host.callTool(
                     server: found.server,
                     name: found.item.name,
-                    arguments: RawJSON(encoding: arguments)
+                    arguments: RawJSON(encoding: arguments),
+                    options: RequestOptions(onProgress: Terminal.isForPeople ? Terminal.note(of: found.server) : nil)
                 )
-                return Self.verdict(result, on: found.server, json)
+                return Self.verdict(result, on: found.server, json, output)
             } catch {
                 if error.code == .invalidArguments {
                     let verdict = Verdict(error)
@@ -77,18 +81,41 @@ struct Call: AsyncParsableCommand {
         throw MCPError(.notFound, "no tool \"\(target.name)\"\(hint)", server: target.server)
     }
 
-    private static func verdict(_ result: CallToolResult, on server: String, _ json: Bool) -> Verdict {
-        if !json { Content.show(result) }
+    /// - Parameter output: where it goes instead of standard output; what a tool says of its own failure is no such thing.
+    private static func verdict(
+        _ result: CallToolResult,
+        on server: String,
+        _ json: Bool,
+        _ output: String? = nil
+    ) -> Verdict {
+        let isFailure = result.isError == true
         var verdict = Verdict(
             ["result": .document(result)],
-            result.isError == true ? ExitCodes.toolFailed : nil
+            isFailure ? ExitCodes.toolFailed : nil
         )
+        do throws(MCPError) {
+            if !isFailure, let file = try OutputFile(output) {
+                try file.write(result)
+            } else if !json {
+                Content.show(result)
+            }
+        } catch {
+            if !json { Content.show(result) }
+            verdict.fail(error.naming(server))
+        }
         verdict.tell(about: result.problems, Method.toolsCall, of: server)
         return verdict
     }
 }
 
 extension Verdict {
+    /// It was done, and this went wrong after it.
+    mutating func fail(_ error: MCPError) {
+        let failure = Verdict(error)
+        self.document["error"] = failure.document["error"]
+        self.code = failure.code
+    }
+
     /// Tells what had to be passed over in an answer; it has been shown, so that is no failure.
     mutating func tell(about problems: [JSONProblem], _ method: Method, of server: String) {
         guard !problems.isEmpty else { return }
@@ -104,13 +131,15 @@ struct Read: AsyncParsableCommand {
         usage: "mcp-host read [<options>] <server> <uri> [-- <program> ...]"
     )
     @Argument(help: "The server, and the resource's URI.") var words: [String] = []
+    @Option(name: .long, help: "Write the contents to this file, byte for byte.") var output: String?
     @OptionGroup var options: HostOptions
 
     func run() async throws {
-        let (words, json) = (self.words, self.options.json)
+        let (words, json, output) = (self.words, self.options.json, self.output)
         let chosen = Locked<Target?>(nil)
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "uri", in: loaded)
+            _ = try OutputFile(output)
             if let more = target.rest.first {
                 throw MCPError(
                     .invalidArguments,
@@ -122,8 +151,16 @@ struct Read: AsyncParsableCommand {
         } _: { host in
             guard let target = chosen.withLock({ $0 }) else { return Verdict([:]) }
             let result = try await host.readResource(server: target.server, uri: target.name)
-            if !json { for contents in result.contents { Content.show(contents) } }
             var verdict = Verdict(["result": .document(result)])
+            do throws(MCPError) {
+                if let file = try OutputFile(output) {
+                    try file.write(result)
+                } else if !json {
+                    for contents in result.contents { Content.show(contents) }
+                }
+            } catch {
+                verdict.fail(error.naming(target.server))
+            }
             verdict.tell(about: result.problems, .resourcesRead, of: target.server)
             return verdict
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import MCPClient
 import MCPHost
 import MCPJSON
 import MCPTransport
@@ -37,7 +38,8 @@ struct HostCommand {
         defer { spinner.stop() }
         let host = MCPHost(loaded.configuration, runtime: runtime)
         let isInterrupted = Locked(false)
-        var verdict = await Self.supervised(host, isInterrupted) {
+        let events = self.options.logLevel == nil ? nil : host.serverEvents()
+        var verdict = await Self.supervised(host, isInterrupted, events) {
             guard await host.ready(), !isInterrupted.withLock({ $0 }) else { return .interrupted }
             spinner.stop()
             do {
@@ -73,6 +75,7 @@ struct HostCommand {
     private static func supervised(
         _ host: MCPHost,
         _ isInterrupted: Locked<Bool>,
+        _ events: ServerEvents<HostEvent>?,
         _ work: @escaping @Sendable () async -> Verdict
     ) async -> Verdict {
         // Before anything else happens: from here on no signal ends the program on the spot.
@@ -99,6 +102,14 @@ struct HostCommand {
                 }
                 return nil
             }
+            group.addTask(name: "log") {
+                // Its end is that of the host: all that came before it is told.
+                guard let events else { return nil }
+                for await event in events {
+                    if case .log(let message) = event.event { Terminal.note(message, of: event.server) }
+                }
+                return nil
+            }
             group.addTask(name: "command") {
                 let verdict = await work()
                 done.complete(true)
@@ -106,7 +117,8 @@ struct HostCommand {
                 return verdict
             }
             var verdict = Verdict([:])
-            var left = 2
+            // The signals end with the others.
+            var left = 3
             while left > 0, let next = await group.next() {
                 left -= 1
                 if let next { verdict = next }

@@ -4,6 +4,7 @@ import MCPClient
 import MCPHost
 import MCPJSON
 import MCPTransport
+import MCPTypes
 
 /// What all commands that open servers have in common.
 struct HostOptions: ParsableArguments {
@@ -24,6 +25,12 @@ struct HostOptions: ParsableArguments {
 
     @Option(name: .long, help: "How long a server may take to start.")
     var startTimeout: String?
+
+    @Option(
+        name: .long,
+        help: "Tell on standard error what servers log, from this level on: debug, info, warning, error."
+    )
+    var logLevel: String?
 
     @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else there.")
     var json = false
@@ -90,6 +97,8 @@ struct HostOptions: ParsableArguments {
         return loaded
     }
 
+    private static let levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
+
     private func applyLimits(to configuration: inout HostConfiguration) throws(MCPError) {
         func duration(_ text: String?, _ name: String) throws(MCPError) -> Duration? {
             guard let text else { return nil }
@@ -103,7 +112,12 @@ struct HostOptions: ParsableArguments {
             if let era = HostConfiguration.era(text) { return era }
             throw MCPError(.invalidArguments, "--era is auto, legacy or modern, and not \"\(text)\"")
         }
+        let level = try self.logLevel.map { text throws(MCPError) in
+            if Self.levels.contains(text) { return LoggingLevel(rawValue: text) }
+            throw MCPError(.invalidArguments, "--log-level is one of \(Self.levels.joined(separator: ", "))")
+        }
         for place in configuration.servers.indices {
+            if let level { configuration.servers[place].client.logLevel = level }
             if let call {
                 configuration.servers[place].client.idleTimeout = call
                 configuration.servers[place].client.hardTimeout = call
@@ -143,8 +157,27 @@ enum GivenProgram {
     /// What is left for the verb.
     static let others: [String] = Self.split.others
 
+    /// Options that all verbs have may stand before the verb, too.
+    private static func verbFirst(_ words: [String]) -> [String] {
+        var place = 0
+        while place < words.count, words[place].hasPrefix("--") {
+            let name = words[place].prefix { $0 != "=" }
+            if ["--json", "--report"].contains(words[place]) || Self.valued.contains(name) && name != words[place] {
+                place += 1
+            } else if Self.valued.contains(name) {
+                place += 2
+            } else {
+                break
+            }
+        }
+        guard place > 0, place < words.count else { return words }
+        return [words[place]] + words[..<place] + words[(place + 1)...]
+    }
+
+    private static let valued: Set<Substring> = ["--config", "--era", "--timeout", "--start-timeout", "--log-level"]
+
     private static let split: (others: [String], program: [String]?) = {
-        let all = Array(CommandLine.arguments.dropFirst())
+        let all = Self.verbFirst(Array(CommandLine.arguments.dropFirst()))
         guard let dashes = all.firstIndex(of: "--"), dashes + 1 < all.count, !all[dashes + 1].hasPrefix("-"),
             !all[dashes + 1].contains("=")
         else {

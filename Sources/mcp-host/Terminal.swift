@@ -2,6 +2,7 @@ import Foundation
 import MCPHost
 import MCPJSON
 import MCPTransport
+import MCPTypes
 
 /// What goes to standard output and standard error.
 enum Terminal {
@@ -22,6 +23,23 @@ enum Terminal {
     /// - Parameter onTerminal: only where somebody does.
     static func note(_ text: String, onTerminal: Bool = false) {
         if !onTerminal || self.isForPeople { self.error("mcp-host: \(text)") }
+    }
+
+    /// Tells how far a call has come.
+    static func note(of server: String) -> @Sendable (ProgressNotificationParams) -> Void {
+        { progress in
+            let number = { (value: Double) in value == value.rounded() ? String(format: "%.0f", value) : "\(value)" }
+            let total = progress.total.map { " of \(number($0))" } ?? ""
+            let message = progress.message.map { ", \($0)" } ?? ""
+            self.note(VisibleText.line("\(server): \(number(progress.progress))\(total)\(message)"))
+        }
+    }
+
+    /// Tells what a server has logged.
+    static func note(_ message: LoggingMessageNotificationParams, of server: String) {
+        let logger = message.logger.map { " \($0)" } ?? ""
+        let text = message.data.string ?? message.data.description
+        self.note(VisibleText.line("\(server): [\(message.level.rawValue)\(logger)] \(text)", limit: 2000))
     }
 
     /// Whether somebody looks at standard error.

@@ -52,7 +52,7 @@ public func first<Value: Sendable>(_ values: AsyncStream<Value>, where isIt: @Se
 
 /// A value behind a lock whose changes can be waited for.
 public final class Watched<Value: Sendable>: Sendable {
-    private struct State {
+    private struct State: Followed {
         var value: Value
         var watchers = Watchers<Void>()
     }
@@ -64,7 +64,7 @@ public final class Watched<Value: Sendable>: Sendable {
 
     /// Runs `body` with the value, alone, and tells those who wait to look again.
     public func withLock<R>(_ body: (inout Value) throws -> R) rethrows -> R {
-        try self.state.withLock { state in
+        try self.state.change { state in
             defer { state.watchers.tell(()) }
             return try body(&state.value)
         }
