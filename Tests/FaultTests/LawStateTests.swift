@@ -183,6 +183,8 @@ struct LawStateTests {
             for isGuardKilled in [true, false] {
                 let host = try HostProgram.start(["run", "--config", file], environment: environment)
                 await host.ready()
+                // Stopped, or it would start the server anew before it is killed itself.
+                host.signal(SIGSTOP)
                 if isGuardKilled { kill(try #require(try Self.guards(folder).first), SIGKILL) }
                 host.signal(SIGKILL)
                 _ = await host.end()
@@ -218,6 +220,7 @@ struct LawStateTests {
             await zoo.wait(for: "child", of: "one", times: 2)
             let daemon = try #require(zoo.events("one").first { $0.detail == "session" }).pid
             let seen = ContinuousClock.now
+            host.signal(SIGSTOP)
             if isGuardKilled { kill(try #require(try Self.guards(folder).first), SIGKILL) }
             host.signal(SIGKILL)
             _ = await host.end()

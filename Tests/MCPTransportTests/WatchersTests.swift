@@ -8,21 +8,18 @@ struct WatchersTests {
     @Test("T6 a reader that is cancelled while it is told keeps neither itself nor who tells")
     func cancelledWhileTold() async {
         let accounts = ResourceAccounts()
-        await withTaskGroup(of: Void.self) { group in
-            for _ in 0..<2 {
-                group.addTask {
-                    for _ in 0..<20_000 {
-                        accounts.add(1, \.timers)
-                        accounts.add(-1, \.timers)
-                    }
-                }
+        for _ in 0..<100_000 {
+            let waits = OneShot<Bool>()
+            let reader = Task {
+                for await _ in accounts.updates() { waits.complete(true) }
             }
-            for _ in 0..<2000 {
-                let reader = Task { for await _ in accounts.updates() {} }
-                await Task.yield()
-                reader.cancel()
-                await reader.value
-            }
+            _ = await waits.wait()
+            // Both at the same time: each takes the locks of the stream and of the task from its own side.
+            async let told: Void = accounts.add(1, \.timers)
+            reader.cancel()
+            await told
+            accounts.add(-1, \.timers)
+            await reader.value
         }
         #expect(accounts.snapshot.isEmpty)
     }
