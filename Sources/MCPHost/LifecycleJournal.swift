@@ -71,11 +71,7 @@ public final class LifecycleJournal: Sendable {
     /// ``Entry/number`` that it has lost the oldest.
     /// - Parameter buffer: entries that are kept for a slow reader. Default 4096, as many as the journal keeps.
     public func updates(buffer: Int = 4096) -> AsyncStream<Entry> {
-        let (stream, continuation, number) = self.state.withLock { state in
-            state.watchers.add(.bufferingNewest(max(1, buffer)), first: state.ordered(self.capacity))
-        }
-        continuation.onTermination = { _ in self.state.withLock { $0.watchers.remove(number) } }
-        return stream
+        self.state.follow(.bufferingNewest(max(1, buffer))) { $0.ordered(self.capacity) }
     }
 
     /// Entries about one server.
@@ -105,7 +101,7 @@ public final class LifecycleJournal: Sendable {
             } else {
                 state.entries[(state.count - 1) % self.capacity] = entry
             }
-            if !state.watchers.isEmpty { state.watchers.tell(entry) }
+            state.watchers.tell(entry)
             return entry
         }
         self.log?.append(entry)

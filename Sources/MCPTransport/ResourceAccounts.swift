@@ -63,15 +63,12 @@ public final class ResourceAccounts: Sendable {
 
     /// What is open now, and again whenever that changes: the newest counts, for a reader that is slow. Ends with the reading task.
     public func updates() -> AsyncStream<Snapshot> {
-        let (stream, continuation, number) = self.state.withLock { state in
-            self.followers.add(1, ordering: .sequentiallyConsistent)
-            return state.watchers.add(.bufferingNewest(1), first: [self.complete(state.counts)])
-        }
-        continuation.onTermination = { _ in
-            self.state.withLock { $0.watchers.remove(number) }
+        self.state.follow(.bufferingNewest(1)) {
             self.followers.subtract(1, ordering: .sequentiallyConsistent)
+        } first: { state in
+            self.followers.add(1, ordering: .sequentiallyConsistent)
+            return [self.complete(state.counts)]
         }
-        return stream
     }
 
     /// Enters so many more, or fewer, of one kind. For whatever opens and closes something on behalf of a host: a transport of your own

@@ -16,12 +16,7 @@ package struct Watchers<Value: Sendable>: Sendable {
     /// Whether nobody follows.
     package var isEmpty: Bool { self.streams.isEmpty }
 
-    /// Begins to follow.
-    /// - Parameters:
-    ///   - policy: what a slow follower misses.
-    ///   - first: what it gets at once.
-    /// - Returns: the sequence and its number, for ``remove(_:)``.
-    package mutating func add(
+    fileprivate mutating func add(
         _ policy: AsyncStream<Value>.Continuation.BufferingPolicy,
         first: [Value]
     ) -> (stream: AsyncStream<Value>, continuation: AsyncStream<Value>.Continuation, number: Int) {
@@ -32,8 +27,7 @@ package struct Watchers<Value: Sendable>: Sendable {
         return (stream, continuation, self.next)
     }
 
-    /// Somebody no longer follows.
-    package mutating func remove(_ number: Int) { self.streams[number] = nil }
+    fileprivate mutating func remove(_ number: Int) { self.streams[number] = nil }
 
     /// Has all told that follow, by ``Locked/change(_:)``.
     package mutating func tell(_ value: Value) {
@@ -65,6 +59,27 @@ package protocol Followed: Sendable {
 }
 
 extension Locked where Value: Followed {
+    /// Begins to follow; the sequence ends with the reading task.
+    /// - Parameters:
+    ///   - policy: what a slow follower misses.
+    ///   - ended: called when nobody reads any more.
+    ///   - first: what it gets at once; under the lock.
+    package func follow(
+        _ policy: AsyncStream<Value.News>.Continuation.BufferingPolicy,
+        ended: @escaping @Sendable () -> Void = {},
+        first: (Value) -> [Value.News]
+    ) -> AsyncStream<Value.News> {
+        let (stream, continuation, number) = self.withLock { value in
+            let first = first(value)
+            return value.watchers.add(policy, first: first)
+        }
+        continuation.onTermination = { _ in
+            self.withLock { $0.watchers.remove(number) }
+            ended()
+        }
+        return stream
+    }
+
     /// Changes what is followed, and tells what there is to tell when the lock is free again: in order, by one thread at a time.
     package func change<R, E: Error>(_ body: (inout Value) throws(E) -> R) throws(E) -> R {
         let (result, isOurs) = self.withLock { value -> (Result<R, E>, Bool) in

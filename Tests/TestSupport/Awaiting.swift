@@ -80,10 +80,7 @@ public final class Watched<Value: Sendable>: Sendable {
         until holds: @escaping @Sendable (Value) -> Bool
     ) async {
         await TestSupport.wait(for: what, sourceLocation: sourceLocation) { () -> Void? in
-            let (changes, continuation, number) = self.state.withLock {
-                $0.watchers.add(.bufferingNewest(1), first: [()])
-            }
-            continuation.onTermination = { _ in self.state.withLock { $0.watchers.remove(number) } }
+            let changes = self.state.follow(.bufferingNewest(1)) { _ in [()] }
             for await _ in changes where holds(self.value) { return () }
             return nil
         }
