@@ -200,6 +200,7 @@ final class HostRoot: Sendable {
     /// Opens a server; returns at once.
     /// - Parameter runtime: what the program adds to it; nil for what it has said in the host's ``HostRuntime``.
     func add(_ definition: ServerDefinition, _ runtime: ServerRuntime? = nil) throws(MCPError) -> ManagedServer {
+        let definition = self.configuration.defaults.applied(to: definition)
         let runtime = runtime ?? self.runtime.server(definition.name)
         let endpoint = try runtime.endpoint(of: definition)
         let (server, replaced) = try self.state.withLock { state throws(MCPError) in

@@ -90,6 +90,25 @@ public final class LifecycleLog: Sendable {
         return all.filter { $0.host == host && ($0.server == nil || $0.server == server) }
     }
 
+    /// What has become of a host.
+    public enum HostState: String, Sendable {
+        /// It is there.
+        case running
+        /// It has closed all its servers, and said so.
+        case closed
+        /// It is not there, and has not closed: it was killed, or has crashed.
+        case gone
+    }
+
+    /// What has become of a host.
+    /// - Parameters:
+    ///   - host: the number of its process, as in ``Event/host``.
+    ///   - events: those of one of its servers, from ``events(of:)``.
+    public static func state(of host: Int64, after events: [Event]) -> HostState {
+        if events.contains(where: { $0.host == host && $0.server == nil && $0.event == "closed" }) { return .closed }
+        return Int32(exactly: host).map(Orphans.isThere) ?? false ? .running : .gone
+    }
+
     private static func event(_ value: JSONValue) -> Event? {
         guard let time = value["time"]?.int64, let host = value["host"]?.int64, let event = value["event"]?.string
         else {

@@ -4,6 +4,8 @@ import MCPTransport
 public struct RestartPolicy: Sendable, Hashable {
     /// Start it again at all. Default true.
     public var isEnabled = true
+    /// Also when it has never been ready. Default true; who waits for one answer only does not want to wait for five starts.
+    public var includesFailedStarts = true
     /// The first delay; each further one doubles. Default 0.5 s.
     public var initialDelay: Duration = .milliseconds(500)
     /// No delay is longer, before jitter. Default 30 s.
@@ -33,7 +35,8 @@ public struct RestartPolicy: Sendable, Hashable {
 
 extension RestartPolicy: Codable {
     private static let settings: [Setting<Self>] = [
-        Setting("isEnabled", \.isEnabled), Setting("initialDelay", \.initialDelay),
+        Setting("isEnabled", \.isEnabled), Setting("includesFailedStarts", \.includesFailedStarts),
+        Setting("initialDelay", \.initialDelay),
         Setting("maximumDelay", \.maximumDelay),
         Setting("jitter", \.jitter), Setting("intensity", \.intensity), Setting("period", \.period),
         Setting("promptAfter", \.promptAfter), Setting("forgetAfter", \.forgetAfter),
@@ -85,7 +88,7 @@ struct RestartStateMachine {
     ///   - readyFor: how long it had been of use; nil if it never was.
     ///   - random: 0 ..< 1.
     mutating func died(now: Duration, readyFor: Duration?, random: Double) -> Action {
-        guard self.policy.isEnabled else { return .stayDown }
+        guard self.policy.isEnabled, readyFor != nil || self.policy.includesFailedStarts else { return .stayDown }
         if let readyFor, readyFor >= self.policy.forgetAfter {
             self.starts = []
             self.deaths = 0

@@ -91,6 +91,20 @@ public enum Orphans {
         unlink(path)
     }
 
+    /// Whether a host of this number is there: it holds its journal, or a process has the number. What cannot be told counts as there.
+    /// - Parameter host: the number of its process.
+    package static func isThere(host: Int32) -> Bool {
+        let folder = StateDirectory.path.map { $0 + "/processes" }
+        let journals = folder.map { StateDirectory.files(in: $0, withHidden: false) } ?? []
+        for name in journals where name.hasPrefix("\(host)-") {
+            guard let folder, let descriptor = StateDirectory.openFile("\(folder)/\(name)") else { return true }
+            defer { _ = close(descriptor) }
+            // A host in another PID namespace holds it all the same (T1).
+            if mcp_lock_file(descriptor) == EWOULDBLOCK { return true }
+        }
+        return ProcessIdentity(of: host) != nil
+    }
+
     private static func look(at path: String, _ isDryRun: Bool, _ outcome: inout Outcome) {
         guard let descriptor = StateDirectory.openFile(path) else {
             outcome.remarks.append("\(path) is not a file of this user that can be read: left alone")

@@ -39,6 +39,11 @@ package struct Setting<Root>: Sendable {
         self.init(name, path, written: { Seconds(duration: $0) }, from: { $0.duration })
     }
 
+    /// A time that may be left open.
+    package init(_ name: String, _ path: any WritableKeyPath<Root, Duration?> & Sendable) {
+        self.init(name, path, written: { $0.map { Seconds(duration: $0) } }, from: { $0?.duration })
+    }
+
     /// Bounds of a time.
     package init(_ name: String, _ path: any WritableKeyPath<Root, ClosedRange<Duration>> & Sendable) {
         self.init(name, path) {

@@ -9,11 +9,15 @@ import MCPTypes
 /// `key=value` from the command line.
 enum KeyValue {
     /// Words of other programs are refused with the form that is right here.
-    static func parse(_ words: [String]) throws(MCPError) -> [(key: String, value: String)] {
+    /// - Parameter option: the option behind which they stand; nil where they are words of the verb.
+    static func parse(_ words: [String], _ option: String? = nil) throws(MCPError) -> [(key: String, value: String)] {
         var pairs: [(key: String, value: String)] = []
         for word in words {
             func refuse(_ advice: String) -> MCPError {
-                MCPError(.invalidArguments, "\"\(VisibleText.line(word))\" is not key=value\(advice)")
+                MCPError(
+                    .invalidArguments,
+                    "\(option.map { "\($0): " } ?? "")\"\(VisibleText.line(word))\" is not key=value\(advice)"
+                )
             }
             if word.hasPrefix("{") { throw refuse("; a JSON object goes behind --args") }
             if word.hasPrefix("--") {

@@ -13,10 +13,20 @@ struct Why: ParsableCommand {
 
     func run() throws {
         let events = LifecycleLog()?.events(of: self.server) ?? []
+        let host = events.last?.host
+        let state = host.map { LifecycleLog.state(of: $0, after: events) }
         if self.json {
-            Terminal.out(.object(["server": .string(self.server), "events": .array(events.map(Self.json))]))
+            Terminal.out([
+                "server": .string(self.server), "events": .array(events.map(Self.json)),
+                "hostState": state.map { .string($0.rawValue) } ?? .null,
+            ])
         } else {
             for event in events { Terminal.out(Self.line(event)) }
+            if let host, state == .gone {
+                Terminal.out(
+                    "host \(host) is gone and has not closed: it was killed, or has crashed; mcp-host reap looks for what it left"
+                )
+            }
         }
         if events.isEmpty {
             Terminal.error(

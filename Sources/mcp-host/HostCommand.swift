@@ -23,9 +23,19 @@ struct HostCommand {
         _ body: @escaping @Sendable (MCPHost) async throws -> Verdict
     ) async throws {
         var loaded: HostOptions.Loaded
+        let spinner = Spinner()
+        defer { spinner.stop() }
+        let questions: Questions
         do throws(MCPError) {
+            questions = try Questions(self.options.answer) { spinner.stop() }
             loaded = try self.options.load()
             if let names = try choose(loaded) { loaded.configuration.servers.removeAll { !names.contains($0.name) } }
+            if !self.endsBySignal {
+                // Whoever waits for one answer is told at once that a server does not come up.
+                for place in loaded.configuration.servers.indices {
+                    loaded.configuration.servers[place].restart.includesFailedStarts = false
+                }
+            }
         } catch {
             let verdict = Verdict(error)
             if self.options.json { Terminal.out(.object(verdict.document)) }
@@ -33,13 +43,13 @@ struct HostCommand {
         }
         var runtime = HostRuntime()
         runtime.lifecycleLog = LifecycleLog()
+        runtime.handlers = questions.handlers
         let count = loaded.configuration.servers.count
-        let spinner = Spinner("starting \(count) server\(count == 1 ? "" : "s")")
-        defer { spinner.stop() }
+        spinner.start("starting \(count) server\(count == 1 ? "" : "s")")
         let host = MCPHost(loaded.configuration, runtime: runtime)
         let isInterrupted = Locked(false)
         let events = self.options.logLevel == nil ? nil : host.serverEvents()
-        var verdict = await Self.supervised(host, isInterrupted, events) {
+        var verdict = await Self.supervised(host, questions, isInterrupted, events) {
             guard await host.ready(), !isInterrupted.withLock({ $0 }) else { return .interrupted }
             spinner.stop()
             do {
@@ -52,6 +62,7 @@ struct HostCommand {
         }
         if !self.endsBySignal, isInterrupted.withLock({ $0 }) { verdict = .interrupted }
         let report = await host.shutdown()
+        if !isInterrupted.withLock({ $0 }) { questions.tellUnused() }
         self.conclude(verdict.document, report)
         if !report.isClean { throw ExitCodes.leftBehind }
         if let code = verdict.code { throw code }
@@ -74,6 +85,7 @@ struct HostCommand {
     /// Runs the host, `work`, and the signals side by side. The first SIGINT, SIGTERM or SIGHUP closes, the second kills.
     private static func supervised(
         _ host: MCPHost,
+        _ questions: Questions,
         _ isInterrupted: Locked<Bool>,
         _ events: ServerEvents<HostEvent>?,
         _ work: @escaping @Sendable () async -> Verdict
@@ -92,6 +104,7 @@ struct HostCommand {
                     let now = SystemMonotonicClock().now
                     if let first, now - first < Self.doubleSignal { continue }
                     isInterrupted.withLock { $0 = true }
+                    questions.leave()
                     if first == nil { Terminal.note("closing; again to kill", onTerminal: true) }
                     host.beginShutdown(
                         first == nil ? .graceful : .immediate,

@@ -32,6 +32,12 @@ struct HostOptions: ParsableArguments {
     )
     var logLevel: String?
 
+    @Option(
+        name: .long,
+        help: "Answer a field of a form that a server shows, as key=value; several times. \"decline\" refuses all."
+    )
+    var answer: [String] = []
+
     @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else there.")
     var json = false
 
@@ -97,7 +103,7 @@ struct HostOptions: ParsableArguments {
         return loaded
     }
 
-    private static let levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
+    static let levels = ["debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"]
 
     private func applyLimits(to configuration: inout HostConfiguration) throws(MCPError) {
         func duration(_ text: String?, _ name: String) throws(MCPError) -> Duration? {
@@ -174,7 +180,9 @@ enum GivenProgram {
         return [words[place]] + words[..<place] + words[(place + 1)...]
     }
 
-    private static let valued: Set<Substring> = ["--config", "--era", "--timeout", "--start-timeout", "--log-level"]
+    private static let valued: Set<Substring> = [
+        "--config", "--era", "--timeout", "--start-timeout", "--log-level", "--answer",
+    ]
 
     private static let split: (others: [String], program: [String]?) = {
         let all = Self.verbFirst(Array(CommandLine.arguments.dropFirst()))

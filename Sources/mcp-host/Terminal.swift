@@ -9,6 +9,9 @@ enum Terminal {
     static func out(_ text: String) { self.write(text, to: 1) }
     static func error(_ text: String) { self.write(self.masked(text), to: 2) }
 
+    /// A question for whoever sits at the terminal: as it is, and without an end of line of its own.
+    static func prompt(_ text: String) { self.write(Array(text.utf8)[...], to: 2) }
+
     private static let mask = Locked(SecretMask())
 
     /// Keeps the secrets of some servers from standard error, and from the errors of `--json` (U1).
@@ -45,9 +48,13 @@ enum Terminal {
     /// Whether somebody looks at standard error.
     static var isForPeople: Bool { isatty(2) == 1 }
 
-    /// A reader that has gone is no reason to try again, or to crash (M5).
     private static func write(_ text: String, to descriptor: Int32) {
-        var bytes = Array((text + "\n").utf8)[...]
+        self.write(Array((text + "\n").utf8)[...], to: descriptor)
+    }
+
+    /// A reader that has gone is no reason to try again, or to crash (M5).
+    private static func write(_ text: ArraySlice<UInt8>, to descriptor: Int32) {
+        var bytes = text
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR || errno == EAGAIN { continue }
@@ -87,23 +94,22 @@ final class Spinner: Sendable {
     private static let frames = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"]
     private let clock = SystemMonotonicClock()
     private let state = Locked((turn: 0, timer: (any DeadlineTimer)?.none))
-    private let text: String
 
-    init(_ text: String) {
-        self.text = text
+    /// - Parameter text: what is done meanwhile.
+    func start(_ text: String) {
         guard isatty(2) == 1 else { return }
-        let timer = self.clock.makeTimer { [weak self] in self?.turn() }
+        let timer = self.clock.makeTimer { [weak self] in self?.turn(text) }
         self.state.withLock { $0.timer = timer }
         timer.set(self.clock.now)
     }
 
-    private func turn() {
+    private func turn(_ text: String) {
         let (turn, timer) = self.state.withLock { state in
             state.turn += 1
             return (state.turn, state.timer)
         }
         guard let timer else { return }
-        FileHandle.standardError.write(Data("\r\(Self.frames[turn % Self.frames.count]) \(self.text)".utf8))
+        FileHandle.standardError.write(Data("\r\(Self.frames[turn % Self.frames.count]) \(text)".utf8))
         timer.set(self.clock.now + .milliseconds(80))
     }
 

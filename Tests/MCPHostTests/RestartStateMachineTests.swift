@@ -26,6 +26,17 @@ struct RestartStateMachineTests {
         #expect(machine.died(now: now, readyFor: nil, random: 0.5) == .giveUp(starts: 5))
     }
 
+    @Test("who wants no second try of what never was ready gets none; what was ready comes back")
+    func failedStarts() {
+        var policy = RestartPolicy()
+        policy.includesFailedStarts = false
+        var machine = RestartStateMachine(policy)
+        machine.started(now: .zero)
+        #expect(machine.died(now: .zero, readyFor: nil, random: 0.5) == .stayDown)
+        #expect(machine.mayAskAgain(now: .zero))
+        #expect(machine.died(now: .zero, readyFor: .seconds(1), random: 0.5) == .restart(after: .milliseconds(500)))
+    }
+
     @Test("G10 a start to be asked in the older way counts, and is not made where it would be one too many")
     func askedAgain() {
         var machine = RestartStateMachine(RestartPolicy())

@@ -51,7 +51,7 @@ struct ServerDefinitionTests {
         (server.restart.isEnabled, server.restart.initialDelay) = (false, .seconds(1))
         (server.restart.maximumDelay, server.restart.jitter, server.restart.intensity) = (.seconds(2), 0.25, 3)
         (server.restart.period, server.restart.promptAfter) = (.seconds(4), .seconds(5))
-        server.restart.forgetAfter = .seconds(6)
+        (server.restart.forgetAfter, server.restart.includesFailedStarts) = (.seconds(6), false)
         (server.repeatsIdempotentCalls, server.remembersEra) = (true, false)
         return server
     }
@@ -85,6 +85,9 @@ struct ServerDefinitionTests {
         host.servers[1].policy = .onDemand(idleStop: nil)
         (host.drainTimeout, host.maximumStarts) = (.milliseconds(1), 3)
         (host.journalCapacity, host.reapsOrphans) = (7, false)
+        (host.defaults.era, host.defaults.logLevel) = (.legacyOnly, .error)
+        host.defaults.connectTimeout = .milliseconds(2500)
+        (host.defaults.idleTimeout, host.defaults.hardTimeout) = (.seconds(3), .seconds(4))
         let plainHost = Self.members(HostConfiguration())
         for (path, value) in Self.members(host) { #expect(plainHost[path] != value, "\(path) is as by default") }
         #expect(try JSONDecoder().decode(HostConfiguration.self, from: try JSONEncoder().encode(host)) == host)
@@ -115,6 +118,28 @@ struct ServerDefinitionTests {
             (.perCaller(), #"{"start":"perCaller"}"#), (.perCaller(maximum: 2), #"{"start":"perCaller","maximum":2}"#),
         ] { #expect(try JSONDecoder().decode(ServerPolicy.self, from: Data(words.utf8)) == policy) }
         #expect(try JSONDecoder().decode(HostConfiguration.self, from: Data("{}".utf8)) == HostConfiguration())
+    }
+
+    @Test("what holds for a whole host holds for a server that says nothing else itself, when it is added, too")
+    func defaults() async throws {
+        var configuration = HostConfiguration()
+        (configuration.defaults.era, configuration.defaults.logLevel) = (.legacyOnly, .error)
+        (configuration.defaults.connectTimeout, configuration.defaults.idleTimeout) = (.seconds(20), .seconds(21))
+        configuration.defaults.hardTimeout = .seconds(22)
+        var own = ServerDefinition(name: "own", command: ScriptedServer.path)
+        (own.client.era, own.client.logLevel, own.client.connectTimeout) = (.modernOnly, .debug, .seconds(10))
+        configuration.servers = [own]
+        try await MCPHost.withHost(configuration) { host in
+            let added = try await host.addServer(ServerDefinition(name: "added", command: ScriptedServer.path))
+            let client = added.definition.client
+            #expect(client.era == .legacyOnly && client.logLevel == .error && client.connectTimeout == .seconds(20))
+            #expect(client.idleTimeout == .seconds(21) && client.hardTimeout == .seconds(22))
+            #expect(added.server?.revision.isModern == false)
+            let other = try host.server("own")
+            #expect(other.definition.client.era == .modernOnly && other.definition.client.logLevel == .debug)
+            #expect(other.definition.client.connectTimeout == .seconds(10))
+            #expect(other.definition.client.idleTimeout == .seconds(21) && other.server?.revision.isModern == true)
+        }
     }
 
     private func read(_ text: String) throws -> ServerDefinition {

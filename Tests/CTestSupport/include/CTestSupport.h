@@ -27,4 +27,7 @@ int test_reap_everything(void);
 /// Whether a child of this process has ended and is not reaped.
 int test_has_zombies(void);
 
+/// Opens a terminal. Returns the side of whoever sits before it, and sets `screen` to that of the program; -1 when there is none.
+int test_open_terminal(int *screen);
+
 #endif

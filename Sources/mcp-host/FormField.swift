@@ -1,0 +1,104 @@
+import MCPJSON
+import MCPJSONSchema
+import MCPTransport
+import MCPTypes
+
+/// One field of a form that a server shows, as it is typed by a person.
+struct FormField {
+    let name: String
+    let isRequired: Bool
+    private let schema: JSONValue
+
+    /// The fields of a form, in its order.
+    static func all(of form: ElicitationSchema) -> [Self] {
+        let required = Set(form.required ?? [])
+        return form.properties.members.map {
+            Self(name: $0.name, isRequired: required.contains($0.name), schema: .document($0.value))
+        }
+    }
+
+    /// It can be left out; the form's own value counts then.
+    var hasDefault: Bool { self.schema["default"] != nil }
+
+    /// `age, number, 1 to 99 [30]: your age`, for the person who is asked.
+    var question: String {
+        let label = self.schema["title"]?.string.map { "\(self.name) (\($0))" } ?? self.name
+        let standard = self.schema["default"].map { " [\($0.string ?? $0.description)]" } ?? ""
+        let description = self.schema["description"]?.string.map { ": \($0)" } ?? ""
+        return VisibleText.line("\(label), \(self.kind)\(self.isRequired ? "" : ", optional")\(standard)\(description)")
+    }
+
+    /// What is wanted, in a few words.
+    private var kind: String {
+        let choices = self.choices.map { choice in choice.title.map { "\(choice.value) (\($0))" } ?? choice.value }
+        let values = choices.joined(separator: ", ")
+        func range(_ low: String, _ high: String) -> String {
+            switch (self.schema[low], self.schema[high]) {
+            case (let low?, let high?): ", \(low) to \(high)"
+            case (let low?, nil): ", at least \(low)"
+            case (nil, let high?): ", at most \(high)"
+            case (nil, nil): ""
+            }
+        }
+        switch self.schema["type"]?.string {
+        case "array"?: return "some of \(values), with commas between\(range("minItems", "maxItems"))"
+        case _ where !choices.isEmpty: return "one of \(values)"
+        case "boolean"?: return "yes or no"
+        case "number"?: return "number\(range("minimum", "maximum"))"
+        case "integer"?: return "whole number\(range("minimum", "maximum"))"
+        case "string"?:
+            let length = range("minLength", "maxLength")
+            return (self.schema["format"]?.string ?? "text") + (length.isEmpty ? "" : "\(length) characters")
+        default: return "JSON or text"
+        }
+    }
+
+    /// What can be chosen, where it is a choice.
+    private var choices: [(value: String, title: String?)] {
+        let source = self.schema["type"]?.string == "array" ? self.schema["items"] ?? .null : self.schema
+        if let values = source["enum"]?.array?.compactMap(\.string) {
+            let titles = source["enumNames"]?.array?.map(\.string) ?? []
+            return values.enumerated().map { ($1, $0 < titles.count ? titles[$0] : nil) }
+        }
+        return (source["oneOf"] ?? source["anyOf"])?.array?.compactMap { choice in
+            choice["const"]?.string.map { ($0, choice["title"]?.string) }
+        } ?? []
+    }
+
+    /// Reads what was typed: several words are a list, and so is one with commas where a list is wanted.
+    /// - Throws: `invalidArguments` where it does not fit.
+    func read(_ texts: [String]) throws(MCPError) -> JSONValue {
+        let last = texts.last ?? ""
+        let value: JSONValue
+        switch self.schema["type"]?.string {
+        case "array"?:
+            let parts = texts.count == 1 ? last.split(separator: ",").map(String.init) : texts
+            value = .array(parts.map { .string(self.chosen(Self.trimmed($0))) })
+        case "string"?: value = .string(self.chosen(last))
+        case "boolean"? where ["yes", "y", "true"].contains(Self.trimmed(last).lowercased()): value = true
+        case "boolean"? where ["no", "n", "false"].contains(Self.trimmed(last).lowercased()): value = false
+        default: value = (try? JSONValue(parsing: last)) ?? .string(last)
+        }
+        // A schema that cannot be used is the server's affair, and so is what it makes of the answer.
+        let violation = (try? JSONSchema(self.schema))?.violations(in: value, limit: 1).first
+        guard let violation else { return value }
+        throw MCPError(
+            .invalidArguments,
+            "\(VisibleText.line(self.name)) is \(VisibleText.line(self.kind)); \(VisibleText.line(violation.message))"
+        )
+    }
+
+    /// A choice may be named by its value or by its title.
+    private func chosen(_ text: String) -> String {
+        let choices = self.choices
+        if choices.contains(where: { $0.value == text }) { return text }
+        return choices.first {
+            $0.title?.lowercased() == text.lowercased() || $0.value.lowercased() == text.lowercased()
+        }?
+        .value ?? text
+    }
+
+    private static func trimmed(_ text: String) -> String {
+        String(text.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed())
+    }
+}

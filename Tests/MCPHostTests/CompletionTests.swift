@@ -1,0 +1,87 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What a shell offers while a command is typed.
+@Suite("mcp-host: completions", .timeLimit(.minutes(5)))
+struct CompletionTests {
+    private static func file() throws -> String {
+        try AnsweringServer.file([
+            "git": [
+                "tools/list": #"""
+                {"tools":[{"name":"git_log","description":"Shows\n the log","inputSchema":{"type":"object","properties":
+                {"order":{"enum":["up","down"]},"all":{"type":"boolean"},"n":{"type":"integer","description":"how many"}}}},
+                {"name":"git:diff","inputSchema":{"type":"object"}}]}
+                """#.filter { $0 != "\n" },
+                "resources/list":
+                    #"{"resources":[{"uri":"git://head","name":"head"},{"uri":"git://tail","name":"tail"}]}"#,
+                "prompts/list": #"{"prompts":[{"name":"p","arguments":[{"name":"topic"}]}]}"#,
+            ], "good": [:],
+        ])
+    }
+
+    private static func candidates(_ line: String) async throws -> [String] {
+        let outcome = try await HostProgram.run(["completions", "--line", line])
+        #expect(outcome.status == 0, "\(line): \(outcome)")
+        return outcome.out.split(separator: "\n").map(String.init)
+    }
+
+    @Test("verbs, options and their values, servers, tools, keys, choices, addresses, prompts")
+    func candidates() async throws {
+        let config = "--config \(try Self.file())"
+        for (line, expected) in [
+            ("mcp-host --config ", [":files"]), ("mcp-host call --output ", [":files"]),
+            ("mcp-host call --era l", ["legacy"]), ("mcp-host call --log-level e", ["error", "emergency"]),
+            ("mcp-host completions z", ["zsh"]), ("mcp-host nonsense ", []), ("mcp-host ca", ["call\tCall a tool."]),
+            ("mcp-host \(config) call g", ["git\tperl", "good\tperl"]),
+            ("mcp-host call \(config) git git_", ["git_log\tShows"]),
+            ("mcp-host call \(config) 'git' \"git_log\" ", ["order=\t\"up\"|\"down\"", "all=\tbool", "n=\thow many"]),
+            ("mcp-host call \(config) git git_log n=3 o", ["order=\t\"up\"|\"down\""]),
+            ("mcp-host call \(config) git git_log order=", ["order=up", "order=down"]),
+            ("mcp-host call \(config) git git_log all=t", ["all=true"]),
+            ("mcp-host read \(config) git git://h", ["git://head\thead"]),
+            ("mcp-host prompt \(config) git ", ["p"]), ("mcp-host prompt \(config) git p ", ["topic="]),
+            ("mcp-host tools \(config) git ", ["git_log\tShows", "git:diff", "good\tperl"]),
+            ("mcp-host run \(config) git ", ["good\tperl"]), ("mcp-host call \(config) nobody ", []),
+            ("mcp-host tools -- pyth", [":files"]),
+        ] {
+            let found = try await Self.candidates(line)
+            #expect(found == expected, "\(line)")
+        }
+        let options = try await Self.candidates("mcp-host call --")
+        #expect(options.contains { $0.hasPrefix("--args\t") } && options.contains { $0.hasPrefix("--answer\t") })
+        let verbs = try await Self.candidates("mcp-host ")
+        #expect(verbs.contains("servers\tOpen the servers, except those on demand, and say what each is."))
+    }
+
+    @Test("bash: what follows the last colon or equals sign is what it wants")
+    func bash() async throws {
+        let script = #"""
+            PATH=${MCP_HOST%/*}:$PATH; source <("$MCP_HOST" completions bash)
+            try() { COMP_LINE="$1 $2" COMP_POINT=${#COMP_LINE} COMP_WORDS=("$3") COMP_CWORD=0; _mcp_host; echo "${COMPREPLY[*]}"; }
+            COMP_WORDBREAKS=$' \t\n"\'><=;|&(:'
+            try "mcp-host call --config $FILE git" git_ git_
+            try "mcp-host call --config $FILE git" git:d d
+            try "mcp-host call --config $FILE git git_log" order= =
+            try "mcp-host call --config $FILE git git_log" order=d d
+            try "mcp-host read --config $FILE git" git: :
+            """#.split(separator: "\n").map { $0.drop { $0 == " " } }.joined(separator: "\n")
+        let outcome = try await HostProgram.start(
+            ["-c", script],
+            environment: ["MCP_HOST": HostProgram.path, "FILE": try Self.file()],
+            path: "/bin/bash"
+        ).end()
+        #expect(outcome.out == "git_log\ndiff\nup down\ndown\n//head //tail\n", "\(outcome)")
+    }
+
+    @Test("each shell has a script, and no other")
+    func scripts() async throws {
+        for shell in ["bash", "zsh", "fish"] {
+            let outcome = try await HostProgram.run(["completions", shell])
+            #expect(outcome.status == 0 && outcome.out.contains("mcp-host completions --line"))
+        }
+        for words in [["completions", "tcsh"], ["completions"]] {
+            #expect(try await HostProgram.run(words).status == 64)
+        }
+    }
+}
