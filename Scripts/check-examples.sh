@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the examples, and runs each against the demo server: it has to end well and say what it is about.
+# Builds the examples, and runs each against the demo server: it has to end well and print what its source says ("// Expect:", a pattern).
 # Usage: Scripts/check-examples.sh MCP-HOST     the program that is the demo server
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,6 +13,8 @@ export MCP_HOST_STATE=$work/state MCP_GUARD=${host%/*}/mcp-guard
 for example in Examples/Sources/*/; do
   name=$(basename "$example")
   echo "-- $name"
-  "$bin/$name" "$work/mcp.json" > "$work/out" || { cat "$work/out"; echo "$name failed"; exit 1; }
-  grep -qE "demo__echo|4 tools" "$work/out" || { cat "$work/out"; echo "$name did not list the demo server's tools"; exit 1; }
+  timeout 60 "$bin/$name" "$work/mcp.json" > "$work/out" || { cat "$work/out"; echo "$name failed"; exit 1; }
+  expected=$(sed -n 's|^// Expect: ||p' "$example/main.swift")
+  [ -n "$expected" ] || { echo "$name does not say what it prints"; exit 1; }
+  grep -qE "$expected" "$work/out" || { cat "$work/out"; echo "$name did not print \"$expected\""; exit 1; }
 done

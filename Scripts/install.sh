@@ -11,7 +11,8 @@ root=${DESTDIR:-}$prefix
 
 # On macOS the system has Swift's run-time library.
 flags="-c release"
-if [ "$(uname)" = Linux ]; then flags="$flags --static-swift-stdlib"; fi
+# Nobody looks for symbols in these programs.
+if [ "$(uname)" = Linux ]; then flags="$flags --static-swift-stdlib -Xlinker --no-export-dynamic"; fi
 # shellcheck disable=SC2086  # several words
 for product in mcp-guard mcp-zoo mcp-host; do swift build $flags --product "$product"; done
 # shellcheck disable=SC2086

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MCPHost
 import MCPJSON
 import MCPJSONSchema
@@ -90,13 +89,13 @@ enum ArgumentsObject {
     static func read(_ text: String) throws(MCPError) -> JSONObject {
         var bytes = Array(text.utf8)
         if text == "-" {
-            bytes = Array(FileHandle.standardInput.readDataToEndOfFile())
+            bytes = System.readToEnd(0) ?? []
         } else if text.hasPrefix("@") {
             let path = String(text.dropFirst())
-            guard let data = FileManager.default.contents(atPath: path) else {
+            guard let contents = System.contents(of: path) else {
                 throw MCPError(.invalidArguments, "--args: the file \(path) cannot be read")
             }
-            bytes = Array(data)
+            bytes = contents
         }
         do throws(JSONError) { return try RawJSON(copying: bytes).decode(JSONObject.self) } catch {
             throw MCPError(.invalidArguments, "--args is not a JSON object: \(error)")

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MCPJSON
 import MCPSession
 import MCPTransport
@@ -15,8 +14,8 @@ struct DemoServer: ParsableCommand {
     func run() throws {
         var framer = LineFramer(limit: 16 << 20)
         while true {
-            let chunk = FileHandle.standardInput.availableData
-            if chunk.isEmpty { return }  // end of input: the host has closed us
+            // The end of input: the host has closed us.
+            guard let chunk = System.read(0), !chunk.isEmpty else { return }
             chunk.withUnsafeBytes { bytes in
                 framer.append(bytes) { frame in
                     if case .message(let message) = frame { Self.handle(message) }
@@ -38,7 +37,7 @@ struct DemoServer: ParsableCommand {
     }
 
     private static func send(_ message: OutgoingMessage) {
-        FileHandle.standardOutput.write(Data(message.payload.bytes + [0x0A]))
+        System.write(Array(message.payload.bytes) + [0x0A], to: 1)
     }
 }
 
@@ -88,8 +87,8 @@ private enum DemoMethods {
             )
             return (result, .latest)
         case .ping: return (EmptyResult(), revision)
-        case .toolsList: return (ListToolsResult(tools: DemoTool.all.map(\.tool)), revision)
-        case .toolsCall: return (try self.call(object), revision)
+        case .toolsList: return (ListToolsResult(tools: DemoTool.all.map(\.tool) + [DemoGreeting.tool]), revision)
+        case .toolsCall: return (try self.call(object, revision), revision)
         case .resourcesList:
             let resource = Resource(
                 uri: "demo://about",
@@ -132,16 +131,63 @@ private enum DemoMethods {
         }
     }
 
-    private static func call(_ params: JSONObject) throws(JSONRPCErrorObject) -> CallToolResult {
+    private static func call(
+        _ params: JSONObject,
+        _ revision: ProtocolRevision
+    ) throws(JSONRPCErrorObject) -> any ProtocolObject {
+        if params["name"]?.string == DemoGreeting.tool.name { return DemoGreeting.result(of: params, revision) }
         guard let tool = DemoTool.all.first(where: { $0.tool.name == params["name"]?.string }) else {
             throw JSONRPCErrorObject(code: .invalidParams, message: "Unknown tool: \(params["name"] ?? .null)")
         }
         do throws(DemoTool.Problem) {
-            let text = try tool.run(params["arguments"]?.object ?? JSONObject())
-            return CallToolResult(content: [.text(TextContent(text: text))], isError: false)
+            let (text, structure) = try tool.run(params["arguments"]?.object ?? JSONObject())
+            return CallToolResult(
+                content: [.text(TextContent(text: text))],
+                structuredContent: structure.map { RawJSON(encoding: $0) },
+                isError: false
+            )
         } catch {
             return CallToolResult(content: [.text(TextContent(text: error.text))], isError: true)
         }
+    }
+}
+
+/// A tool that asks the user before it answers.
+private enum DemoGreeting {
+    static let tool = Tool(
+        name: "greet",
+        description: "Ask for a name, and greet it.",
+        inputSchema: #"{"type":"object","properties":{}}"#,
+        annotations: ToolAnnotations(readOnlyHint: true)
+    )
+
+    private static let question = ElicitRequestFormParams(
+        message: "Who is to be greeted?",
+        requestedSchema: ElicitationSchema(
+            properties: ElicitationFields([.init("name", .string(StringSchema(title: "Name", minLength: 1)))]),
+            required: ["name"]
+        )
+    )
+
+    /// What is needed first is a result like any other; the call is made again with the answer, so nothing has to be remembered.
+    static func result(of params: JSONObject, _ revision: ProtocolRevision) -> any ProtocolObject {
+        func text(_ text: String, isError: Bool = false) -> CallToolResult {
+            CallToolResult(content: [.text(TextContent(text: text))], isError: isError)
+        }
+        guard revision.isModern, params["_meta"]?[Meta.Name.clientCapabilities]?["elicitation"]?.object != nil else {
+            return text("this needs a client of revision 2026-07-28 that asks its user: mcp-host at a terminal, or --answer name=…", isError: true)
+        }
+        guard let answer = params["inputResponses"]?["name"] else {
+            let request = InputRequest(.elicit(.form(self.question)))
+            return InputRequiredResult(
+                inputRequests: InputRequests([.init("name", request)]),
+                resultType: .inputRequired
+            )
+        }
+        guard answer["action"] == "accept", let name = answer["content"]?["name"]?.string else {
+            return text("nobody is greeted")
+        }
+        return text("Hello, \(name)!")
     }
 }
 
@@ -150,7 +196,8 @@ private struct DemoTool: Sendable {
     struct Problem: Error { var text: String }
 
     var tool: Tool
-    var run: @Sendable (JSONObject) throws(Problem) -> String
+    /// What it says, and the same as an object where it has a schema for that.
+    var run: @Sendable (JSONObject) throws(Problem) -> (String, JSONObject?)
 
     static let all: [DemoTool] = [
         DemoTool(
@@ -160,7 +207,7 @@ private struct DemoTool: Sendable {
                 inputSchema: #"{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}"#,
                 annotations: ToolAnnotations(readOnlyHint: true)
             ),
-            run: { (arguments) throws(Problem) in try Self.string("text", arguments) }
+            run: { (arguments) throws(Problem) in (try Self.string("text", arguments), nil) }
         ),
         DemoTool(
             tool: Tool(
@@ -169,7 +216,7 @@ private struct DemoTool: Sendable {
                 inputSchema: #"{"type":"object","properties":{}}"#,
                 annotations: ToolAnnotations(readOnlyHint: true)
             ),
-            run: { _ in Date().formatted(.iso8601) }
+            run: { _ in (System.time(), nil) }
         ),
         DemoTool(
             tool: Tool(
@@ -184,7 +231,7 @@ private struct DemoTool: Sendable {
                     throw Problem(text: "\"a\" and \"b\" must be numbers")
                 }
                 guard let sum = JSONNumber(a + b) else { throw Problem(text: "the sum is too large") }
-                return sum.description
+                return (sum.description, nil)
             }
         ),
         DemoTool(
@@ -192,13 +239,19 @@ private struct DemoTool: Sendable {
                 name: "count",
                 description: "Count the characters, words and lines of a text.",
                 inputSchema: #"{"type":"object","properties":{"text":{"type":"string"}},"required":["text"]}"#,
+                outputSchema:
+                    #"{"type":"object","properties":{"characters":{"type":"integer"},"words":{"type":"integer"},"lines":{"type":"integer"}}}"#,
                 annotations: ToolAnnotations(readOnlyHint: true)
             ),
             run: { (arguments) throws(Problem) in
                 let text = try Self.string("text", arguments)
                 let words = text.split(whereSeparator: \.isWhitespace).count
                 let lines = text.split(separator: "\n", omittingEmptySubsequences: false).count
-                return "\(text.count) characters, \(words) words, \(lines) lines"
+                func number(_ count: Int) -> JSONValue { .number(JSONNumber(Int64(count))) }
+                return (
+                    "\(text.count) characters, \(words) words, \(lines) lines",
+                    ["characters": number(text.count), "words": number(words), "lines": number(lines)]
+                )
             }
         ),
     ]

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MCPHost
 import MCPJSON
 
@@ -37,8 +36,7 @@ struct Why: ParsableCommand {
     }
 
     private static func line(_ event: LifecycleLog.Event) -> String {
-        let date = Date(timeIntervalSince1970: Double(event.time) / 1_000_000)
-        let time = date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))
+        let time = System.time(event.time, hasFraction: true)
         let place = event.server.map { "\($0)#\(event.generation)" } ?? "host \(event.host)"
         let cause = VisibleText.block(event.cause).split(separator: "\n").joined(separator: "\n      ")
         return "\(time)  \(VisibleText.line(place)): \(event.event), by \(VisibleText.line(event.task))\n      \(cause)"

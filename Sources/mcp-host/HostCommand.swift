@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MCPClient
 import MCPHost
 import MCPJSON
@@ -68,18 +67,11 @@ struct HostCommand {
         if let code = verdict.code { throw code }
     }
 
-    /// The signals that end this program. One that is ignored, by `nohup` or a shell in the background, stays ignored (T20).
+    /// The signals that end this program.
     private static var endingSignals: [UnixSignal] {
-        [(SIGINT, UnixSignal.sigint), (SIGTERM, .sigterm), (SIGHUP, .sighup)].filter { number, _ in
-            var action = sigaction()
-            guard sigaction(number, nil, &action) == 0 else { return true }
-            #if canImport(Darwin)
-                let handler = unsafeBitCast(action.__sigaction_u.__sa_handler, to: Int.self)
-            #else
-                let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
-            #endif
-            return handler != 1  // SIG_IGN, a macro that Swift does not see
-        }.map(\.1)
+        let signals = System.endingSignals
+        return [(signals.interrupt, UnixSignal.sigint), (signals.terminate, .sigterm), (signals.hangUp, .sighup)]
+            .filter { !System.isIgnored($0.0) }.map(\.1)
     }
 
     /// Runs the host, `work`, and the signals side by side. The first SIGINT, SIGTERM or SIGHUP closes, the second kills.
@@ -146,7 +138,7 @@ struct HostCommand {
         let report = await host.shutdown()
         if await done.wait(atMost: .seconds(1), by: SystemMonotonicClock(), late: false) { return }
         Terminal.error(report.description)
-        exit(report.isClean ? ExitCodes.interrupted.rawValue : ExitCodes.leftBehind.rawValue)
+        System.leave(report.isClean ? ExitCodes.interrupted.rawValue : ExitCodes.leftBehind.rawValue)
     }
 
     private func conclude(_ document: JSONObject, _ report: TeardownReport) {

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import MCPClient
 import MCPHost
 import MCPJSON
@@ -79,7 +78,7 @@ struct HostOptions: ParsableArguments {
             return Loaded(configuration: HostConfiguration(servers: [server]))
         }
         if !self.config.isEmpty { return try self.merge(self.config) }
-        if FileManager.default.fileExists(atPath: ".mcp.json") { return try self.merge([".mcp.json"]) }
+        if System.kind(of: ".mcp.json") != nil { return try self.merge([".mcp.json"]) }
         self.remarkDemo()
         return Loaded(configuration: HostConfiguration(servers: [Self.demo]))
     }
@@ -141,7 +140,7 @@ struct HostOptions: ParsableArguments {
             "mcp.json", ".vscode/mcp.json", ".cursor/mcp.json", ".roo/mcp.json", ".gemini/settings.json",
             "opencode.json",
         ]
-        .filter { FileManager.default.fileExists(atPath: $0) }
+        .filter { System.kind(of: $0) != nil }
         let hint =
             others.isEmpty ? "" : "; there is \(others.joined(separator: " and ")): --config \(others[0]) uses it"
         Terminal.note("no .mcp.json here, so this is the built-in demo server\(hint)")
@@ -149,8 +148,7 @@ struct HostOptions: ParsableArguments {
 
     /// This very program as a server.
     private static var demo: ServerDefinition {
-        let path = Bundle.main.executablePath ?? CommandLine.arguments[0]
-        return ServerDefinition(name: "demo", command: path, arguments: ["demo-server"])
+        ServerDefinition(name: "demo", command: System.program, arguments: ["demo-server"])
     }
 }
 

@@ -1,7 +1,12 @@
-import Foundation
 import MCPJSON
 import MCPTransport
 import MCPTypes
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// What `--output` names: a file for what a server gives, byte for byte.
 struct OutputFile {
@@ -11,15 +16,15 @@ struct OutputFile {
     init?(_ path: String?) throws(MCPError) {
         guard let path else { return nil }
         self.path = path
-        var isFolder: ObjCBool = false
-        let exists = FileManager.default.fileExists(atPath: path, isDirectory: &isFolder)
-        let folder = (path as NSString).deletingLastPathComponent
+        let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let problem: String? =
-            if path.isEmpty { "is empty" } else if exists, isFolder.boolValue { "is a directory" } else if exists {
-                FileManager.default.isWritableFile(atPath: path) ? nil : "cannot be written"
-            } else if !FileManager.default.isWritableFile(atPath: folder.isEmpty ? "." : folder) {
-                "is in a directory that is not there, or cannot be written"
-            } else { nil }
+            switch System.kind(of: path) {
+            case _ where path.isEmpty: "is empty"
+            case .directory?: "is a directory"
+            case .other?: System.isWritable(path) ? nil : "cannot be written"
+            case nil where !System.isWritable(folder): "is in a directory that is not there, or cannot be written"
+            case nil: nil
+            }
         if let problem {
             throw MCPError(.invalidArguments, "--output: \"\(VisibleText.line(path))\" \(problem)")
         }
@@ -75,17 +80,15 @@ struct OutputFile {
             )
         }
         guard !pieces.isEmpty else { throw MCPError(.badResponse, "there is nothing to be written to \(self.path)") }
-        var data = Data(texts.joined(separator: "\n").utf8)
+        var data = Array(texts.joined(separator: "\n").utf8)
         if let content = binary.first {
             guard let decoded = Data(base64Encoded: Data(content.text.utf8.filter { $0 > 0x20 })) else {
                 throw MCPError(.badResponse, "the binary content is no Base64; --json prints it as it came")
             }
-            data = decoded
+            data = Array(decoded)
         }
-        do {
-            try data.write(to: URL(fileURLWithPath: self.path))
-        } catch {
-            throw MCPError(.init("notWritten"), "\(self.path): \(error.localizedDescription)")
+        if let problem = System.write(data, toFile: self.path) {
+            throw MCPError(.init("notWritten"), "\(self.path): \(problem)")
         }
         let type = binary.first?.type.map { " of \(VisibleText.line($0))" } ?? ""
         Terminal.note("\(data.count) bytes\(type) in \(VisibleText.line(self.path))")

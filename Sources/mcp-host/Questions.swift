@@ -1,5 +1,4 @@
 import Dispatch
-import Foundation
 import MCPClient
 import MCPHost
 import MCPJSON
@@ -14,7 +13,7 @@ final class Questions: Sendable {
     private let answers: [String: [String]]
     /// Whatever is asked is declined.
     private let declines: Bool
-    private let isAtTerminal = isatty(0) == 1 && isatty(2) == 1
+    private let isAtTerminal = System.isTerminal(0) && System.isTerminal(2)
     private let used = Locked<Set<String>>([])
     /// A person is asked one thing at a time. A thread of its own: reading from a terminal blocks.
     private let conversation = DispatchQueue(label: "questions of servers")
@@ -126,11 +125,20 @@ final class Questions: Sendable {
         Terminal.note(
             "\(VisibleText.line(server)) wants you to open a page in a browser: \(VisibleText.block(page.message))"
         )
-        let host = URL(string: page.url)?.host.map { "at \(VisibleText.line($0)): " } ?? ""
+        let host = Self.host(of: page.url).map { "at \(VisibleText.line($0)): " } ?? ""
         // As it is, however long: what would be masked may be what makes it work.
         Terminal.prompt("  \(host)\(VisibleText.line(page.url, limit: .max))\n")
         guard let agrees = self.agrees("Do you open it? [y/N] ", else: false) else { return .cancel }
         return agrees ? .accept() : .decline
+    }
+
+    /// Whose page it is: what comes before an `@` is no part of that, and may be there to look like it.
+    private static func host(of url: String) -> String? {
+        let parts = url.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, parts[0].hasSuffix(":"), parts[1].isEmpty else { return nil }
+        let authority = parts[2].prefix { !"/?#\\".contains($0) }
+        let host = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
+        return host.isEmpty ? nil : String(host)
     }
 
     /// - Parameter standard: what an empty line means.

@@ -1,4 +1,3 @@
-import Foundation
 import MCPHost
 import MCPJSON
 import MCPTransport
@@ -10,7 +9,7 @@ enum Terminal {
     static func error(_ text: String) { self.write(self.masked(text), to: 2) }
 
     /// A question for whoever sits at the terminal: as it is, and without an end of line of its own.
-    static func prompt(_ text: String) { self.write(Array(text.utf8)[...], to: 2) }
+    static func prompt(_ text: String) { System.write(Array(text.utf8), to: 2) }
 
     private static let mask = Locked(SecretMask())
 
@@ -31,7 +30,7 @@ enum Terminal {
     /// Tells how far a call has come.
     static func note(of server: String) -> @Sendable (ProgressNotificationParams) -> Void {
         { progress in
-            let number = { (value: Double) in value == value.rounded() ? String(format: "%.0f", value) : "\(value)" }
+            let number = { (value: Double) in Int64(exactly: value).map { "\($0)" } ?? "\(value)" }
             let total = progress.total.map { " of \(number($0))" } ?? ""
             let message = progress.message.map { ", \($0)" } ?? ""
             self.note(VisibleText.line("\(server): \(number(progress.progress))\(total)\(message)"))
@@ -46,21 +45,11 @@ enum Terminal {
     }
 
     /// Whether somebody looks at standard error.
-    static var isForPeople: Bool { isatty(2) == 1 }
-
-    private static func write(_ text: String, to descriptor: Int32) {
-        self.write(Array((text + "\n").utf8)[...], to: descriptor)
-    }
+    static var isForPeople: Bool { System.isTerminal(2) }
 
     /// A reader that has gone is no reason to try again, or to crash (M5).
-    private static func write(_ text: ArraySlice<UInt8>, to descriptor: Int32) {
-        var bytes = text
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR || errno == EAGAIN { continue }
-            guard count > 0 else { return }
-            bytes = bytes.dropFirst(count)
-        }
+    private static func write(_ text: String, to descriptor: Int32) {
+        System.write(Array((text + "\n").utf8), to: descriptor)
     }
 
     /// A JSON document, nothing else.
@@ -82,10 +71,9 @@ enum Terminal {
 
     /// Columns of the terminal; nil when standard output is none.
     static var width: Int? {
-        guard isatty(1) == 1 else { return nil }
-        var size = winsize()
-        guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 20 else { return 80 }
-        return Int(size.ws_col)
+        guard System.isTerminal(1) else { return nil }
+        guard let columns = System.columns(1), columns > 20 else { return 80 }
+        return columns
     }
 }
 
@@ -97,7 +85,7 @@ final class Spinner: Sendable {
 
     /// - Parameter text: what is done meanwhile.
     func start(_ text: String) {
-        guard isatty(2) == 1 else { return }
+        guard System.isTerminal(2) else { return }
         let timer = self.clock.makeTimer { [weak self] in self?.turn(text) }
         self.state.withLock { $0.timer = timer }
         timer.set(self.clock.now)
@@ -109,7 +97,7 @@ final class Spinner: Sendable {
             return (state.turn, state.timer)
         }
         guard let timer else { return }
-        FileHandle.standardError.write(Data("\r\(Self.frames[turn % Self.frames.count]) \(text)".utf8))
+        Terminal.prompt("\r\(Self.frames[turn % Self.frames.count]) \(text)")
         timer.set(self.clock.now + .milliseconds(80))
     }
 
@@ -120,6 +108,6 @@ final class Spinner: Sendable {
         }
         guard let timer else { return }
         timer.cancel()
-        FileHandle.standardError.write(Data("\r\u{1B}[K".utf8))
+        Terminal.prompt("\r\u{1B}[K")
     }
 }

@@ -1,5 +1,6 @@
 // A host that reaches a server over a transport of its own: a Unix socket. The first server of the configuration is put behind one,
 // for want of a server that listens by itself.
+// Expect: demo__echo
 import Foundation
 import MCPHost
 

@@ -1,4 +1,5 @@
 // Opens the servers of .mcp.json (or of the file given), lists their tools, and closes them again.
+// Expect: demo__echo
 import MCPHost
 
 let path = CommandLine.arguments.dropFirst().first ?? ".mcp.json"

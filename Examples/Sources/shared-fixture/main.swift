@@ -1,4 +1,5 @@
 // What test fixtures do, and what breaks elsewhere: set-up, test and tear-down are three different tasks.
+// Expect: 5 tools
 import MCPHost
 
 let manager = HostManager(configuration: CommandLine.arguments.dropFirst().first ?? ".mcp.json")

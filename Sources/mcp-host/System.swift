@@ -1,0 +1,171 @@
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Files, descriptors and this program, as the system has them. All of Foundation would take longer to load than a call takes.
+enum System {
+    /// The next bytes, as soon as there are some.
+    /// - Returns: none at the end; nil where it cannot be read.
+    static func read(_ descriptor: Int32) -> [UInt8]? {
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = chunk.withUnsafeMutableBytes { Self.readBytes(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EAGAIN {
+                var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+                _ = poll(&entry, 1, -1)
+                continue
+            }
+            return count < 0 ? nil : Array(chunk[..<count])
+        }
+    }
+
+    /// Everything up to the end.
+    static func readToEnd(_ descriptor: Int32) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        while true {
+            guard let next = self.read(descriptor) else { return nil }
+            if next.isEmpty { return bytes }
+            bytes += next
+        }
+    }
+
+    /// All of a file.
+    static func contents(of path: String) -> [UInt8]? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        return self.readToEnd(descriptor)
+    }
+
+    /// Writes all of it, however long that takes.
+    /// - Returns: 0, or the number of the error.
+    @discardableResult
+    static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Self.writeBytes(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EAGAIN {
+                // Somebody has made it so: whoever shares a terminal shares that, too.
+                var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+                _ = poll(&entry, 1, -1)
+                continue
+            }
+            guard count > 0 else { return errno }
+            rest = rest.dropFirst(count)
+        }
+        return 0
+    }
+
+    /// Writes a file; what was there is replaced.
+    /// - Returns: nil, or what went wrong.
+    static func write(_ bytes: [UInt8], toFile path: String) -> String? {
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+        guard descriptor >= 0 else { return self.lastError }
+        let failure = self.write(bytes, to: descriptor)
+        // A network's file system may find out only now.
+        guard close(descriptor) == 0, failure == 0 else {
+            return failure == 0 ? self.lastError : String(cString: strerror(failure))
+        }
+        return nil
+    }
+
+    /// What kind of thing has a path.
+    enum Kind {
+        case directory, other
+    }
+
+    /// - Returns: nil where there is nothing.
+    static func kind(of path: String) -> Kind? {
+        var info = stat()
+        guard stat(path, &info) == 0 else { return nil }
+        return info.st_mode & S_IFMT == S_IFDIR ? .directory : .other
+    }
+
+    static func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
+
+    static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
+
+    /// Columns of a terminal.
+    static func columns(_ descriptor: Int32) -> Int? {
+        var size = winsize()
+        return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 ? Int(size.ws_col) : nil
+    }
+
+    /// The file of this program.
+    static var program: String {
+        #if os(Linux)
+            if let path = realpath("/proc/self/exe", nil) {
+                defer { free(path) }
+                return String(cString: path)
+            }
+        #else
+            var size = UInt32(0)
+            _ = _NSGetExecutablePath(nil, &size)
+            var path = [CChar](repeating: 0, count: Int(size) + 1)
+            if _NSGetExecutablePath(&path, &size) == 0 { return String(cString: path) }
+        #endif
+        return CommandLine.arguments[0]
+    }
+
+    /// Whether a signal was ignored when this program began, by `nohup` or a shell in the background (T20).
+    static func isIgnored(_ signal: Int32) -> Bool {
+        var action = sigaction()
+        guard sigaction(signal, nil, &action) == 0 else { return false }
+        #if canImport(Darwin)
+            let handler = unsafeBitCast(action.__sigaction_u.__sa_handler, to: Int.self)
+        #else
+            let handler = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+        #endif
+        return handler == 1  // SIG_IGN, a macro that Swift does not see
+    }
+
+    /// Those that ask a program to end.
+    static let endingSignals = (interrupt: SIGINT, terminate: SIGTERM, hangUp: SIGHUP)
+
+    /// A time as ISO 8601 has it, in UTC.
+    /// - Parameters:
+    ///   - microseconds: since 1970; nil for now.
+    ///   - hasFraction: with milliseconds.
+    static func time(_ microseconds: Int64? = nil, hasFraction: Bool = false) -> String {
+        var clock = timespec()
+        clock_gettime(CLOCK_REALTIME, &clock)
+        let time = microseconds ?? Int64(clock.tv_sec) * 1_000_000
+        var (seconds, parts) = (time_t(time / 1_000_000), tm())
+        guard gmtime_r(&seconds, &parts) != nil else { return "\(time)" }
+        func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
+        let milliseconds = "\(1000 + time / 1000 % 1000)".dropFirst()
+        return "\(1900 + Int(parts.tm_year))-\(two(parts.tm_mon + 1))-\(two(parts.tm_mday))T"
+            + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec))\(hasFraction ? ".\(milliseconds)" : "")Z"
+    }
+
+    /// Ends this program, whatever its tasks do.
+    static func leave(_ code: Int32) -> Never { exit(code) }
+
+    private static var lastError: String { String(cString: strerror(errno)) }
+
+    private static func readBytes(_ descriptor: Int32, _ start: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+        #if canImport(Darwin)
+            Darwin.read(descriptor, start, count)
+        #elseif canImport(Glibc)
+            Glibc.read(descriptor, start, count)
+        #else
+            Musl.read(descriptor, start, count)
+        #endif
+    }
+
+    private static func writeBytes(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
+        #if canImport(Darwin)
+            Darwin.write(descriptor, start, count)
+        #elseif canImport(Glibc)
+            Glibc.write(descriptor, start, count)
+        #else
+            Musl.write(descriptor, start, count)
+        #endif
+    }
+}
