@@ -175,7 +175,10 @@ private enum DemoGreeting {
             CallToolResult(content: [.text(TextContent(text: text))], isError: isError)
         }
         guard revision.isModern, params["_meta"]?[Meta.Name.clientCapabilities]?["elicitation"]?.object != nil else {
-            return text("this needs a client of revision 2026-07-28 that asks its user: mcp-host at a terminal, or --answer name=…", isError: true)
+            return text(
+                "this needs a client of revision 2026-07-28 that asks its user: mcp-host at a terminal, or --answer name=…",
+                isError: true
+            )
         }
         guard let answer = params["inputResponses"]?["name"] else {
             let request = InputRequest(.elicit(.form(self.question)))

@@ -2,29 +2,60 @@ import Foundation
 import MCPHost
 import TestSupport
 
-/// Real servers from PyPI in a virtual environment under `.build`, installed once.
-enum PythonServers {
+/// Virtual environments under `.build`, each installed once, with what Tests/requirements-servers.txt has for it.
+struct PythonEnvironment: Sendable {
+    /// On mcp 2, and what the other tests use.
+    static let current = Self("current")
+    /// On the last of mcp 1.
+    static let mcp1 = Self("mcp1")
+    /// On mcp 1.6.
+    static let mcp16 = Self("mcp16")
+
     private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent()
-    private static let environment = Self.root.appendingPathComponent(".build/interop-venv")
-    private static let packages = ["mcp==2.3.0", "fastmcp>=4,<5", "mcp-server-time", "mcp-server-git"]
+    private let folder: URL
+    private let packages: [String]
 
-    static let absence =
-        "needs Python 3.10 or later with venv, and PyPI, to install \(packages.joined(separator: ", "))"
+    private init(_ name: String) {
+        self.folder = Self.root.appendingPathComponent(".build/servers-\(name)")
+        let file = Self.root.appendingPathComponent("Tests/requirements-servers.txt")
+        let lines = ((try? String(contentsOf: file, encoding: .utf8)) ?? "").split(separator: "\n")
+        let section = lines.drop { $0 != "# environment: \(name)" }.dropFirst()
+            .prefix { !$0.hasPrefix("# environment:") }
+        self.packages = section.filter { !$0.hasPrefix("#") }.map(String.init)
+    }
 
-    /// Whether the servers are there; installs them the first time.
-    static let areInstalled: Bool = {
-        let stamp = Self.environment.appendingPathComponent(
-            "installed-\(Self.packages.joined(separator: "_").hashedForFileName)"
-        )
-        if FileManager.default.fileExists(atPath: stamp.path) { return true }
-        guard Self.run("/usr/bin/env", ["python3", "-m", "venv", Self.environment.path]),
-            Self.run(Self.program("pip"), ["install", "--quiet", "--disable-pip-version-check"] + Self.packages)
+    /// Whether it is there; makes it the first time.
+    func install() -> Bool {
+        let stamp = self.folder.appendingPathComponent("installed")
+        let wanted = Data(self.packages.joined(separator: "\n").utf8)
+        if (try? Data(contentsOf: stamp)) == wanted { return true }
+        guard !self.packages.isEmpty,
+            PythonServers.run("/usr/bin/env", ["python3", "-m", "venv", "--clear", self.folder.path]),
+            PythonServers.run(
+                self.program("pip"),
+                ["install", "--quiet", "--disable-pip-version-check"] + self.packages
+            )
         else { return false }
-        return FileManager.default.createFile(atPath: stamp.path, contents: nil)
-    }()
+        return (try? wanted.write(to: stamp)) != nil
+    }
 
-    private static func run(_ path: String, _ arguments: [String]) -> Bool {
+    /// One of its programs.
+    func program(_ name: String) -> String { self.folder.appendingPathComponent("bin/\(name)").path }
+}
+
+/// Real servers from PyPI.
+enum PythonServers {
+    static let absence =
+        "needs Python 3.10 or later with venv, and PyPI, to install what Tests/requirements-servers.txt names"
+
+    /// Whether the servers of most tests are there.
+    static let areInstalled = PythonEnvironment.current.install()
+    /// Whether all are.
+    static let areAllInstalled =
+        Self.areInstalled && PythonEnvironment.mcp1.install() && PythonEnvironment.mcp16.install()
+
+    fileprivate static func run(_ path: String, _ arguments: [String]) -> Bool {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
@@ -35,7 +66,7 @@ enum PythonServers {
         return process.terminationStatus == 0
     }
 
-    static func program(_ name: String) -> String { Self.environment.appendingPathComponent("bin/\(name)").path }
+    static func program(_ name: String) -> String { PythonEnvironment.current.program(name) }
 
     /// A host's entry for one of them. On a busy machine Python may take longer to start than any user would wait.
     static func server(_ name: String, _ launch: (command: String, arguments: [String])) -> ServerDefinition {
@@ -206,9 +237,4 @@ enum PythonServers {
         else { throw MCPError(.invalidConfiguration, "git is not there") }
         return folder
     }
-}
-
-extension String {
-    /// Letters and digits only.
-    fileprivate var hashedForFileName: String { String(self.filter { $0.isLetter || $0.isNumber }) }
 }

@@ -64,10 +64,10 @@ public enum TerminalProgram {
             {
                 seen = place.upperBound
                 let text = Array(typing[next].text.utf8)
-                // It is not reaped yet, so the number is its own.
-                if text == [3] { kill(child, SIGINT) }
-                _ = text.withUnsafeBytes { write(terminal, $0.baseAddress, $0.count) }
                 next += 1
+                // It is not reaped yet, so the number is its own. The terminal itself would throw away what has just been shown.
+                if text == [3] { kill(child, SIGINT) }
+                if text != [3] { _ = text.withUnsafeBytes { write(terminal, $0.baseAddress, $0.count) } }
             }
         }
     }
