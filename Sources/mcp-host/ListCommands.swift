@@ -151,7 +151,8 @@ struct Tools: AsyncParsableCommand {
             if let title = tool.title ?? tool.annotations?.title { Terminal.out("  title: \(VisibleText.line(title))") }
             if let description = tool.description { Terminal.out(VisibleText.block(description)) }
             for parameter in signature.parameters {
-                Terminal.out("  \(VisibleText.line(parameter.text))  \(VisibleText.line(parameter.description ?? ""))")
+                let about = parameter.description.map { "  \(VisibleText.line($0))" } ?? ""
+                Terminal.out("  \(VisibleText.line(parameter.text))\(about)")
             }
             if let output = tool.outputSchema { Terminal.out("  answers: \(VisibleText.block(output.description))") }
         }

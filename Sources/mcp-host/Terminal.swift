@@ -65,6 +65,8 @@ enum Terminal {
                 let isLast = column == row.count - 1
                 line += isLast ? cell : cell + String(repeating: " ", count: widths[column] - cell.count + 2)
             }
+            // An empty cell leaves nothing behind it.
+            while line.last == " " { line.removeLast() }
             self.out(width.map { line.count > $0 ? String(line.prefix($0 - 1)) + "…" : line } ?? line)
         }
     }
