@@ -8,8 +8,8 @@ import sys
 
 from ids import cited_in_tests, documented, root
 
-# H and I come with HTTP, J and K with the gateway, S, U and V with the issues that bring them.
-SECTIONS = "ABCDEFGLMNT"
+# H and I come with HTTP, J and K with the gateway, S with the issues that bring it.
+SECTIONS = "ABCDEFGLMNTUV"
 
 tests = cited_in_tests()
 explained = set(re.findall(r"^\| ([A-V]\d{1,2}) \|", (root / "Tests" / "FAULTS.md").read_text(), re.M))

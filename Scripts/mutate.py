@@ -112,7 +112,8 @@ def copy(tree):
         shutil.rmtree(tree / name, ignore_errors=True)
         if (root / name).exists():
             shutil.copytree(root / name, tree / name)
-    shutil.copy(root / "Package.swift", tree / "Package.swift")
+    for name in ("Package.swift", "README.md"):
+        shutil.copy(root / name, tree / name)
 
 
 def run(tree, mutation, filter, limit, patience="8"):

@@ -7,6 +7,7 @@ import MCPTypes
 
 struct Call: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "call",
         abstract: "Call a tool.",
         usage: "mcp-host call [<options>] <server> <tool> [<key>=<value> ...] [-- <program> ...]",
         discussion: """
@@ -127,6 +128,7 @@ extension Verdict {
 
 struct Read: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "read",
         abstract: "Read a resource.",
         usage: "mcp-host read [<options>] <server> <uri> [-- <program> ...]"
     )

@@ -7,6 +7,7 @@ import MCPTypes
 
 struct Completions: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "completions",
         abstract: "Print a shell's completions: verbs, options, servers, tools and their arguments.",
         usage: "mcp-host completions bash|zsh|fish",
         discussion: """

@@ -4,6 +4,7 @@ import MCPJSON
 
 struct Why: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "why",
         abstract: "Tell what happened to a server, step by step, and why.",
         discussion: "Reads what `mcp-host` wrote down about the newest host that had this server, running or gone."
     )
@@ -54,6 +55,7 @@ struct Why: ParsableCommand {
 
 struct Reap: ParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "reap",
         abstract: "End the servers that killed hosts have left running.",
         discussion: """
             Only processes that the journal of a dead host names by number and start time, their descendants, and those that carry the \

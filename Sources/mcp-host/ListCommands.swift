@@ -7,6 +7,7 @@ import MCPTypes
 
 struct Servers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "servers",
         abstract: "Open the servers, except those on demand, and say what each is."
     )
     @Argument(help: "Only these servers.") var servers: [String] = []
@@ -64,6 +65,7 @@ struct Servers: AsyncParsableCommand {
 
 struct Tools: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "tools",
         abstract: "List the tools of all servers, or of some; or tell all about one tool.",
         usage:
             "mcp-host tools [<options>] [<server> ...] [-- <program> ...]\nmcp-host tools [<options>] <server> <tool>"
@@ -162,6 +164,7 @@ struct Tools: AsyncParsableCommand {
 
 struct Resources: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "resources",
         abstract: "List the resources and resource templates of all servers, or of some."
     )
     @Argument(help: "Only these servers.") var servers: [String] = []
@@ -222,7 +225,10 @@ extension ServerFailure {
 }
 
 struct Prompts: AsyncParsableCommand {
-    static let configuration = CommandConfiguration(abstract: "List the prompts of all servers, or of some.")
+    static let configuration = CommandConfiguration(
+        commandName: "prompts",
+        abstract: "List the prompts of all servers, or of some."
+    )
     @Argument(help: "Only these servers.") var servers: [String] = []
     @OptionGroup var options: HostOptions
 

@@ -5,6 +5,7 @@ import MCPTransport
 
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
+        commandName: "run",
         abstract: "Hold servers open until SIGINT or SIGTERM; a second signal kills them at once."
     )
     @Argument(help: "Only these servers.") var servers: [String] = []
