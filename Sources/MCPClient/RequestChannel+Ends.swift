@@ -156,9 +156,33 @@ extension RequestChannel {
             return (endings, isLate, machine.rearm())
         }
         if isLate { self.opening.complete(nil) }
-        for (ending, error) in endings { self.end(ending, error, reason: "timeout") }
+        for (ending, error) in endings {
+            // While the conversation begins, what the server has written is told with that.
+            let error = ending.waiter.isInitialize ? error : self.withStrays(error)
+            self.end(ending, error, reason: "timeout")
+        }
         if let next { self.wake(at: next) }
         self.sendNext()
+    }
+
+    /// Something came that is no message. An answer may be in it.
+    func noteStray(_ line: String) {
+        self.strays.withLock { strays in
+            if strays.count == Self.strayLimit { strays.removeFirst() }
+            strays.append(String(line.prefix(200)))
+        }
+    }
+
+    private static let strayLimit = 3
+
+    private func withStrays(_ error: MCPError) -> MCPError {
+        let strays = self.strays.withLock { $0 }
+        guard !strays.isEmpty else { return error }
+        var error = error
+        error.message +=
+            "\nthe last that it has written which is no message, and may have an answer in it:\n"
+            + strays.joined(separator: "\n")
+        return error
     }
 
     /// The server asks for something: until it has that, its own silence is no idleness.

@@ -56,6 +56,8 @@ final class RequestChannel: Sendable {
     let givenUp = Locked<Set<Int64>>([])
     /// Whether the transport is open; nil if that took too long.
     let opening = OneShot<Bool?>()
+    /// The last of what came instead of messages.
+    let strays = Locked<[String]>([])
     let timer: RequestTimer
     private let nextID = Atomic<Int64>(1)
 

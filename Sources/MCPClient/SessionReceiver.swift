@@ -34,7 +34,8 @@ package final class SessionReceiver: TransportReceiver {
     package func transportDidReceive(_ message: RawJSON, from stream: MessageStream) {
         if message.withUnsafeBytes({ $0.first == UInt8(ascii: "[") }) { return self.receiveBatch(message, stream) }
         do throws(Envelope.Malformed) {
-            let envelope = try Envelope(scanning: message)
+            let envelope = try Envelope(scanning: message, isStrict: self.channel.context.configuration.readsStrictly)
+            if envelope.lacksVersion { self.noteMissingVersion() }
             if !self.heard.load(ordering: .relaxed) { self.heard.store(true, ordering: .relaxed) }
             switch envelope.kind {
             case .result(let id):
@@ -57,6 +58,12 @@ package final class SessionReceiver: TransportReceiver {
                 .failure(MCPError(.badResponse, "the server's answer is malformed: \(error.reason)"))
             )
         }
+    }
+
+    /// What it means is clear, and it is told once.
+    private func noteMissingVersion() {
+        let problem = JSONProblem(path: "jsonrpc", message: "is missing", remedy: .standard)
+        self.channel.context.problems.note("requests", [problem])
     }
 
     /// A batch, which one old revision allows (C20): each element counts.
@@ -123,6 +130,7 @@ package final class SessionReceiver: TransportReceiver {
         }
     }
 
+    package func transportDidReceiveStray(_ line: String) { self.channel.noteStray(line) }
     package func transportDidDrain() { self.channel.drained() }
     package func transportDidBreak(_ error: MCPError) { self.channel.fail(error) }
 }

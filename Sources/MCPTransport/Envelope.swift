@@ -19,6 +19,8 @@ package struct Envelope: Sendable {
     package var kind: Kind
     /// `params`, `result` or `error`, unread; nil where a request or notification has no params.
     package var payload: RawJSON?
+    /// It does not say which version of JSON-RPC it is of, and its meaning is clear all the same.
+    package var lacksVersion: Bool
 
     /// A message that breaks JSON-RPC, with whatever id could still be read (C21).
     package struct Malformed: Error, Sendable {
@@ -32,8 +34,10 @@ package struct Envelope: Sendable {
 
     /// Looks at the members of `message`, and only at them.
     ///
+    /// Without `jsonrpc` an answer is one, and so is what has a method of this protocol; a line of a log that happens to be an object is not.
     /// A repeated `id`, `method`, `params`, `result` or `error` is refused: two readers could see two different messages (C19).
-    package init(scanning message: RawJSON) throws(Malformed) {
+    /// - Parameter isStrict: a message without `jsonrpc` is none.
+    package init(scanning message: RawJSON, isStrict: Bool = false) throws(Malformed) {
         let members = MessageMembers(scanning: message)
         let id = members.hasDuplicate ? nil : members.id.flatMap { Self.id(message, $0) }
         func malformed(_ reason: String) -> Malformed {
@@ -41,8 +45,10 @@ package struct Envelope: Sendable {
         }
         if let problem = members.problem { throw malformed("\(problem)") }
         if members.hasDuplicate { throw malformed("a member of the envelope occurs twice") }
-        guard let version = members.version, message.bytes(in: version, are: #""2.0""#) else {
-            throw malformed("\"jsonrpc\" is not \"2.0\"")
+        self.lacksVersion = members.version == nil
+        if self.lacksVersion, isStrict { throw malformed(Self.noVersion) }
+        if let version = members.version, !message.bytes(in: version, are: #""2.0""#) {
+            throw malformed("\"jsonrpc\" is \(message.slice(version).description.prefix(40)), and not \"2.0\"")
         }
         // `"error": null` beside a result: sloppy, and clear.
         let error = members.error.flatMap { members.result != nil && message.bytes(in: $0, are: "null") ? nil : $0 }
@@ -51,6 +57,7 @@ package struct Envelope: Sendable {
             guard let name = try? message.slice(method).decode(String.self) else {
                 throw malformed("\"method\" is not a string")
             }
+            if self.lacksVersion, !name.contains("/"), name != "ping" { throw malformed(Self.noVersion) }
             if let id {
                 self.kind = .request(id: id, method: name)
             } else {
@@ -64,6 +71,8 @@ package struct Envelope: Sendable {
         }
         self.payload = (members.result ?? error ?? members.params).map { message.slice($0) }
     }
+
+    private static let noVersion = "\"jsonrpc\" is missing"
 
     /// The id of an answer of which only a part is there: its start, or its envelope without a payload (C6, T8).
     package static func id(inStart start: RawJSON) -> JSONRPCRequestID? {

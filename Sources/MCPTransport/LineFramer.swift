@@ -65,7 +65,7 @@ package struct LineFramer: ~Copyable {
         guard self.lineLength > 0 else { return 0 }
         if let sketch = self.sketch { return sketch.isMessage ? 0 : self.lineLength }
         let looksLikeMessage = self.partial.withUnsafeBytes { bytes in
-            Self.trimmed(bytes).map { Self.startsMessage(bytes[$0.lowerBound]) } ?? false
+            Self.trimmed(bytes).map { Self.startsMessage(bytes[$0]) } ?? false
         }
         return looksLikeMessage ? 0 : self.lineLength
     }
@@ -103,7 +103,7 @@ package struct LineFramer: ~Copyable {
         let whole = RawJSON(storage)
         whole.withUnsafeBytes { line in
             guard let range = Self.trimmed(line) else { return }
-            if Self.startsMessage(line[range.lowerBound]) {
+            if Self.startsMessage(line[range]) {
                 emit(.message(RawJSON(storage: storage, range: range)))
             } else {
                 emit(.stray(Self.start(of: UnsafeRawBufferPointer(rebasing: line[range])), size: size))
@@ -119,7 +119,7 @@ package struct LineFramer: ~Copyable {
         }
         guard let range = Self.trimmed(line) else { return }
         let text = UnsafeRawBufferPointer(rebasing: line[range])
-        if Self.startsMessage(text[0]) {
+        if Self.startsMessage(line[range]) {
             emit(.message(RawJSON(ByteStorage(copying: text))))
         } else {
             emit(.stray(Self.start(of: text), size: size))
@@ -130,7 +130,16 @@ package struct LineFramer: ~Copyable {
         RawJSON(ByteStorage(copying: UnsafeRawBufferPointer(rebasing: line.prefix(Self.kept))))
     }
 
-    private static func startsMessage(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "{") || byte == UInt8(ascii: "[") }
+    /// Whether it is an object, or a list of them: a line that sets colors begins with `[`, too.
+    private static func startsMessage(_ line: UnsafeRawBufferPointer.SubSequence) -> Bool {
+        switch line.first {
+        case UInt8(ascii: "{"): return true
+        case UInt8(ascii: "["):
+            let next = line.dropFirst().first { $0 > 0x20 }
+            return next == UInt8(ascii: "{") || next == UInt8(ascii: "]") || next == nil
+        default: return false
+        }
+    }
 
     /// Without a byte-order mark (C14), and white space and NUL at both ends; nil if nothing else is there.
     private static func trimmed(_ line: UnsafeRawBufferPointer) -> Range<Int>? {

@@ -41,6 +41,92 @@ struct BytesFaultTests {
         }
     }
 
+    /// A legacy server that writes its messages in an odd way, from one of them on.
+    private static func odd(_ way: String, from first: Int = 1) -> ServerDefinition {
+        let program = #"""
+            $| = 1;
+            my ($way, $first, $count) = (@ARGV, 0);
+            sub put {
+                my ($text) = @_;
+                $count++;
+                my $is_odd = $count >= $first;
+                $text =~ s/"jsonrpc":"2.0",// if $is_odd && $way eq "bare";
+                $text = "working... done $text" if $is_odd && $way eq "glued";
+                $text = "\e[32m$text\e[0m" if $is_odd && $way eq "color";
+                $text =~ s/,/,\n/g if $is_odd && $way eq "pretty";
+                print STDOUT "-> $text\n" if $way eq "debug";
+                print "$text\n";
+            }
+            while (my $line = <STDIN>) {
+                print "<- $line" if $way eq "debug";
+                my ($id) = $line =~ /"id":("[^"]*"|\d+)/ or next;
+                my ($method) = $line =~ /"method":"([^"]+)"/;
+                my $answer = '"error":{"code":-32601,"message":"no"}';
+                $answer = '"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"odd","version":"1"}}' if $method eq "initialize";
+                $answer = '"result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]}' if $method eq "tools/list";
+                $answer = '"result":{"content":[{"type":"text","text":"fine"}]}' if $method eq "tools/call";
+                put("{\"jsonrpc\":\"2.0\",\"id\":$id,$answer}");
+            }
+            """#
+        var server = ServerDefinition(name: "odd", command: "perl", arguments: ["-e", program, "--", way, "\(first)"])
+        server.client.probeTimeout = .milliseconds(200)
+        server.remembersEra = false
+        return server
+    }
+
+    @Test(
+        "C2 answers that are not each a line of JSON and nothing else: what came is told, long before the time is over"
+    )
+    func wrongLines() async throws {
+        try await withZoo { zoo in
+            for (way, came) in [("pretty", #"{"jsonrpc":"2.0","#), ("color", #"[32m{"jsonrpc":"2.0","#)] {
+                let host = try await zoo.host(Self.odd(way))
+                let failure = try #require(host.servers.first?.failure)
+                #expect(failure.code == .handshakeFailed, "\(failure)")
+                #expect(failure.message.hasPrefix("standard output is not MCP: each message is one line of JSON"))
+                #expect(way == "pretty" || failure.message.contains("this came: \(came)"), "\(failure)")
+                await host.shutdown()
+            }
+            // One that writes what it does between its messages is understood all the same.
+            let host = try await zoo.host(Self.odd("debug"))
+            #expect(try await text(host, "odd", "t", [:]) == "fine")
+        }
+    }
+
+    @Test("C1 an answer that is lost behind other text: the error of the time that is over shows it")
+    func lostAnswer() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(Self.odd("glued", from: 4))
+            var options = RequestOptions()
+            // Long enough for any machine to have read the line by then.
+            options.hardTimeout = .seconds(5)
+            let error = await #expect(throws: MCPError.self) {
+                try await host.callTool(server: "odd", name: "t", options: options)
+            }
+            #expect(error?.code == .timeout)
+            #expect(
+                error?.message.contains(#"working... done {"jsonrpc":"2.0","id":4,"result""#) == true,
+                "\(error as Any)"
+            )
+        }
+    }
+
+    @Test("U3 messages without their version: used, told once, and refused where reading is strict")
+    func withoutVersion() async throws {
+        try await withZoo { zoo in
+            let host = try await zoo.host(Self.odd("bare"))
+            #expect(try await text(host, "odd", "t", [:]) == "fine")
+            let problems = try host.server("odd").problems.map { "\($0.problem)" }
+            #expect(problems == ["jsonrpc: is missing (the usual is assumed)"])
+            await host.shutdown()
+            var strict = Self.odd("bare")
+            strict.client.readsStrictly = true
+            let refused = try await zoo.host(strict)
+            let failure = try #require(refused.servers.first?.failure)
+            #expect(failure.message.contains(#""jsonrpc" is missing"#), "\(failure)")
+        }
+    }
+
     @Test("C6 C8 L1 a message without an end stays bounded in memory, and the connection goes on", .exitTestTurn)
     func endless() async throws {
         await #expect(processExitsWith: .success) {

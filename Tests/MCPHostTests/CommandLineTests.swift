@@ -340,7 +340,7 @@ struct CommandLineTests {
         )
         #expect(list.out.contains("Shows the log.") && !list.out.contains("More.") && !list.out.contains("\\u{A}"))
         let one = try await HostProgram.run(["tools", "s", "git_log", "--config", file])
-        for part in ["name for models: s__git_log", "More.", "repo_path: str  where", "since: str?  "] {
+        for part in ["name for models: s__git_log", "More.", "repo_path: str  where", "since: str?"] {
             #expect(one.out.contains(part), "\(part) is missing in \(one.out)")
         }
         let prompts = try Self.document(try await HostProgram.run(["prompts", "--json", "--config", file]))

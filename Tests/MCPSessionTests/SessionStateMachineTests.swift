@@ -69,7 +69,7 @@ struct SessionStateMachineTests {
         #expect(machine.answered(Machine.wireID(7, isProbe: true))?.waiter == 1)
     }
 
-    @Test("F8 V7 a probe that is given up ends under the id under which it went, before the send has come back and after")
+    @Test("F8 V7 a probe that is given up ends under its own id, before the send has come back and after")
     func givenUpProbe() {
         var machine = self.machine()
         for id in Int64(1)...2 {

@@ -59,13 +59,27 @@ struct LineFramerTests {
 
     @Test("C3 C4 C5 the same messages, however they are cut", arguments: [1, 2, 3, 7, 64, 10_000])
     func cuts(piece: Int) {
-        let text = "{\"a\":1}\n[2]\r\n\n  \n\0\nlog line\n{\"b\":\"😀 é\u{2028}x\"}\n{\"last\":3}"
+        let text = "{\"a\":1}\n[{\"a\":2}]\r\n\n  \n\0\nlog line\n{\"b\":\"😀 é\u{2028}x\"}\n{\"last\":3}"
         #expect(
             self.frames(Array(text.utf8), piece: piece) == [
-                #"message {"a":1}"#, "message [2]", "stray 8 log line", "message {\"b\":\"😀 é\u{2028}x\"}",
+                #"message {"a":1}"#, #"message [{"a":2}]"#, "stray 8 log line", "message {\"b\":\"😀 é\u{2028}x\"}",
                 #"message {"last":3}"#,
             ]
         )
+    }
+
+    @Test(
+        "C1 a list of messages begins with [ and an object, or nothing; what sets colors, and a log's [INFO], does not"
+    )
+    func brackets() {
+        for (line, isMessage) in [
+            ("[]", true), ("[ {}]", true), ("[\t{\"a\":1}]", true), ("[", true), ("[INFO] started", false),
+            ("[1]", false),
+            ("\u{1B}[32m{\"a\":1}\u{1B}[0m", false), ("[\"a\"]", false),
+        ] {
+            let frames = self.frames(Array("\(line)\n".utf8), piece: 100)
+            #expect(frames.count == 1 && frames[0].hasPrefix("message") == isMessage, "\(frames)")
+        }
     }
 
     @Test("C14 a byte-order mark before a message is skipped, at the start and later")
@@ -166,7 +180,7 @@ struct EnvelopeTests {
         "F21 C19 malformed messages are refused, with the id where it can be read (C21)",
         arguments: [
             (#"{"jsonrpc":"2.0","id":5,"result":"#, JSONRPCRequestID.integer(5)),
-            (#"{"id":5,"result":{}}"#, .integer(5)),
+            (#"{"jsonrpc":2.0,"id":5,"result":{}}"#, .integer(5)),
             (#"{"jsonrpc":"2.0","id":5,"result":{},"error":{}}"#, .integer(5)),
             (#"{"jsonrpc":"2.0","id":5,"id":6,"result":{}}"#, nil),
             (#"{"jsonrpc":"2.0","id":{},"result":{}}"#, nil), (#"{"jsonrpc":"2.0","result":{}}"#, nil), ("{}", nil),
@@ -180,6 +194,31 @@ struct EnvelopeTests {
     func malformed(text: String, id: JSONRPCRequestID?) {
         guard case .failure(let error) = self.scan(text) else { return #expect(Bool(false), "\(text) was accepted") }
         #expect(error.id == id)
+    }
+
+    @Test("a message without its version is one where its meaning is clear; another version is none, and is named")
+    func versions() throws {
+        for (text, kind) in [
+            (#"{"id":1,"result":{}}"#, Envelope.Kind.result(id: .integer(1))),
+            (#"{"id":1,"error":{"code":1}}"#, .error(id: .integer(1))),
+            (#"{"method":"notifications/progress"}"#, .notification(method: "notifications/progress")),
+            (#"{"id":2,"method":"ping"}"#, .request(id: .integer(2), method: "ping")),
+        ] {
+            let envelope = try self.scan(text).get()
+            #expect(envelope.kind == kind && envelope.lacksVersion)
+            #expect(throws: Envelope.Malformed.self) {
+                try Envelope(scanning: RawJSON(copying: text), isStrict: true)
+            }
+        }
+        // A line of some log.
+        #expect(throws: Envelope.Malformed.self) { try self.scan(#"{"id":3,"method":"GET"}"#).get() }
+        #expect(try !self.scan(#"{"jsonrpc":"2.0","id":1,"result":{}}"#).get().lacksVersion)
+        guard case .failure(let problem) = self.scan(#"{"jsonrpc":"1.0","id":1,"result":{}}"#) else {
+            return #expect(Bool(false), "1.0 was taken for 2.0")
+        }
+        #expect(
+            problem.reason == #""jsonrpc" is "1.0", and not "2.0""# && problem.id == .integer(1) && problem.isAnswer
+        )
     }
 
     @Test("C6 the id at the start of a message that is cut off")
