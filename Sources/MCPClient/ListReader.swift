@@ -47,7 +47,7 @@ final class ListReader: Sendable {
         var expires: Duration? = server.revision.isModern || !server.capabilities.tells(kind) ? .zero : nil
         let limits = self.context.configuration.listLimits
         let deadline = self.context.clock.now + limits.time
-        self.context.problems.forget(method)
+        let reading = self.context.problems.beginReading()
         var all: [Item] = []
         var cursor: String?
         var seen: Set<WireString> = []
@@ -71,6 +71,7 @@ final class ListReader: Sendable {
                 expires = cursor == nil ? end : min(expires ?? end, end)
             }
             guard let following = next else {
+                self.context.problems.forget(method, before: reading)
                 if options.context != nil { return all }
                 whenRead(all, expires)
                 self.keep(kind, method, all, expires: expires, epoch: epoch)

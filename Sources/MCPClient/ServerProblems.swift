@@ -23,7 +23,9 @@ public struct ServerProblem: Sendable, Hashable, CustomStringConvertible {
 /// What was not as it has to be in what one server has said: the latest, each once.
 package final class ServerProblems: Sendable {
     private struct State {
-        var problems: [ServerProblem] = []
+        /// Each with the reading in which it was seen last.
+        var problems: [(problem: ServerProblem, reading: Int)] = []
+        var reading = 0
         /// Those that were told, by their hashes: a server may have much to say.
         var told: Set<Int> = []
     }
@@ -42,17 +44,26 @@ package final class ServerProblems: Sendable {
     }
 
     /// All of them, in the order in which they came.
-    package var all: [ServerProblem] { self.state.withLock { $0.problems } }
+    package var all: [ServerProblem] { self.state.withLock { $0.problems.map(\.problem) } }
 
     /// Those of certain answers.
     package func of(_ methods: [Method]) -> [ServerProblem] {
         self.all.filter { problem in methods.contains { $0.rawValue == problem.method } }
     }
 
-    /// Something is asked anew: what its last answer had does not count any more.
-    func forget(_ method: Method) {
+    /// Something is asked anew.
+    /// - Returns: for ``forget(_:before:)``.
+    func beginReading() -> Int {
         self.state.withLock { state in
-            if !state.problems.isEmpty { state.problems.removeAll { $0.method == method.rawValue } }
+            state.reading += 1
+            return state.reading
+        }
+    }
+
+    /// It has been read anew: what only earlier answers had does not count any more. Until then it does, for whoever has just read that.
+    func forget(_ method: Method, before reading: Int) {
+        self.state.withLock { state in
+            state.problems.removeAll { $0.problem.method == method.rawValue && $0.reading < reading }
         }
     }
 
@@ -65,14 +76,17 @@ package final class ServerProblems: Sendable {
             var new: [ServerProblem] = []
             for problem in problems {
                 let problem = ServerProblem(server: self.server, method: method, problem: problem)
-                guard !state.problems.contains(problem) else { continue }
-                if state.problems.count(where: { $0.method == method }) >= Self.limit,
-                    let oldest = state.problems.firstIndex(where: { $0.method == method })
+                if let known = state.problems.firstIndex(where: { $0.problem == problem }) {
+                    state.problems[known].reading = state.reading
+                    continue
+                }
+                if state.problems.count(where: { $0.problem.method == method }) >= Self.limit,
+                    let oldest = state.problems.firstIndex(where: { $0.problem.method == method })
                 {
                     state.problems.remove(at: oldest)
                 }
                 if state.problems.count >= Self.limit * Self.methodsLimit { state.problems.removeFirst() }
-                state.problems.append(problem)
+                state.problems.append((problem, state.reading))
                 if state.told.count < 10 * Self.limit, state.told.insert(problem.hashValue).inserted {
                     new.append(problem)
                 }

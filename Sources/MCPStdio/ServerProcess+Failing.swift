@@ -24,6 +24,7 @@ extension ServerProcess {
         var error = error
         let tail = self.output.lastWords
         if !tail.isEmpty { error.message += "\nlast lines of its standard error:\n" + tail }
+        error.lastLine = tail.split(separator: "\n").last { !$0.allSatisfy(\.isWhitespace) }.map(String.init)
         self.receiver.transportDidBreak(error)
     }
 

@@ -63,6 +63,7 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         var rpcError: JSONRPCErrorObject?
         var answer: RawJSON?
         var cause: (any Error)?
+        var lastLine: String?
         var wasSent = false
         var isOfOneRequest = false
         var isOfIdleStop = false
@@ -111,6 +112,11 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     public var cause: (any Error)? {
         get { self.box.members.cause }
         set { self.members.cause = newValue }
+    }
+    /// The last line that the server wrote to standard error before it ended, as it may be shown; the message has more of them.
+    public package(set) var lastLine: String? {
+        get { self.box.members.lastLine }
+        set { self.members.lastLine = newValue }
     }
     /// The request concerned had left when its connection was lost: the server may have begun with it.
     public package(set) var wasSent: Bool {

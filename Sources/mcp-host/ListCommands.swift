@@ -25,7 +25,7 @@ struct Servers: AsyncParsableCommand {
             for connection in host.servers {
                 let server = connection.server
                 let info = server?.serverInfo.map { "\($0.name) \($0.version)" } ?? ""
-                let note = connection.failure?.message ?? server?.instructions ?? ""
+                let note = connection.failure.map(Self.note(of:)) ?? server?.instructions ?? ""
                 rows.append(
                     [connection.name, connection.status.description, server?.revision.rawValue ?? "-", info, note].map {
                         VisibleText.firstLine($0)
@@ -47,6 +47,12 @@ struct Servers: AsyncParsableCommand {
             verdict.tell(host.servers.flatMap(\.problems))
             return verdict
         }
+    }
+
+    /// What has happened, and the server's own last words on it.
+    private static func note(of failure: MCPError) -> String {
+        let first = failure.message.split(separator: "\n").first.map(String.init) ?? ""
+        return failure.lastLine.map { "\(first): \($0)" } ?? first
     }
 
     private static func document(_ connection: ManagedServer) -> JSONValue {

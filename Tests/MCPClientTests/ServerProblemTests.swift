@@ -125,6 +125,29 @@ struct ServerProblemTests {
         }
     }
 
+    @Test("U3 problems of a list count until it has been read anew")
+    func readAnew() async throws {
+        let asked = Watched([JSONRPCRequestID]())
+        let transport = ScriptedTransport { transport, id, method, _ in
+            if ScriptedTransport.shakeHands(transport, id, method, isModern: false) { return }
+            if let id { asked.withLock { $0.append(id) } }
+        }
+        var configuration = ClientConfiguration()
+        configuration.caches = false
+        try await withSession(transport, configuration) { session in
+            for (answer, expected) in [(#"{"tools":[7]}"#, 1), (#"{"tools":[7]}"#, 1), (#"{"tools":[]}"#, 0)] {
+                let before = session.problems
+                let count = asked.value.count
+                async let tools = session.listTools()
+                await asked.wait(for: "the list to be asked for") { $0.count > count }
+                #expect(session.problems == before, "somebody else asks, and nobody knows the answer yet")
+                transport.reply(asked.value.last, result: answer)
+                let found = try await tools
+                #expect(found.isEmpty && session.problems.count == expected)
+            }
+        }
+    }
+
     @Test("U3 who reads strictly is told instead")
     func strict() async throws {
         var configuration = ClientConfiguration()

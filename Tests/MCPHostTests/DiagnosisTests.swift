@@ -27,6 +27,18 @@ struct DiagnosisTests {
         #expect(events.count { $0["event"] == "opening" } == 1 && !events.contains { $0["event"] == "restarting" })
     }
 
+    @Test("what a server has said last is in its row of the table")
+    func lastLine() async throws {
+        let outcome = try await HostProgram.run(
+            ["servers", "--era", "legacy", "--", "sh", "-c", "echo first >&2; echo no such file: x >&2; echo >&2; exit 3"]
+        )
+        #expect(
+            outcome.out.contains("the server's process ended with exit status 3: no such file: x\n"),
+            "\(outcome)"
+        )
+        #expect(outcome.status == 4 && outcome.error.contains("first\nno such file: x\n"))
+    }
+
     @Test("why says that a host was killed, and not of one that runs or has closed")
     func killed() async throws {
         let state = try TemporaryFolders.make().path
