@@ -30,7 +30,10 @@ struct DiagnosisTests {
     @Test("what a server has said last is in its row of the table")
     func lastLine() async throws {
         let outcome = try await HostProgram.run(
-            ["servers", "--era", "legacy", "--", "sh", "-c", "echo first >&2; echo no such file: x >&2; echo >&2; exit 3"]
+            [
+                "servers", "--era", "legacy", "--", "sh", "-c",
+                "echo first >&2; echo no such file: x >&2; echo >&2; exit 3",
+            ]
         )
         #expect(
             outcome.out.contains("the server's process ended with exit status 3: no such file: x\n"),
