@@ -66,36 +66,9 @@ struct ModelSchema {
         }
     }
 
-    /// What a reference means, at the end of a chain of them; nil where it leads nowhere, or in a circle.
-    private func resolved(_ schema: JSONValue) -> JSONValue? {
-        var schema = schema
-        for _ in 0..<16 {
-            guard let reference = schema["$ref"]?.string else { return schema }
-            guard reference == "#" || reference.hasPrefix("#/") else { return nil }
-            var value: JSONValue? = self.root
-            for step in reference.dropFirst().split(separator: "/") {
-                let name = String(step).replacing("%20", with: " ").replacing("~1", with: "/").replacing(
-                    "~0",
-                    with: "~"
-                )
-                value =
-                    value?[name]
-                    ?? value?.array.flatMap { list in Int(name).flatMap { list.indices.contains($0) ? list[$0] : nil } }
-            }
-            guard let target = value?.object else { return value }
-            // What stands beside the reference holds too.
-            var joined = target
-            for (key, value) in schema.object ?? JSONObject() where key != "$ref" && joined[key] == nil {
-                joined[key] = value
-            }
-            schema = .object(joined)
-        }
-        return nil
-    }
-
     /// A schema with its references and its `allOf` put together.
     private mutating func whole(_ schema: JSONValue, depth: Int) -> JSONValue? {
-        guard let found = self.resolved(schema) else {
+        guard let found = self.root.resolving(schema) else {
             self.note("a reference leads nowhere, so that part may be anything")
             return nil
         }

@@ -25,7 +25,7 @@ struct Call: AsyncParsableCommand {
 
     func run() async throws {
         let (json, output) = (self.options.json, self.output)
-        let chosen = Locked<Target?>(nil)
+        let chosen = Locked<(target: Target, file: OutputFile?)?>(nil)
         let words = self.words
         let input = Locked<(JSONObject, [(key: String, value: String)])>((JSONObject(), []))
         let args = self.args
@@ -34,14 +34,14 @@ struct Call: AsyncParsableCommand {
         }
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "tool", in: loaded)
-            _ = try OutputFile(output)
+            let file = try OutputFile(output)
             let pairs = try KeyValue.parse(target.rest)
             let base = try args.map(ArgumentsObject.read) ?? JSONObject()
             input.withLock { $0 = (base, pairs) }
-            chosen.withLock { $0 = target }
+            chosen.withLock { $0 = (target, file) }
             return [target.server]
         } _: { host in
-            guard let target = chosen.withLock({ $0 }) else { return Verdict([:]) }
+            guard let (target, file) = chosen.withLock({ $0 }) else { return Verdict([:]) }
             let (base, pairs) = input.withLock { $0 }
             let tools = try await host.tools()
             if let failure = tools.failures.first { throw failure.error }
@@ -54,7 +54,7 @@ struct Call: AsyncParsableCommand {
                     arguments: RawJSON(encoding: arguments),
                     options: RequestOptions(onProgress: Terminal.isForPeople ? Terminal.note(of: found.server) : nil)
                 )
-                return Self.verdict(result, on: found.server, json, output)
+                return Self.verdict(result, on: found.server, json, file)
             } catch {
                 if error.code == .invalidArguments {
                     let verdict = Verdict(error)
@@ -82,27 +82,22 @@ struct Call: AsyncParsableCommand {
         throw MCPError(.notFound, "no tool \"\(target.name)\"\(hint)", server: target.server)
     }
 
-    /// - Parameter output: where it goes instead of standard output; what a tool says of its own failure is no such thing.
+    /// - Parameter file: where it goes instead of standard output; what a tool says of its own failure is no such thing.
     private static func verdict(
         _ result: CallToolResult,
         on server: String,
         _ json: Bool,
-        _ output: String? = nil
+        _ file: OutputFile? = nil
     ) -> Verdict {
         let isFailure = result.isError == true
         var verdict = Verdict(
             ["result": .document(result)],
             isFailure ? ExitCodes.toolFailed : nil
         )
-        do throws(MCPError) {
-            if !isFailure, let file = try OutputFile(output) {
-                try file.write(result)
-            } else if !json {
-                Content.show(result)
-            }
-        } catch {
+        verdict.give(to: isFailure ? nil : file, of: server) { file throws(MCPError) in
+            try file.write(result)
+        } orShow: {
             if !json { Content.show(result) }
-            verdict.fail(error.naming(server))
         }
         verdict.tell(about: result.problems, Method.toolsCall, of: server)
         return verdict
@@ -110,6 +105,20 @@ struct Call: AsyncParsableCommand {
 }
 
 extension Verdict {
+    /// Writes what came into a file where there is one, and shows it where there is none, or where it cannot be written.
+    mutating func give(
+        to file: OutputFile?,
+        of server: String,
+        write: (OutputFile) throws(MCPError) -> Void,
+        orShow show: () -> Void
+    ) {
+        guard let file else { return show() }
+        do throws(MCPError) { try write(file) } catch {
+            show()
+            self.fail(error.naming(server))
+        }
+    }
+
     /// It was done, and this went wrong after it.
     mutating func fail(_ error: MCPError) {
         let failure = Verdict(error)
@@ -138,30 +147,26 @@ struct Read: AsyncParsableCommand {
 
     func run() async throws {
         let (words, json, output) = (self.words, self.options.json, self.output)
-        let chosen = Locked<Target?>(nil)
+        let chosen = Locked<(target: Target, file: OutputFile?)?>(nil)
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "uri", in: loaded)
-            _ = try OutputFile(output)
+            let file = try OutputFile(output)
             if let more = target.rest.first {
                 throw MCPError(
                     .invalidArguments,
                     "\"\(VisibleText.line(more))\" is too much: one address at a time is read"
                 )
             }
-            chosen.withLock { $0 = target }
+            chosen.withLock { $0 = (target, file) }
             return [target.server]
         } _: { host in
-            guard let target = chosen.withLock({ $0 }) else { return Verdict([:]) }
+            guard let (target, file) = chosen.withLock({ $0 }) else { return Verdict([:]) }
             let result = try await host.readResource(server: target.server, uri: target.name)
             var verdict = Verdict(["result": .document(result)])
-            do throws(MCPError) {
-                if let file = try OutputFile(output) {
-                    try file.write(result)
-                } else if !json {
-                    for contents in result.contents { Content.show(contents) }
-                }
-            } catch {
-                verdict.fail(error.naming(target.server))
+            verdict.give(to: file, of: target.server) { file throws(MCPError) in
+                try file.write(result)
+            } orShow: {
+                if !json { for contents in result.contents { Content.show(contents) } }
             }
             verdict.tell(about: result.problems, .resourcesRead, of: target.server)
             return verdict

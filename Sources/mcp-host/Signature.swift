@@ -28,7 +28,7 @@ struct Signature: CustomStringConvertible {
         var budget = 2000
         let required = Set((schema["required"]?.array ?? []).compactMap(\.string))
         let all = (schema["properties"]?.object ?? JSONObject()).map { name, property in
-            let resolved = Self.resolved(property, schema)
+            let resolved = schema.resolving(property) ?? property
             return Parameter(
                 name: name,
                 type: Self.type(property, schema, depth: 0, &budget),
@@ -42,17 +42,10 @@ struct Signature: CustomStringConvertible {
 
     var description: String { "\(self.name)(\(self.parameters.map(\.text).joined(separator: ", ")))" }
 
-    private static func resolved(_ schema: JSONValue, _ root: JSONValue) -> JSONValue {
-        guard let reference = schema["$ref"]?.string, reference.hasPrefix("#/") else { return schema }
-        var value: JSONValue? = root
-        for step in reference.dropFirst(2).split(separator: "/") { value = value?[String(step)] }
-        return value ?? schema
-    }
-
     private static func type(_ schema: JSONValue, _ root: JSONValue, depth: Int, _ budget: inout Int) -> String {
         budget -= 1
         guard depth < 8, budget > 0 else { return "any" }
-        let schema = self.resolved(schema, root)
+        let schema = root.resolving(schema) ?? schema
         if let values = schema["enum"]?.array, !values.isEmpty {
             return values.count > 6 ? "str" : values.map(\.description).joined(separator: "|")
         }

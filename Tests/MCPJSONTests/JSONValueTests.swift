@@ -182,3 +182,35 @@ struct SeededGenerator: RandomNumberGenerator {
         return z ^ (z >> 31)
     }
 }
+
+@Suite("References within a document", .timeLimit(.minutes(1)))
+struct JSONReferenceTests {
+    @Test("pointers: names with slashes, tildes, blanks and nothing in them; elements; nowhere")
+    func pointers() throws {
+        let document = try JSONValue(parsing: #"{"a/b":{"":[10,{"~ é":true}]},"~1":5}"#)
+        for (pointer, expected) in [
+            ("#", document), ("#/a~1b//0", 10), ("#/a~1b//1/~0%20%C3%A9", true), ("#/~01", 5), ("#/a~1b//2", nil),
+            ("#/x", nil),
+            ("/a~1b", nil), ("x#/a~1b", nil), ("#a", nil), ("#/a%7E1b//0", 10), ("#/a~1b/%", nil),
+        ] as [(String, JSONValue?)] {
+            #expect(document.value(at: pointer) == expected, "\(pointer)")
+        }
+    }
+
+    @Test("references: along a chain, with what stands beside them; circles and the outside are nothing")
+    func references() throws {
+        let document = try JSONValue(
+            parsing: #"""
+                {"$defs":{"a":{"$ref":"#/$defs/b","title":"A"},"b":{"type":"string","title":"B"},"c":{"$ref":"#/$defs/c"}}}
+                """#
+        )
+        #expect(document.resolving(["$ref": "#/$defs/a"]) == ["type": "string", "title": "A"])
+        #expect(
+            document.resolving(["$ref": "#/$defs/b", "default": 1]) == ["type": "string", "title": "B", "default": 1]
+        )
+        #expect(document.resolving(["type": "null"]) == ["type": "null"])
+        for reference in ["#/$defs/c", "#/$defs/d", "https://example.org/a.json"] {
+            #expect(document.resolving(["$ref": .string(reference)]) == nil)
+        }
+    }
+}
