@@ -88,7 +88,8 @@ def run(host, folder, servers, words, extra):
     if servers is not None:
         (folder / "c.json").write_text(servers if isinstance(servers, str) else json.dumps({"mcpServers": servers}), encoding="utf-8")
         words += ["--config", str(folder / "c.json")]
-    done = subprocess.run([host] + words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run([host] + words, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          timeout=90)
     return done.returncode, done.stdout.decode(errors="replace")
 
 
@@ -106,7 +107,7 @@ def saves(host, folder):
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
-    process.wait()
+    process.wait(timeout=90)
     return file.exists()
 
 

@@ -1,6 +1,7 @@
 import MCPSession
 import MCPTransport
 import MCPTypes
+import Synchronization
 
 /// What becomes of requests, and of the conversation: answers, failures, the opening, time, the break.
 extension RequestChannel {
@@ -158,7 +159,7 @@ extension RequestChannel {
         if isLate { self.opening.complete(nil) }
         for (ending, error) in endings {
             // While the conversation begins, what the server has written is told with that.
-            let error = ending.waiter.isInitialize ? error : self.withStrays(error)
+            let error = ending.waiter.isInitialize ? error : self.withStrays(error, since: ending.id)
             self.end(ending, error, reason: "timeout")
         }
         if let next { self.wake(at: next) }
@@ -167,20 +168,22 @@ extension RequestChannel {
 
     /// Something came that is no message. An answer may be in it.
     func noteStray(_ line: String) {
+        let next = self.nextID.load(ordering: .relaxed)
         self.strays.withLock { strays in
             if strays.count == Self.strayLimit { strays.removeFirst() }
-            strays.append(String(line.prefix(200)))
+            strays.append((String(line.prefix(200)), next))
         }
     }
 
     private static let strayLimit = 3
 
-    private func withStrays(_ error: MCPError) -> MCPError {
-        let strays = self.strays.withLock { $0 }
+    /// The error of a request with what came after it had been made.
+    private func withStrays(_ error: MCPError, since id: Int64) -> MCPError {
+        let strays = self.strays.withLock { strays in strays.filter { $0.next > id }.map(\.line) }
         guard !strays.isEmpty else { return error }
         var error = error
         error.message +=
-            "\nthe last that it has written which is no message, and may have an answer in it:\n"
+            "\nmeanwhile it has written what is no message, and may have an answer in it:\n"
             + strays.joined(separator: "\n")
         return error
     }

@@ -56,10 +56,10 @@ final class RequestChannel: Sendable {
     let givenUp = Locked<Set<Int64>>([])
     /// Whether the transport is open; nil if that took too long.
     let opening = OneShot<Bool?>()
-    /// The last of what came instead of messages.
-    let strays = Locked<[String]>([])
+    /// The last of what came instead of messages, each with the number that the next request would have had then.
+    let strays = Locked<[(line: String, next: Int64)]>([])
     let timer: RequestTimer
-    private let nextID = Atomic<Int64>(1)
+    let nextID = Atomic<Int64>(1)
 
     init(_ context: SessionContext, _ readiness: Readiness, _ transport: any Transport) {
         self.context = context

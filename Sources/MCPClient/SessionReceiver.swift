@@ -52,7 +52,9 @@ package final class SessionReceiver: TransportReceiver {
             case .notification(let method): self.notified(method, envelope.payload)
             }
         } catch {
-            guard error.isAnswer, let id = error.id else { return }
+            guard error.isAnswer, let id = error.id else {
+                return self.channel.noteStray("a message that is none: \(error.reason)")
+            }
             self.channel.answer(
                 id,
                 .failure(MCPError(.badResponse, "the server's answer is malformed: \(error.reason)"))

@@ -87,7 +87,9 @@ public final class LifecycleLog: Sendable {
             }
         }
         guard let host = all.last(where: { $0.server == server })?.host else { return [] }
-        return all.filter { $0.host == host && ($0.server == nil || $0.server == server) }
+        let events = all.filter { $0.host == host && ($0.server == nil || $0.server == server) }
+        // Another host may have had the number before: what it had to do with the server is another story.
+        return Array(events[(events.lastIndex { $0.server == server && $0.event == "added" } ?? 0)...])
     }
 
     /// What has become of a host.

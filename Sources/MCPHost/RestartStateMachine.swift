@@ -4,7 +4,7 @@ import MCPTransport
 public struct RestartPolicy: Sendable, Hashable {
     /// Start it again at all. Default true.
     public var isEnabled = true
-    /// Also when it has never been ready. Default true; who waits for one answer only does not want to wait for five starts.
+    /// Also when its last start did not make it ready. Default true; who waits for one answer only does not want to wait for five starts.
     public var includesFailedStarts = true
     /// The first delay; each further one doubles. Default 0.5 s.
     public var initialDelay: Duration = .milliseconds(500)

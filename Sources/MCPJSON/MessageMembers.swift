@@ -9,6 +9,8 @@ package struct MessageMembers {
     package var params: Range<Int>?
     package var result: Range<Int>?
     package var error: Range<Int>?
+    /// There are members that no message has.
+    package var hasOthers = false
     /// A member that decides what the message is occurs twice.
     package var hasDuplicate = false
     /// Why the scan stopped early; what was found before stays.
@@ -85,7 +87,7 @@ package struct MessageMembers {
         case "result": self.hasDuplicate = Self.set(&self.result, value) || self.hasDuplicate
         case "error": self.hasDuplicate = Self.set(&self.error, value) || self.hasDuplicate
         case "params": self.hasDuplicate = Self.set(&self.params, value) || self.hasDuplicate
-        default: break
+        default: self.hasOthers = true
         }
     }
 

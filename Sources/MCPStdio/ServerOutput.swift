@@ -7,11 +7,6 @@ final class ServerOutput {
     private var framer: LineFramer
     private(set) var hasMessages = false
     private var strayBytes = 0
-    /// What looks like an answer and came as something else than a line of their own, while none had come as it should: to the question which era it speaks, and to
-    /// `initialize`. After so many nothing else will come.
-    private var strayAnswers = 0
-    private static let strayAnswerLimit = 2
-    private var hasAnswered = false
     private var stderr = StderrTail()
     private var refusal: MCPError?
     private let receiver: any TransportReceiver
@@ -57,8 +52,9 @@ final class ServerOutput {
     /// - Returns: why this is no server, once that is certain.
     func take(_ bytes: UnsafeRawBufferPointer) -> MCPError? {
         self.framer.append(bytes) { self.deliver($0) }
+        guard self.refusal == nil, !self.hasMessages else { return self.refusal }
         let stray = self.strayBytes + self.framer.pendingStrayBytes
-        if self.refusal == nil, !self.hasMessages, stray > self.maximumStrayBytes {
+        if stray > self.maximumStrayBytes {
             let message = "standard output is not MCP: \(stray) bytes without a message. Is this command a server?"
             self.refusal = MCPError(.handshakeFailed, message)
         }
@@ -73,31 +69,12 @@ final class ServerOutput {
         }
     }
 
-    /// Whether this is a server that writes its messages in another way than one line each.
-    /// - Parameter isMessage: it looks like one at its beginning.
-    private func look(at line: RawJSON, isMessage: Bool) {
-        guard !self.hasAnswered else { return }
-        let isBatch = line.withUnsafeBytes { $0.first == UInt8(ascii: "[") }
-        if isMessage, isBatch || (try? Envelope(scanning: line)) != nil {
-            self.hasAnswered = true
-            return
-        }
-        let text = line.description
-        // What it logs of our requests is no answer.
-        guard text.contains("\"jsonrpc\""), !text.contains("\"method\"") else { return }
-        self.strayAnswers += 1
-        guard self.strayAnswers == Self.strayAnswerLimit, self.refusal == nil else { return }
-        let message = "standard output is not MCP: each message is one line of JSON and nothing else, and this came: "
-        self.refusal = MCPError(.handshakeFailed, message + self.mask.masked(String(text.prefix(200))))
-    }
-
     private func deliver(_ frame: LineFramer.Frame) {
         guard !self.isMuted, self.refusal == nil else { return }
         switch frame {
         case .message(let message):
             self.hasMessages = true
             self.receiver.transportDidReceive(message, from: .main)
-            self.look(at: message, isMessage: true)
         case .oversized(let start, let size):
             self.hasMessages = true
             self.receiver.transportDidDropOversized(
@@ -110,9 +87,8 @@ final class ServerOutput {
             self.strayLines += 1
             self.strayBytes += size
             line.withUnsafeBytes { self.stderr.append($0) }
-            self.receiver.transportDidReceiveStray(self.mask.masked("\(line)"))
+            self.receiver.transportDidReceiveStray(self.mask.maskedHead("\(line)"))
             "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }
-            self.look(at: line, isMessage: false)
             if size >= 15, "\(line)".hasPrefix("Content-Length:") {
                 let message = "the server uses LSP framing (Content-Length); MCP is one message a line"
                 self.refusal = MCPError(.handshakeFailed, message)

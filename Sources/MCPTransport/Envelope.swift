@@ -34,7 +34,8 @@ package struct Envelope: Sendable {
 
     /// Looks at the members of `message`, and only at them.
     ///
-    /// Without `jsonrpc` an answer is one, and so is what has a method of this protocol; a line of a log that happens to be an object is not.
+    /// Without `jsonrpc` an answer to a request is one, and so is what has a method of this protocol, where nothing else is in it: a line of a log that
+    /// happens to be an object is not.
     /// A repeated `id`, `method`, `params`, `result` or `error` is refused: two readers could see two different messages (C19).
     /// - Parameter isStrict: a message without `jsonrpc` is none.
     package init(scanning message: RawJSON, isStrict: Bool = false) throws(Malformed) {
@@ -46,7 +47,9 @@ package struct Envelope: Sendable {
         if let problem = members.problem { throw malformed("\(problem)") }
         if members.hasDuplicate { throw malformed("a member of the envelope occurs twice") }
         self.lacksVersion = members.version == nil
-        if self.lacksVersion, isStrict { throw malformed(Self.noVersion) }
+        if self.lacksVersion, isStrict || !Self.isClear(members, message) {
+            throw Malformed(reason: "\"jsonrpc\" is missing", id: isStrict ? id : nil, isAnswer: members.method == nil)
+        }
         if let version = members.version, !message.bytes(in: version, are: #""2.0""#) {
             throw malformed("\"jsonrpc\" is \(message.slice(version).description.prefix(40)), and not \"2.0\"")
         }
@@ -57,7 +60,7 @@ package struct Envelope: Sendable {
             guard let name = try? message.slice(method).decode(String.self) else {
                 throw malformed("\"method\" is not a string")
             }
-            if self.lacksVersion, !name.contains("/"), name != "ping" { throw malformed(Self.noVersion) }
+            if self.lacksVersion, !Self.isOfProtocol(name) { throw malformed("\"jsonrpc\" is missing") }
             if let id {
                 self.kind = .request(id: id, method: name)
             } else {
@@ -72,7 +75,20 @@ package struct Envelope: Sendable {
         self.payload = (members.result ?? error ?? members.params).map { message.slice($0) }
     }
 
-    private static let noVersion = "\"jsonrpc\" is missing"
+    /// Whether what does not say its version can be nothing else than a message: an answer has an id, and an object in it.
+    private static func isClear(_ members: MessageMembers, _ message: RawJSON) -> Bool {
+        guard !members.hasOthers else { return false }
+        if members.method != nil { return true }
+        guard members.id != nil, let value = members.result ?? members.error else { return false }
+        return message.slice(value).withUnsafeBytes { $0.first == UInt8(ascii: "{") }
+    }
+
+    /// What servers send.
+    private static func isOfProtocol(_ method: String) -> Bool {
+        let asked: Set<Method> = [.ping, .samplingCreateMessage, .elicitationCreate, .rootsList]
+        return NotificationMethod.all.contains(NotificationMethod(rawValue: method))
+            || asked.contains(Method(rawValue: method))
+    }
 
     /// The id of an answer of which only a part is there: its start, or its envelope without a payload (C6, T8).
     package static func id(inStart start: RawJSON) -> JSONRPCRequestID? {

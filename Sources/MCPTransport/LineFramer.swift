@@ -31,6 +31,8 @@ package struct LineFramer: ~Copyable {
     private var lineLength = 0
     /// Of a line that is over the limit.
     private var sketch: EnvelopeSketch?
+    /// Of the line that is coming in.
+    private var beginning = LineBeginning()
 
     /// A framer at the start of a stream.
     /// - Parameter limit: bytes that a line may have, without its line break.
@@ -64,10 +66,7 @@ package struct LineFramer: ~Copyable {
     package var pendingStrayBytes: Int {
         guard self.lineLength > 0 else { return 0 }
         if let sketch = self.sketch { return sketch.isMessage ? 0 : self.lineLength }
-        let looksLikeMessage = self.partial.withUnsafeBytes { bytes in
-            Self.trimmed(bytes).map { Self.startsMessage(bytes[$0]) } ?? false
-        }
-        return looksLikeMessage ? 0 : self.lineLength
+        return self.beginning.isMessage == true ? 0 : self.lineLength
     }
 
     /// The stream has ended: a last line without a line break counts (C16).
@@ -77,6 +76,8 @@ package struct LineFramer: ~Copyable {
 
     private mutating func hold(_ piece: UnsafeRawBufferPointer) {
         let before = self.lineLength
+        if before == 0 { self.beginning = LineBeginning() }
+        self.beginning.look(at: piece)
         self.lineLength += piece.count
         if self.lineLength <= self.limit {
             self.partial.append(piece)
@@ -130,15 +131,11 @@ package struct LineFramer: ~Copyable {
         RawJSON(ByteStorage(copying: UnsafeRawBufferPointer(rebasing: line.prefix(Self.kept))))
     }
 
-    /// Whether it is an object, or a list of them: a line that sets colors begins with `[`, too.
     private static func startsMessage(_ line: UnsafeRawBufferPointer.SubSequence) -> Bool {
-        switch line.first {
-        case UInt8(ascii: "{"): return true
-        case UInt8(ascii: "["):
-            let next = line.dropFirst().first { $0 > 0x20 }
-            return next == UInt8(ascii: "{") || next == UInt8(ascii: "]") || next == nil
-        default: return false
-        }
+        if line.first == UInt8(ascii: "{") { return true }
+        var beginning = LineBeginning()
+        beginning.look(at: UnsafeRawBufferPointer(rebasing: line))
+        return beginning.isMessage ?? beginning.isOpen
     }
 
     /// Without a byte-order mark (C14), and white space and NUL at both ends; nil if nothing else is there.
@@ -148,5 +145,38 @@ package struct LineFramer: ~Copyable {
         while lower < upper, line[lower] <= 0x20 { lower += 1 }
         while upper > lower, line[upper - 1] <= 0x20 { upper -= 1 }
         return lower < upper ? lower..<upper : nil
+    }
+}
+
+/// Whether a line is a message, by its first bytes: an object, or a list of them. A line that sets colors begins with `[`, too.
+///
+/// Each byte is looked at once, and none after it is decided, in whatever pieces they come.
+private struct LineBeginning {
+    /// nil as long as that cannot be told.
+    private(set) var isMessage: Bool?
+    /// It began with `[`, and nothing else has come yet.
+    private(set) var isOpen = false
+    /// So many bytes of a byte-order mark have come.
+    private var mark = 0
+
+    mutating func look(at piece: UnsafeRawBufferPointer) {
+        guard self.isMessage == nil else { return }
+        for byte in piece {
+            if self.mark < 3, byte == (self.mark == 0 ? 0xEF : self.mark == 1 ? 0xBB : 0xBF) {
+                self.mark += 1
+                continue
+            }
+            self.mark = 3
+            if byte <= 0x20 { continue }
+            switch byte {
+            case UInt8(ascii: "{"): self.isMessage = true
+            case UInt8(ascii: "[") where !self.isOpen:
+                self.isOpen = true
+                continue
+            case UInt8(ascii: "]"): self.isMessage = self.isOpen
+            default: self.isMessage = false
+            }
+            return
+        }
     }
 }

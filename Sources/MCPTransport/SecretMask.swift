@@ -65,6 +65,21 @@ package struct SecretMask: Sendable {
         return self.masked(text)
     }
 
+    /// The same for a text whose end may have been cut off, in the middle of a secret, too.
+    package func maskedHead(_ text: String) -> String {
+        let bytes = Array(text.utf8)
+        for value in self.values {
+            var start = value.utf8.dropLast()
+            while start.count >= 4 {
+                if bytes.count >= start.count, bytes.suffix(start.count).elementsEqual(start) {
+                    return self.masked(String(decoding: bytes.dropLast(start.count), as: UTF8.self)) + "***"
+                }
+                start = start.dropLast()
+            }
+        }
+        return self.masked(text)
+    }
+
     // MARK: Known values
 
     /// By bytes: to a `String`, a secret with an accent behind it is another text.

@@ -18,15 +18,17 @@ enum KeyValue {
                     "\(option.map { "\($0): " } ?? "")\"\(VisibleText.line(word))\" is not key=value\(advice)"
                 )
             }
-            if word.hasPrefix("{") { throw refuse("; a JSON object goes behind --args") }
-            if word.hasPrefix("--") {
+            // A form may have fields of any name.
+            let isAnswer = option != nil
+            if word.hasPrefix("{"), !isAnswer { throw refuse("; a JSON object goes behind --args") }
+            if word.hasPrefix("--"), !isAnswer {
                 let name = word.dropFirst(2).prefix { $0 != "=" }
                 throw refuse("; write \(name)=…")
             }
             guard let equals = word.firstIndex(of: "="), equals != word.startIndex else { throw refuse("") }
             let key = word[..<equals]
             let value = word[word.index(after: equals)...]
-            if key.hasSuffix(":") { throw refuse("; write \(key.dropLast())=\(value)") }
+            if key.hasSuffix(":"), !isAnswer { throw refuse("; write \(key.dropLast())=\(value)") }
             pairs.append((String(key), String(value)))
         }
         return pairs

@@ -47,11 +47,13 @@ extension Completions.Shell {
                 while IFS= read -r candidate; do
                     candidate=${candidate%%$'\t'*}
                     if [[ $candidate == :files ]]; then
-                        while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(compgen -f -- "$word")
+                        [[ $word == @* ]] && whole=@ || whole=
+                        while IFS= read -r candidate; do COMPREPLY+=("$candidate"); done < <(compgen -P "$whole" -f -- "${word#@}")
                         compopt -o filenames 2>/dev/null
                         return
                     fi
-                    COMPREPLY+=("${candidate#"${whole%"$word"}"}")
+                    # A server may call its tools what it likes; bash puts in what it is given, as it is.
+                    COMPREPLY+=("$(printf %q "${candidate#"${whole%"$word"}"}")")
                     [[ $candidate == *= ]] && compopt -o nospace 2>/dev/null
                 done < <(mcp-host completions --line "$line" 2>/dev/null)
             }
@@ -264,10 +266,10 @@ private struct TypedLine {
         )
         for word in words {
             if let option = self.openOption {
-                if option == "--config" { configuration.append(word) }
+                if option == "--config" { configuration.append(Self.expanded(word)) }
                 self.openOption = nil
             } else if word.hasPrefix("--config=") {
-                configuration.append(String(word.dropFirst("--config=".count)))
+                configuration.append(Self.expanded(String(word.dropFirst("--config=".count))))
             } else if valued.contains(word) {
                 self.openOption = word
             } else if word.hasPrefix("-") {
@@ -283,9 +285,17 @@ private struct TypedLine {
                 self.operands.append(word)
             }
         }
-        // Standard input is the shell's.
+        // Standard input is the shell's, which has not looked at the words yet.
         let files = configuration.filter { $0 != "-" }
         self.options = try? HostOptions.parse(files.flatMap { ["--config", $0] })
+    }
+}
+
+extension TypedLine {
+    /// `~` as a shell means it.
+    private static func expanded(_ word: String) -> String {
+        guard word == "~" || word.hasPrefix("~/"), let home = System.variable("HOME") else { return word }
+        return home + word.dropFirst()
     }
 }
 
@@ -300,6 +310,7 @@ private struct OpenedServer {
         server.client.connectTimeout = Self.limit
         server.client.idleTimeout = Self.limit
         server.restart = .never
+        (server.stdio.endOfInputGrace, server.stdio.terminateGrace) = (.milliseconds(300), .milliseconds(300))
         self.configuration = HostConfiguration(servers: [server])
     }
 

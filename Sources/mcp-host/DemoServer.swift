@@ -8,7 +8,7 @@ import MCPTypes
 struct DemoServer: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo-server",
-        abstract: "Be a small MCP server over standard input and output: time, text, files' checksums, arithmetic."
+        abstract: "Be a small MCP server over standard input and output: time, text, arithmetic, a question."
     )
 
     func run() throws {
@@ -249,7 +249,7 @@ private struct DemoTool: Sendable {
             run: { (arguments) throws(Problem) in
                 let text = try Self.string("text", arguments)
                 let words = text.split(whereSeparator: \.isWhitespace).count
-                let lines = text.split(separator: "\n", omittingEmptySubsequences: false).count
+                let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).count
                 func number(_ count: Int) -> JSONValue { .number(JSONNumber(Int64(count))) }
                 return (
                     "\(text.count) characters, \(words) words, \(lines) lines",

@@ -20,6 +20,18 @@ struct FormField {
     /// It can be left out; the form's own value counts then.
     var hasDefault: Bool { self.schema["default"] != nil }
 
+    /// For a shell: a name that could mean something else there stands in quotes.
+    var quotedName: String {
+        let isPlain = self.name.utf8.allSatisfy { byte in
+            byte >= 0x80 || UInt8(ascii: "a")...UInt8(ascii: "z") ~= byte | 0x20
+                || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
+                || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
+        }
+        let name = VisibleText.line(self.name)
+        return isPlain && !name.isEmpty
+            ? name : "'\(name.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#))'"
+    }
+
     /// `age, number, 1 to 99 [30]: your age`, for the person who is asked.
     var question: String {
         let label = self.schema["title"]?.string.map { "\(self.name) (\($0))" } ?? self.name
@@ -72,7 +84,8 @@ struct FormField {
         let value: JSONValue
         switch self.schema["type"]?.string {
         case "array"?:
-            let parts = texts.count == 1 ? last.split(separator: ",").map(String.init) : texts
+            let isOne = self.choices.contains { $0.value == last }
+            let parts = texts.count == 1 && !isOne ? last.split(separator: ",").map(String.init) : texts
             value = .array(parts.map { .string(self.chosen(Self.trimmed($0))) })
         case "string"?: value = .string(self.chosen(last))
         case "boolean"? where ["yes", "y", "true"].contains(Self.trimmed(last).lowercased()): value = true

@@ -62,6 +62,7 @@ struct HostCommand {
         if !self.endsBySignal, isInterrupted.withLock({ $0 }) { verdict = .interrupted }
         let report = await host.shutdown()
         if !isInterrupted.withLock({ $0 }) { questions.tellUnused() }
+        if questions.haveFailed { verdict.code = verdict.code ?? ExitCodes.usage }
         self.conclude(verdict.document, report)
         if !report.isClean { throw ExitCodes.leftBehind }
         if let code = verdict.code { throw code }

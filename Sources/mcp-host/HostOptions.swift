@@ -33,6 +33,7 @@ struct HostOptions: ParsableArguments {
 
     @Option(
         name: .long,
+        parsing: .unconditionalSingleValue,
         help: "Answer a field of a form that a server shows, as key=value; several times. \"decline\" refuses all."
     )
     var answer: [String] = []

@@ -20,6 +20,10 @@ struct MCPHostCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
+            if let reason = Terminal.lostOutput {
+                Terminal.error("mcp-host: standard output cannot be written: \(reason)")
+                throw ExitCodes.outputLost
+            }
         } catch {
             if !(error is ExitCode), Self.exitCode(for: error) != .success, GivenProgram.others.contains("--json") {
                 let error = MCPError(.invalidArguments, Self.message(for: error))

@@ -21,6 +21,7 @@ struct OutputFile {
             switch System.kind(of: path) {
             case _ where path.isEmpty: "is empty"
             case .directory?: "is a directory"
+            case .nowhere?: "is a link to what is not there"
             case .other?: System.isWritable(path) ? nil : "cannot be written"
             case nil where !System.isWritable(folder): "is in a directory that is not there, or cannot be written"
             case nil: nil

@@ -2,6 +2,7 @@ import Dispatch
 import MCPClient
 import MCPHost
 import MCPJSON
+import MCPJSONSchema
 import MCPTransport
 import MCPTypes
 
@@ -15,6 +16,7 @@ final class Questions: Sendable {
     private let declines: Bool
     private let isAtTerminal = System.isTerminal(0) && System.isTerminal(2)
     private let used = Locked<Set<String>>([])
+    private let failed = Locked(false)
     /// A person is asked one thing at a time. A thread of its own: reading from a terminal blocks.
     private let conversation = DispatchQueue(label: "questions of servers")
     private let left = OneShot<Void>()
@@ -35,17 +37,20 @@ final class Questions: Sendable {
         var handlers = ServerRequestHandlers()
         if self.isAtTerminal || self.declines || !self.answers.isEmpty {
             handlers.elicitationForm = { form, context in
-                try await self.whenItsTurnComes { self.fill(form, for: context.server ?? "the server") }
+                try await self.whenItsTurnComes { self.fill(form, for: context.server ?? "the server", $0) }
             }
         }
         // A page needs somebody who looks at it.
         if self.isAtTerminal {
             handlers.elicitationURL = { page, context in
-                try await self.whenItsTurnComes { self.consent(to: page, of: context.server ?? "the server") }
+                try await self.whenItsTurnComes { self.consent(to: page, of: context.server ?? "the server", $0) }
             }
         }
         return handlers
     }
+
+    /// A question was asked to which the answers of the command line do not fit, or are missing.
+    var haveFailed: Bool { self.failed.withLock { $0 } }
 
     /// Answers that nobody asked for are typing errors, or the tool was another one.
     func tellUnused() {
@@ -58,59 +63,97 @@ final class Questions: Sendable {
     /// The person has gone: whatever is asked, or still will be, is neither answered nor declined.
     func leave() { self.left.complete(()) }
 
-    private func whenItsTurnComes(_ ask: @escaping @Sendable () -> ElicitResult) async throws -> ElicitResult {
+    private func whenItsTurnComes(_ ask: @escaping @Sendable (Keyboard) -> ElicitResult) async throws -> ElicitResult {
         let result = OneShot<ElicitResult>()
         self.left.whenComplete { result.complete(.cancel) }
-        self.conversation.async { if !result.isComplete { result.complete(ask()) } }
-        guard let result = await result.waitUnlessCancelled() else { throw CancellationError() }
-        return result
+        self.conversation.async {
+            guard !result.isComplete else { return }
+            let keyboard = Keyboard()
+            result.whenComplete { keyboard.leave() }
+            result.complete(ask(keyboard))
+            keyboard.close()
+        }
+        if let result = await result.waitUnlessCancelled() { return result }
+        // Whoever asked does not want to know any more.
+        result.complete(.cancel)
+        throw CancellationError()
+    }
+
+    /// What a server says, so that nobody takes it for what this program says.
+    private func show(_ text: String, of server: String, _ what: String) {
+        self.beforeAsking()
+        Terminal.note("\(VisibleText.line(server)) \(what):")
+        for line in VisibleText.block(text, limit: 4096).split(separator: "\n", omittingEmptySubsequences: false) {
+            Terminal.error("  | \(line)")
+        }
     }
 
     // MARK: Forms
 
-    private func fill(_ form: ElicitRequestFormParams, for server: String) -> ElicitResult {
-        self.beforeAsking()
-        Terminal.note("\(VisibleText.line(server)) asks: \(VisibleText.block(form.message))")
-        if self.declines { return .decline }
+    private func fill(_ form: ElicitRequestFormParams, for server: String, _ keyboard: Keyboard) -> ElicitResult {
+        self.show(form.message, of: server, "asks")
         let fields = FormField.all(of: form.requestedSchema)
         self.used.withLock { $0.formUnion(fields.map(\.name)) }
+        if self.declines { return .decline }
         var content = JSONObject()
         for field in fields {
             guard let typed = self.answers[field.name] else { continue }
             do throws(MCPError) { content[field.name] = try field.read(typed) } catch {
-                Terminal.error("mcp-host: --answer: \(error.message)")
-                return .cancel
+                return self.fails("--answer: \(error.message)")
             }
         }
         let open = fields.filter { content[$0.name] == nil }
-        if self.isAtTerminal { return self.ask(for: open, content, isConfirmation: fields.isEmpty) }
+        if self.isAtTerminal {
+            let result = self.ask(for: open, content, isConfirmation: fields.isEmpty, keyboard)
+            return result.action == .accept ? self.checked(result, form) : result
+        }
         let missing = open.filter { $0.isRequired && !$0.hasDefault }
-        if missing.isEmpty { return .accept(content) }
-        Terminal.error("mcp-host: not answered; it needs")
-        for field in missing { Terminal.error("  --answer \(VisibleText.line(field.name))=…   \(field.question)") }
+        if missing.isEmpty { return self.checked(.accept(content), form) }
+        let needed = missing.map { "\n  --answer \($0.quotedName)=…   \($0.question)" }
+        return self.fails("not answered; it needs\(needed.joined())")
+    }
+
+    private func fails(_ reason: String) -> ElicitResult {
+        Terminal.error("mcp-host: \(reason)")
+        self.failed.withLock { $0 = true }
         return .cancel
     }
 
+    /// What would be refused on its way is told here: the server hears of it, and the person would not.
+    private func checked(_ result: ElicitResult, _ form: ElicitRequestFormParams) -> ElicitResult {
+        let schema = JSONValue.document(form.requestedSchema)
+        var content = result.content ?? JSONObject()
+        for (name, field) in schema["properties"]?.object ?? JSONObject() where content[name] == nil {
+            if let standard = field["default"] { content[name] = standard }
+        }
+        let problem = (try? JSONSchema(schema))?.violations(in: .object(content), limit: 1).first
+        guard let problem else { return result }
+        return self.fails("not answered; it does not fit the form: \(VisibleText.line("\(problem)"))")
+    }
+
     /// Asks a person for the fields that have no answer yet. The end of input is neither yes nor no.
-    private func ask(for fields: [FormField], _ known: JSONObject, isConfirmation: Bool) -> ElicitResult {
+    private func ask(
+        for fields: [FormField],
+        _ known: JSONObject,
+        isConfirmation: Bool,
+        _ keyboard: Keyboard
+    ) -> ElicitResult {
         var content = known
         if isConfirmation || !fields.isEmpty {
-            guard let agrees = self.agrees(isConfirmation ? "Yes? [y/N] " : "Answer? [Y/n] ", else: !isConfirmation)
-            else {
-                return .cancel
-            }
+            let question = isConfirmation ? "Yes? [y/N] " : "Answer? (Ctrl-D cancels at any time) [Y/n] "
+            guard let agrees = keyboard.agrees(question, else: !isConfirmation) else { return .cancel }
             if !agrees { return .decline }
         }
         for field in fields {
             while true {
-                Terminal.prompt("  \(field.question)\n  > ")
-                guard let line = readLine() else { return .cancel }
+                Terminal.prompt(Terminal.masked("  \(field.question)") + "\n  > ")
+                guard let line = keyboard.line() else { return .cancel }
                 if line.isEmpty, field.hasDefault || !field.isRequired { break }
                 do throws(MCPError) {
                     content[field.name] = try field.read([line])
                     break
                 } catch {
-                    Terminal.prompt("  \(error.message)\n")
+                    Terminal.prompt(Terminal.masked("  \(error.message)\n"))
                 }
             }
         }
@@ -120,33 +163,88 @@ final class Questions: Sendable {
     // MARK: Pages
 
     /// Shows the whole address, and whose it is; nothing is opened or fetched (`ELI-50`).
-    private func consent(to page: ElicitRequestURLParams, of server: String) -> ElicitResult {
-        self.beforeAsking()
-        Terminal.note(
-            "\(VisibleText.line(server)) wants you to open a page in a browser: \(VisibleText.block(page.message))"
-        )
-        let host = Self.host(of: page.url).map { "at \(VisibleText.line($0)): " } ?? ""
+    private func consent(to page: ElicitRequestURLParams, of server: String, _ keyboard: Keyboard) -> ElicitResult {
+        self.show(page.message, of: server, "wants you to open a page in a browser")
         // As it is, however long: what would be masked may be what makes it work.
-        Terminal.prompt("  \(host)\(VisibleText.line(page.url, limit: .max))\n")
-        guard let agrees = self.agrees("Do you open it? [y/N] ", else: false) else { return .cancel }
+        Terminal.prompt("  \(VisibleText.line(page.url, limit: .max))\n")
+        guard let host = PageAddress.host(of: page.url) else {
+            Terminal.note("declined: that is no address of a page (https://…)")
+            return .decline
+        }
+        let question = "Do you open it, at \(host)? [y/N] "
+        guard let agrees = keyboard.agrees(question, else: false) else { return .cancel }
         return agrees ? .accept() : .decline
     }
+}
 
-    /// Whose page it is: what comes before an `@` is no part of that, and may be there to look like it.
-    private static func host(of url: String) -> String? {
+/// Whose page an address is.
+enum PageAddress {
+    /// What a browser would go to, as it may be shown: letters that only look like others are shown by their numbers. What comes before an `@` is no
+    /// part of it, and may be there to look like it.
+    /// - Returns: nil where it is no page on the web, or browsers and this program may not agree on whose it is.
+    static func host(of url: String) -> String? {
         let parts = url.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3, parts[0].hasSuffix(":"), parts[1].isEmpty else { return nil }
-        let authority = parts[2].prefix { !"/?#\\".contains($0) }
+        guard parts.count == 3, ["http:", "https:"].contains(parts[0].lowercased()), parts[1].isEmpty,
+            !url.contains("\\"), !url.unicodeScalars.contains(where: { $0.value <= 0x20 || $0.value == 0x7F })
+        else { return nil }
+        let authority = parts[2].prefix { !"/?#".contains($0) }
         let host = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
-        return host.isEmpty ? nil : String(host)
+        guard host.contains(where: { $0.isLetter || $0.isNumber }) else { return nil }
+        return host.unicodeScalars.reduce(into: "") { text, scalar in
+            text += scalar.isASCII ? String(scalar) : "\\u{\(String(scalar.value, radix: 16, uppercase: true))}"
+        }
+    }
+}
+
+/// What a person types in answer to one question, until that has gone.
+private final class Keyboard: Sendable {
+    /// Becomes readable when the question has gone; -1 where there is no pipe.
+    private let wake: Int32
+    private let waker: Locked<Int32>
+
+    init() {
+        let pipe = System.pipe()
+        self.wake = pipe?.read ?? -1
+        self.waker = Locked(pipe?.write ?? -1)
+        // What was typed before the question was there is no answer to it.
+        System.dropInput(0)
+    }
+
+    /// The question has gone: nobody is waited for any more.
+    func leave() { self.waker.withLock { if $0 >= 0 { System.write([0], to: $0) } } }
+
+    func close() {
+        self.waker.withLock { descriptor in
+            if descriptor >= 0 { System.close(descriptor) }
+            descriptor = -1
+        }
+        if self.wake >= 0 { System.close(self.wake) }
+    }
+
+    /// - Returns: nil at the end of input, or when the question has gone.
+    func line() -> String? {
+        var bytes: [UInt8] = []
+        while true {
+            guard System.waitForInput(0, unless: self.wake) else {
+                Terminal.prompt("\n")
+                Terminal.note("the question has gone")
+                return nil
+            }
+            // A terminal gives a line at a time.
+            guard let next = System.read(0), !next.isEmpty else {
+                return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
+            }
+            bytes += next
+            if let end = bytes.firstIndex(of: 0x0A) { return String(decoding: bytes[..<end], as: UTF8.self) }
+        }
     }
 
     /// - Parameter standard: what an empty line means.
-    /// - Returns: nil at the end of input.
-    private func agrees(_ question: String, else standard: Bool) -> Bool? {
+    /// - Returns: nil at the end of input, or when the question has gone.
+    func agrees(_ question: String, else standard: Bool) -> Bool? {
         while true {
             Terminal.prompt("  \(question)")
-            guard let line = readLine() else { return nil }
+            guard let line = self.line() else { return nil }
             switch line.lowercased() {
             case "": return standard
             case "y", "yes": return true

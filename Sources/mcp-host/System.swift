@@ -24,6 +24,12 @@ enum System {
         }
     }
 
+    /// Whether a write failed because nobody reads any more.
+    static func isGone(_ failure: Int32) -> Bool { failure == EPIPE }
+
+    /// The system's words for an error.
+    static func description(of failure: Int32) -> String { String(cString: strerror(failure)) }
+
     /// Everything up to the end.
     static func readToEnd(_ descriptor: Int32) -> [UInt8]? {
         var bytes: [UInt8] = []
@@ -38,7 +44,7 @@ enum System {
     static func contents(of path: String) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
+        defer { self.closeDescriptor(descriptor) }
         return self.readToEnd(descriptor)
     }
 
@@ -65,11 +71,12 @@ enum System {
     /// Writes a file; what was there is replaced.
     /// - Returns: nil, or what went wrong.
     static func write(_ bytes: [UInt8], toFile path: String) -> String? {
-        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else { return self.lastError }
+        // A FIFO that nobody reads would be waited for, whatever signals come.
+        let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0o666)
+        guard descriptor >= 0 else { return errno == ENXIO ? "nobody reads it" : self.lastError }
         let failure = self.write(bytes, to: descriptor)
         // A network's file system may find out only now.
-        guard close(descriptor) == 0, failure == 0 else {
+        guard self.closeDescriptor(descriptor) == 0, failure == 0 else {
             return failure == 0 ? self.lastError : String(cString: strerror(failure))
         }
         return nil
@@ -77,15 +84,47 @@ enum System {
 
     /// What kind of thing has a path.
     enum Kind {
-        case directory, other
+        /// `nowhere` is a link to what is not there.
+        case directory, nowhere, other
     }
 
     /// - Returns: nil where there is nothing.
     static func kind(of path: String) -> Kind? {
         var info = stat()
-        guard stat(path, &info) == 0 else { return nil }
+        guard stat(path, &info) == 0 else { return lstat(path, &info) == 0 ? .nowhere : nil }
         return info.st_mode & S_IFMT == S_IFDIR ? .directory : .other
     }
+
+    /// A pipe that no child gets.
+    static func pipe() -> (read: Int32, write: Int32)? {
+        var ends: [Int32] = [-1, -1]
+        guard Self.makePipe(&ends) == 0 else { return nil }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    static func close(_ descriptor: Int32) { Self.closeDescriptor(descriptor) }
+
+    /// Waits until something can be read.
+    /// - Parameter other: ends the waiting when there is something to read from it; -1 for none.
+    /// - Returns: false if that was it.
+    static func waitForInput(_ descriptor: Int32, unless other: Int32) -> Bool {
+        var entries = [
+            pollfd(fd: other, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
+        ]
+        while true {
+            guard poll(&entries, nfds_t(entries.count), -1) >= 0 else {
+                if errno == EINTR { continue }
+                return false
+            }
+            if entries[0].revents != 0 { return false }
+            if entries[1].revents != 0 { return true }
+        }
+    }
+
+    /// Forgets what was typed and not read.
+    static func dropInput(_ descriptor: Int32) { tcflush(descriptor, TCIFLUSH) }
 
     static func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
 
@@ -96,6 +135,8 @@ enum System {
         var size = winsize()
         return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 ? Int(size.ws_col) : nil
     }
+
+    static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 
     /// The file of this program.
     static var program: String {
@@ -146,6 +187,27 @@ enum System {
 
     /// Ends this program, whatever its tasks do.
     static func leave(_ code: Int32) -> Never { exit(code) }
+
+    @discardableResult
+    private static func closeDescriptor(_ descriptor: Int32) -> Int32 {
+        #if canImport(Darwin)
+            Darwin.close(descriptor)
+        #elseif canImport(Glibc)
+            Glibc.close(descriptor)
+        #else
+            Musl.close(descriptor)
+        #endif
+    }
+
+    private static func makePipe(_ ends: UnsafeMutablePointer<Int32>) -> Int32 {
+        #if canImport(Darwin)
+            Darwin.pipe(ends)
+        #elseif canImport(Glibc)
+            Glibc.pipe(ends)
+        #else
+            Musl.pipe(ends)
+        #endif
+    }
 
     private static var lastError: String { String(cString: strerror(errno)) }
 

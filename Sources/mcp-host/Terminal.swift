@@ -11,6 +11,10 @@ enum Terminal {
     /// A question for whoever sits at the terminal: as it is, and without an end of line of its own.
     static func prompt(_ text: String) { System.write(Array(text.utf8), to: 2) }
 
+    /// Why something did not come to standard output.
+    static var lostOutput: String? { self.lost.withLock { $0 }.map { System.description(of: $0) } }
+    private static let lost = Locked<Int32?>(nil)
+
     private static let mask = Locked(SecretMask())
 
     /// Keeps the secrets of some servers from standard error, and from the errors of `--json` (U1).
@@ -49,7 +53,8 @@ enum Terminal {
 
     /// A reader that has gone is no reason to try again, or to crash (M5).
     private static func write(_ text: String, to descriptor: Int32) {
-        System.write(Array((text + "\n").utf8), to: descriptor)
+        let failure = System.write(Array((text + "\n").utf8), to: descriptor)
+        if failure != 0, descriptor == 1, !System.isGone(failure) { self.lost.withLock { $0 = failure } }
     }
 
     /// A JSON document, nothing else.

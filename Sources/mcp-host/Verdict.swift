@@ -11,6 +11,7 @@ enum ExitCodes {
     static let usage = ExitCode(64)
     static let toolFailed = ExitCode(5)
     static let leftBehind = ExitCode(6)
+    static let outputLost = ExitCode(74)
     static let interrupted = ExitCode(130)
 
     static let help = """
@@ -20,6 +21,7 @@ enum ExitCodes {
           5    the tool itself answered with an error, or with something else than it promises
           6    something was left behind after closing
           64   the command line, the configuration or a tool's arguments cannot be used
+          74   standard output cannot be written
           130  interrupted
         """
 }

@@ -11,7 +11,7 @@ struct CompletionTests {
                 "tools/list": #"""
                 {"tools":[{"name":"git_log","description":"Shows\n the log","inputSchema":{"type":"object","properties":
                 {"order":{"enum":["up","down"]},"all":{"type":"boolean"},"n":{"type":"integer","description":"how many"}}}},
-                {"name":"git:diff","inputSchema":{"type":"object"}}]}
+                {"name":"git:diff","inputSchema":{"type":"object"}},{"name":"`x`$(y) z","inputSchema":{"type":"object"}}]}
                 """#.filter { $0 != "\n" },
                 "resources/list":
                     #"{"resources":[{"uri":"git://head","name":"head"},{"uri":"git://tail","name":"tail"}]}"#,
@@ -41,7 +41,7 @@ struct CompletionTests {
             ("mcp-host call \(config) git git_log all=t", ["all=true"]),
             ("mcp-host read \(config) git git://h", ["git://head\thead"]),
             ("mcp-host prompt \(config) git ", ["p"]), ("mcp-host prompt \(config) git p ", ["topic="]),
-            ("mcp-host tools \(config) git ", ["git_log\tShows", "git:diff", "good\tperl"]),
+            ("mcp-host tools \(config) git ", ["git_log\tShows", "git:diff", "`x`$(y) z", "good\tperl"]),
             ("mcp-host run \(config) git ", ["good\tperl"]), ("mcp-host call \(config) nobody ", []),
             ("mcp-host tools -- pyth", [":files"]),
         ] {
@@ -54,7 +54,7 @@ struct CompletionTests {
         #expect(verbs.contains("servers\tOpen the servers, except those on demand, and say what each is."))
     }
 
-    @Test("bash: what follows the last colon or equals sign is what it wants")
+    @Test("bash: what follows the last colon or equals sign is what it wants, and nothing that it would run")
     func bash() async throws {
         let script = #"""
             PATH=${MCP_HOST%/*}:$PATH; source <("$MCP_HOST" completions bash)
@@ -65,13 +65,21 @@ struct CompletionTests {
             try "mcp-host call --config $FILE git git_log" order= =
             try "mcp-host call --config $FILE git git_log" order=d d
             try "mcp-host read --config $FILE git" git: :
+            try "mcp-host call --config $FILE git" "\`x" "\`x"
+            try "mcp-host call --args" @/etc/hostn @/etc/hostn
+            HOME=${FILE%/*}
+            try "mcp-host call --config ~/mcp.json git" git_ git_
             """#.split(separator: "\n").map { $0.drop { $0 == " " } }.joined(separator: "\n")
         let outcome = try await HostProgram.start(
             ["-c", script],
             environment: ["MCP_HOST": HostProgram.path, "FILE": try Self.file()],
             path: "/bin/bash"
         ).end()
-        #expect(outcome.out == "git_log\ndiff\nup down\ndown\n//head //tail\n", "\(outcome)")
+        #expect(
+            outcome.out
+                == "git_log\ndiff\nup down\ndown\n//head //tail\n\\`x\\`\\$\\(y\\)\\ z\n@/etc/hostname\ngit_log\n",
+            "\(outcome)"
+        )
     }
 
     @Test("each shell has a script, and no other")

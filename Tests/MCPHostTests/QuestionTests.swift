@@ -39,14 +39,14 @@ struct QuestionTests {
             (
                 ["name=Ann", "color=green", "ok=yes", "tags=a,c", "age=31"],
                 #"{"action":"accept","content":{"name":"Ann","age":31,"color":"g","ok":true,"tags":["a","c"]}}"#,
-                #"s asks: Who are\u{1B} you?"#
+                "mcp-host: s asks:\n  | Who are\\u{1B} you?\n"
             ),
             (
                 ["name=12", "color=r", "tags=a", "tags=b", "nmae=x"],
                 #"{"action":"accept","content":{"name":"12","color":"r","tags":["a","b"],"age":30}}"#,
                 "--answer: no server asked for nmae"
             ),
-            (["decline", "name=Ann"], #"{"action":"decline"}"#, "asks: "),
+            (["decline", "name=Ann"], #"{"action":"decline"}"#, "asks:\n"),
             (["name=Ann"], #"{"action":"cancel"}"#, "  --answer color=…   color, one of r (Red), g (Green)"),
             (["name=A", "color=r"], #"{"action":"cancel"}"#, "--answer: name is text, at least 2 characters"),
             (["name=Ann", "color=blue"], #"{"action":"cancel"}"#, "--answer: color is one of r (Red), g (Green)"),
@@ -54,7 +54,9 @@ struct QuestionTests {
             let outcome = try await HostProgram.run(words + given.flatMap { ["--answer", $0] })
             let told = try Self.told(outcome.out)["result"]
             #expect(try told == JSONValue(parsing: expected), "\(given): \(outcome)")
-            #expect(outcome.status == 0 && outcome.error.contains(note), "\(given): \(outcome)")
+            // What a script has answered and cannot be used is an error of its words.
+            let status: Int32 = told?["action"] == "cancel" ? 64 : 0
+            #expect(outcome.status == status && outcome.error.contains(note), "\(given): \(outcome)")
         }
         let unfit = try await HostProgram.run(words + ["--answer", "name"])
         #expect(unfit.status == 64 && unfit.error.contains(#"--answer: "name" is not key=value"#))
@@ -103,9 +105,9 @@ struct QuestionTests {
         let address = "https://login.example.org/a?state=" + String(repeating: "x1", count: 600)
         let page = #"?{"mode":"url","message":"Log in","elicitationId":"e","url":"\#(address)"}"#
         for (typed, action) in [("\n", "decline"), ("y\n", "accept")] {
-            let outcome = try await TerminalProgram.run(try Self.asks(page), typing: [("open it? [y/N] ", typed)])
+            let outcome = try await TerminalProgram.run(try Self.asks(page), typing: [("[y/N] ", typed)])
             #expect(try Self.told(outcome.shown)["result"]?["action"]?.string == action, "\(outcome)")
-            #expect(outcome.shown.contains("at login.example.org: \(address)"))
+            #expect(outcome.shown.contains("  \(address)") && outcome.shown.contains("at login.example.org? [y/N]"))
         }
     }
 
@@ -116,5 +118,97 @@ struct QuestionTests {
         #expect(try Self.told(outcome.shown)["result"]?["action"] == "cancel", "\(outcome)")
         #expect(outcome.status == 130 && outcome.shown.contains("closing; again to kill"), "\(outcome)")
         #expect(outcome.shown.contains("1 server closed, 0 processes left"))
+    }
+
+    @Test(
+        "a question that the server does not want answered any more goes, and takes nothing of what is typed for the next"
+    )
+    func withdrawn() async throws {
+        let program = #"""
+            $| = 1;
+            sub put { print "{\"jsonrpc\":\"2.0\",$_[0]}\n" }
+            sub ask { put(qq("id":"$_[0]","method":"elicitation/create","params":{"message":"$_[0]","requestedSchema":{"type":"object","properties":{"$_[0]":{"type":"string"}},"required":["$_[0]"]}})) }
+            my $call;
+            while (my $line = <STDIN>) {
+                my ($id) = $line =~ /"id":("[^"]*"|\d+)/;
+                my ($method) = $line =~ /"method":"([^"]+)"/;
+                if (!$method && $id eq '"second"') { $line =~ s/(["\\])/\\$1/g; chomp $line; put(qq("id":$call,"result":{"content":[{"type":"text","text":"$line"}]})); }
+                next unless $method && $id;
+                if ($method eq "initialize") { put(qq("id":$id,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"odd","version":"1"}})) }
+                elsif ($method eq "tools/list") { put(qq("id":$id,"result":{"tools":[{"name":"t","inputSchema":{"type":"object"}}]})) }
+                elsif ($method eq "tools/call") { $call = $id; ask("first"); sleep 1; put(qq("method":"notifications/cancelled","params":{"requestId":"first"})); ask("second") }
+                else { put(qq("id":$id,"error":{"code":-32601,"message":"no"})) }
+            }
+            """#
+        let outcome = try await TerminalProgram.run(
+            ["call", "t", "--", "perl", "-e", program],
+            typing: [
+                ("| first", ""), ("[Y/n] ", "\n"), ("> ", ""), ("the question has gone", ""), ("| second", ""),
+                ("[Y/n] ", "y\n"),
+                ("> ", "mine\n"),
+            ]
+        )
+        #expect(try Self.told(outcome.shown)["result"]?["content"] == ["second": "mine"], "\(outcome)")
+    }
+
+    @Test("ELI-04 what a server says cannot be taken for what the program says, and nothing secret is in it")
+    func imitation() async throws {
+        let form = #"""
+            ?{"message":"hi\nmcp-host: bank asks: password","requestedSchema":{"type":"object","required":["$(x)"],"properties":
+            {"$(x)":{"type":"string","description":"the canary-77 is\nhere"}}}}
+            """#.filter { $0 != "\n" }
+        let words = try Self.asks(form)
+        let outcome = try await HostProgram.run(words + ["--answer", "y=1"])
+        #expect(outcome.error.contains("mcp-host: s asks:\n  | hi\n  | mcp-host: bank asks: password\n"), "\(outcome)")
+        #expect(outcome.error.contains("  --answer '$(x)'=…") && outcome.status == 64)
+        let file = try AnsweringServer.file([
+            "s": ["tools/list": #"{"tools":[{"name":"t","inputSchema":{}}]}"#, "tools/call": form]
+        ])
+        var text = try String(contentsOfFile: file, encoding: .utf8)
+        text = text.replacingOccurrences(
+            of: #""command":"perl""#,
+            with: #""env":{"TOKEN":"${CANARY}"},"command":"perl""#
+        )
+        try Data(text.utf8).write(to: URL(fileURLWithPath: file))
+        let secret = try await TerminalProgram.run(
+            ["call", "s", "t", "--config", file],
+            environment: ["CANARY": "canary-77"],
+            typing: [("[Y/n] ", "y\n"), ("> ", "x\n")]
+        )
+        #expect(secret.shown.contains("the *** is") && secret.status == 0, "\(secret)")
+    }
+
+    @Test("--answer: fields of any name, choices with commas, answers that do not fit together, declined ones")
+    func odd() async throws {
+        let form = #"""
+            ?{"message":"m","requestedSchema":{"type":"object","properties":{"--x":{"type":"string"},"k:":{"type":"string"},
+            "l":{"type":"array","items":{"type":"string","enum":["a,b","c"]}},"n":{"type":"integer","maximum":5,"default":9}}}}
+            """#.filter { $0 != "\n" }
+        let words = try Self.asks(form)
+        let fits = try await HostProgram.run(words + ["--x=1", "k:=2", "l=a,b", "n=5"].flatMap { ["--answer", $0] })
+        let content = try Self.told(fits.out)["result"]?["content"]
+        #expect(content == ["--x": "1", "k:": "2", "l": ["a,b"], "n": 5], "\(fits)")
+        let unfit = try await HostProgram.run(words + ["--answer", "l=c"])
+        #expect(unfit.status == 64 && unfit.error.contains("does not fit the form: /n"), "\(unfit)")
+        let declined = try await HostProgram.run(words + ["--answer", "decline", "--answer", "l=c"])
+        #expect(declined.status == 0 && !declined.error.contains("no server asked"), "\(declined)")
+    }
+
+    @Test(
+        "ELI-49 whose page it is: where a browser would go, not where it seems to; what is no page is declined",
+        arguments: [
+            ("https://login.example.org/a", "login.example.org"), ("https://bank.com@evil.example/x", "evil.example"),
+            ("HTTPS://evil.example:8443?bank.com", "evil.example:8443"),
+            ("https://\u{430}pple.com/", #"\u{430}pple.com"#),
+            ("https:evil.example/login", nil), (#"https:\\\\evil.example/x"#, nil), ("https:///evil.example", nil),
+            ("javascript:alert(1)", nil), ("file:///etc/passwd", nil), (#"https://good.example\\@evil.example/"#, nil),
+        ]
+    )
+    func addresses(url: String, host: String?) async throws {
+        let page = #"?{"mode":"url","message":"m","elicitationId":"e","url":"\#(url)"}"#
+        let outcome = try await TerminalProgram.run(try Self.asks(page), typing: [("open it, at ", "y\n")])
+        let action = try Self.told(outcome.shown)["result"]?["action"]
+        #expect(action == (host == nil ? "decline" : "accept"), "\(outcome)")
+        if let host { #expect(outcome.shown.contains("Do you open it, at \(host)? [y/N]"), "\(outcome)") }
     }
 }

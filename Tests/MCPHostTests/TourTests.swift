@@ -71,7 +71,9 @@ struct TourTests {
             let outcome = try await HostProgram.start(words, environment: environment).end()
             // Both go to a terminal; what is noted before the result comes before it.
             let lines = { (text: String) in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast() }
-            let isNote = { (line: Substring) in line.hasPrefix("mcp-host: ") && !words.contains("--report") }
+            let isNote = { (line: Substring) in
+                (line.hasPrefix("mcp-host: ") || line.hasPrefix("  | ")) && !words.contains("--report")
+            }
             let error = lines(outcome.error)
             let shown = error.filter(isNote) + lines(outcome.out) + error.filter { !isNote($0) }
             #expect(shown.count == told.count && zip(shown, told).allSatisfy(Self.fits), "\(words): \(outcome)")

@@ -82,6 +82,27 @@ struct LineFramerTests {
         }
     }
 
+    @Test(
+        "C7 T12 each byte of a line that does not end is looked at once, whatever it begins with",
+        arguments: ["[", "", "\u{FEFF}"]
+    )
+    func endlessBeginning(start: String) {
+        func time(_ size: Int) -> Duration {
+            var framer = LineFramer(limit: 1 << 30)
+            let chunk = [UInt8](repeating: 0x20, count: 64 << 10)
+            return ContinuousClock().measure {
+                Array(start.utf8).withUnsafeBytes { framer.append($0) { _ in } }
+                for _ in 0..<(size / chunk.count) {
+                    chunk.withUnsafeBytes { framer.append($0) { _ in } }
+                    _ = framer.pendingStrayBytes
+                }
+            }
+        }
+        let small = (0..<3).map { _ in time(1 << 20) }.min() ?? .zero
+        let large = (0..<3).map { _ in time(16 << 20) }.min() ?? .zero
+        #expect(large < max(small * 64, .milliseconds(500)), "\(small) for 1 MiB, \(large) for 16 MiB")
+    }
+
     @Test("C14 a byte-order mark before a message is skipped, at the start and later")
     func byteOrderMark() {
         let text: [UInt8] = [0xEF, 0xBB, 0xBF] + Array("{}\n".utf8) + [0xEF, 0xBB, 0xBF] + Array("[]\n".utf8)
@@ -210,8 +231,16 @@ struct EnvelopeTests {
                 try Envelope(scanning: RawJSON(copying: text), isStrict: true)
             }
         }
-        // A line of some log.
-        #expect(throws: Envelope.Malformed.self) { try self.scan(#"{"id":3,"method":"GET"}"#).get() }
+        // Lines of logs: none is an answer to anything.
+        for text in [
+            #"{"id":3,"method":"GET"}"#, #"{"id":3,"method":"tools/call","params":{}}"#,
+            #"{"level":"info","id":3,"result":{}}"#,
+            #"{"id":3,"result":"ok"}"#, #"{"error":{"code":1}}"#, #"{"level":"warn","error":"cannot open cache"}"#,
+            #"{"id":3,"error":"x"}"#,
+        ] {
+            guard case .failure(let problem) = self.scan(text) else { return #expect(Bool(false), "\(text) is none") }
+            #expect(problem.id == nil || !problem.isAnswer, "\(text)")
+        }
         #expect(try !self.scan(#"{"jsonrpc":"2.0","id":1,"result":{}}"#).get().lacksVersion)
         guard case .failure(let problem) = self.scan(#"{"jsonrpc":"1.0","id":1,"result":{}}"#) else {
             return #expect(Bool(false), "1.0 was taken for 2.0")

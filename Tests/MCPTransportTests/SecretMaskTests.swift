@@ -42,6 +42,7 @@ struct SecretMaskTests {
         #expect(mask.masked("port 7 of 77, 7") == "port *** of 77, ***")
         #expect(mask.masked("7") == "***" && mask.masked("x7") == "x7")
         #expect(mask.masked("line: MIIEvQIBADANBgkqhkiG9w0") == "line: ***")
+        #expect(mask.maskedHead("on hunter2 and xyzhunt") == "on *** and xyz***" && mask.maskedHead("hun") == "hun")
         #expect(mask.maskedTail("nter2xyz and on") == "*** and on" && mask.maskedTail("zzz hunter2") == "zzz ***")
         #expect(SecretMask(joining: [mask, SecretMask(["other"])]).masked("other hunter2") == "*** ***")
     }
