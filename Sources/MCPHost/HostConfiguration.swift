@@ -43,17 +43,17 @@ extension HostConfiguration: Codable {
 }
 
 /// What holds for all servers of a host, those that are added later too, unless a server's own ``ServerDefinition/client`` differs from
-/// ``ClientConfiguration``'s defaults there. nil, everywhere the default, leaves what the server has.
+/// `ClientConfiguration`'s defaults there. nil, everywhere the default, leaves what the server has.
 public struct ServerDefaults: Sendable, Hashable {
-    /// How servers are spoken to (``ClientConfiguration/era``).
+    /// How servers are spoken to (`ClientConfiguration.era`).
     public var era: ClientConfiguration.EraPreference?
-    /// From which level on servers are to log (``ClientConfiguration/logLevel``).
+    /// From which level on servers are to log (`ClientConfiguration.logLevel`).
     public var logLevel: LoggingLevel?
-    /// How long a server may take to start (``ClientConfiguration/connectTimeout``).
+    /// How long a server may take to start (`ClientConfiguration.connectTimeout`).
     public var connectTimeout: Duration?
-    /// How long a request may go without a sign of life (``ClientConfiguration/idleTimeout``).
+    /// How long a request may go without a sign of life (`ClientConfiguration.idleTimeout`).
     public var idleTimeout: Duration?
-    /// How long a request may take at all (``ClientConfiguration/hardTimeout``).
+    /// How long a request may take at all (`ClientConfiguration.hardTimeout`).
     public var hardTimeout: Duration?
 
     /// Nothing.
