@@ -107,7 +107,7 @@ public struct ClientConfiguration: Sendable, Hashable {
 extension ClientConfiguration: Codable {
     private static let settings: [Setting<Self>] = [
         Setting("clientInfo", \.clientInfo), Setting("capabilities", \.capabilities), Setting("usesTasks", \.usesTasks),
-        Setting("logLevel", \.logLevelName), Setting("checksToolCalls", \.checksToolCalls),
+        Setting("logLevel", \.logLevel), Setting("checksToolCalls", \.checksToolCalls),
         Setting("readsStrictly", \.readsStrictly), Setting("caches", \.caches),
         Setting("era", \.era), Setting("connectTimeout", \.connectTimeout), Setting("probeTimeout", \.probeTimeout),
         Setting("idleTimeout", \.idleTimeout), Setting("hardTimeout", \.hardTimeout),
@@ -119,11 +119,6 @@ extension ClientConfiguration: Codable {
         Setting("listDebounce", \.listDebounce), Setting("notificationBuffer", \.notificationBuffer),
         Setting("listLimits", \.listLimits),
     ]
-
-    private var logLevelName: String? {
-        get { self.logLevel?.rawValue }
-        set { self.logLevel = newValue.map(LoggingLevel.init(rawValue:)) }
-    }
 
     /// Reads it; what is missing is the default.
     /// - Throws: `DecodingError`, also for a name that is not known.

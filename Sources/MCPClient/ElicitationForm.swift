@@ -1,18 +1,18 @@
-import MCPJSON
-import MCPJSONSchema
-import MCPTypes
+package import MCPJSON
+package import MCPJSONSchema
+package import MCPTypes
 
 /// A form that a server wants filled in: its fields as a schema, and its defaults.
 ///
 /// Which kinds of fields a form may have is the server's to keep: what it sends goes to the handler as it came, and only what that
 /// answers is checked (V2).
-struct ElicitationForm {
+package struct ElicitationForm {
     private let schema: ElicitationSchema
 
-    init(_ schema: ElicitationSchema) { self.schema = schema }
+    package init(_ schema: ElicitationSchema) { self.schema = schema }
 
     /// An accepted answer, its missing fields filled in where the form says with what.
-    func completed(_ content: JSONObject) -> JSONObject {
+    package func completed(_ content: JSONObject) -> JSONObject {
         var content = content
         for field in self.schema.properties.members where content[field.name] == nil {
             if let value = Self.defaultValue(of: field.value) { content[field.name] = value }
@@ -35,7 +35,7 @@ struct ElicitationForm {
     }
 
     /// What is wrong with an answer. A field whose schema cannot be used is not checked: the answer is the user's, and not lost for that.
-    func violations(in content: JSONObject) -> [JSONSchema.Violation] {
+    package func violations(in content: JSONObject) -> [JSONSchema.Violation] {
         guard var form = (try? RawJSON(encoding: self.schema).decode(JSONValue.self))?.object else { return [] }
         if let schema = Self.compiled(form) { return schema.violations(in: .object(content)) }
         var usable = JSONObject()

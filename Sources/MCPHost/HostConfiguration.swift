@@ -78,14 +78,9 @@ public struct ServerDefaults: Sendable, Hashable {
 
 extension ServerDefaults: Codable {
     private static let settings: [Setting<Self>] = [
-        Setting("era", \.era), Setting("logLevel", \.logLevelName), Setting("connectTimeout", \.connectTimeout),
+        Setting("era", \.era), Setting("logLevel", \.logLevel), Setting("connectTimeout", \.connectTimeout),
         Setting("idleTimeout", \.idleTimeout), Setting("hardTimeout", \.hardTimeout),
     ]
-
-    private var logLevelName: String? {
-        get { self.logLevel?.rawValue }
-        set { self.logLevel = newValue.map(LoggingLevel.init(rawValue:)) }
-    }
 
     /// Reads it; what is missing is not set.
     /// - Throws: `DecodingError`, also for a name that is not known.

@@ -56,6 +56,11 @@ package struct Setting<Root>: Sendable {
         }
     }
 
+    /// A word that may be left open.
+    package init<Value: OpenString>(_ name: String, _ path: any WritableKeyPath<Root, Value?> & Sendable) {
+        self.init(name, path, written: { $0?.rawValue }, from: { $0.map(Value.init(rawValue:)) })
+    }
+
     /// A value of the protocol.
     package init<Value: ProtocolObject>(_ name: String, _ path: any WritableKeyPath<Root, Value> & Sendable) {
         self.init(name, path) {

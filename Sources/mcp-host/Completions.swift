@@ -185,8 +185,7 @@ struct CompletionLine {
 
     private func values(of option: String) -> [Candidate] {
         switch option {
-        case "--config", "--output": Self.files
-        case "--args": Self.files
+        case "--config", "--output", "--args": Self.files
         case "--era": ["auto", "legacy", "modern"].map { Candidate(value: $0) }
         case "--log-level": HostOptions.levels.map { Candidate(value: $0) }
         case "--answer": [Candidate(value: "decline", about: "refuse whatever servers ask")]

@@ -121,12 +121,8 @@ final class Questions: Sendable {
 
     /// What would be refused on its way is told here: the server hears of it, and the person would not.
     private func checked(_ result: ElicitResult, _ form: ElicitRequestFormParams) -> ElicitResult {
-        let schema = JSONValue.document(form.requestedSchema)
-        var content = result.content ?? JSONObject()
-        for (name, field) in schema["properties"]?.object ?? JSONObject() where content[name] == nil {
-            if let standard = field["default"] { content[name] = standard }
-        }
-        let problem = (try? JSONSchema(schema))?.violations(in: .object(content), limit: 1).first
+        let fields = ElicitationForm(form.requestedSchema)
+        let problem = fields.violations(in: fields.completed(result.content ?? JSONObject())).first
         guard let problem else { return result }
         return self.fails("not answered; it does not fit the form: \(VisibleText.line("\(problem)"))")
     }

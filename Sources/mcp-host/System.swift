@@ -13,15 +13,20 @@ enum System {
     static func read(_ descriptor: Int32) -> [UInt8]? {
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {
-            let count = chunk.withUnsafeMutableBytes { Self.readBytes(descriptor, $0.baseAddress, $0.count) }
+            let count = chunk.withUnsafeMutableBytes { readBytes(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN {
-                var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-                _ = poll(&entry, 1, -1)
+                self.wait(for: POLLIN, of: descriptor)
                 continue
             }
             return count < 0 ? nil : Array(chunk[..<count])
         }
+    }
+
+    /// Somebody has made a descriptor one that does not wait: whoever shares a terminal shares that, too.
+    private static func wait(for events: Int32, of descriptor: Int32) {
+        var entry = pollfd(fd: descriptor, events: Int16(events), revents: 0)
+        _ = poll(&entry, 1, -1)
     }
 
     /// Whether a write failed because nobody reads any more.
@@ -44,7 +49,7 @@ enum System {
     static func contents(of path: String) -> [UInt8]? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return nil }
-        defer { self.closeDescriptor(descriptor) }
+        defer { self.close(descriptor) }
         return self.readToEnd(descriptor)
     }
 
@@ -54,12 +59,10 @@ enum System {
     static func write(_ bytes: [UInt8], to descriptor: Int32) -> Int32 {
         var rest = bytes[...]
         while !rest.isEmpty {
-            let count = rest.withUnsafeBytes { Self.writeBytes(descriptor, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { writeBytes(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN {
-                // Somebody has made it so: whoever shares a terminal shares that, too.
-                var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
-                _ = poll(&entry, 1, -1)
+                self.wait(for: POLLOUT, of: descriptor)
                 continue
             }
             guard count > 0 else { return errno }
@@ -76,8 +79,8 @@ enum System {
         guard descriptor >= 0 else { return errno == ENXIO ? "nobody reads it" : self.lastError }
         let failure = self.write(bytes, to: descriptor)
         // A network's file system may find out only now.
-        guard self.closeDescriptor(descriptor) == 0, failure == 0 else {
-            return failure == 0 ? self.lastError : String(cString: strerror(failure))
+        guard closeDescriptor(descriptor) == 0, failure == 0 else {
+            return failure == 0 ? self.lastError : self.description(of: failure)
         }
         return nil
     }
@@ -98,12 +101,12 @@ enum System {
     /// A pipe that no child gets.
     static func pipe() -> (read: Int32, write: Int32)? {
         var ends: [Int32] = [-1, -1]
-        guard Self.makePipe(&ends) == 0 else { return nil }
+        guard makePipe(&ends) == 0 else { return nil }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
     }
 
-    static func close(_ descriptor: Int32) { Self.closeDescriptor(descriptor) }
+    static func close(_ descriptor: Int32) { _ = closeDescriptor(descriptor) }
 
     /// Waits until something can be read.
     /// - Parameter other: ends the waiting when there is something to read from it; -1 for none.
@@ -188,46 +191,15 @@ enum System {
     /// Ends this program, whatever its tasks do.
     static func leave(_ code: Int32) -> Never { exit(code) }
 
-    @discardableResult
-    private static func closeDescriptor(_ descriptor: Int32) -> Int32 {
-        #if canImport(Darwin)
-            Darwin.close(descriptor)
-        #elseif canImport(Glibc)
-            Glibc.close(descriptor)
-        #else
-            Musl.close(descriptor)
-        #endif
-    }
-
-    private static func makePipe(_ ends: UnsafeMutablePointer<Int32>) -> Int32 {
-        #if canImport(Darwin)
-            Darwin.pipe(ends)
-        #elseif canImport(Glibc)
-            Glibc.pipe(ends)
-        #else
-            Musl.pipe(ends)
-        #endif
-    }
-
-    private static var lastError: String { String(cString: strerror(errno)) }
-
-    private static func readBytes(_ descriptor: Int32, _ start: UnsafeMutableRawPointer?, _ count: Int) -> Int {
-        #if canImport(Darwin)
-            Darwin.read(descriptor, start, count)
-        #elseif canImport(Glibc)
-            Glibc.read(descriptor, start, count)
-        #else
-            Musl.read(descriptor, start, count)
-        #endif
-    }
-
-    private static func writeBytes(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
-        #if canImport(Darwin)
-            Darwin.write(descriptor, start, count)
-        #elseif canImport(Glibc)
-            Glibc.write(descriptor, start, count)
-        #else
-            Musl.write(descriptor, start, count)
-        #endif
-    }
+    private static var lastError: String { self.description(of: errno) }
 }
+
+// The system's own, where a member of that name is in the way.
+private func readBytes(_ descriptor: Int32, _ start: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+    read(descriptor, start, count)
+}
+private func writeBytes(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
+    write(descriptor, start, count)
+}
+private func closeDescriptor(_ descriptor: Int32) -> Int32 { close(descriptor) }
+private func makePipe(_ ends: UnsafeMutablePointer<Int32>) -> Int32 { pipe(ends) }
