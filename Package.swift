@@ -28,6 +28,10 @@ let package = Package(
         .executable(name: "mcp-guard", targets: ["mcp-guard"]),
         .executable(name: "mcp-zoo", targets: ["mcp-zoo"]),
     ],
+    traits: [
+        .trait(name: "ServiceLifecycle", description: "MCPHost is a Service, to be run in a ServiceGroup"),
+        .default(enabledTraits: ["ServiceLifecycle"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.0"),
@@ -68,7 +72,11 @@ let package = Package(
             dependencies: [
                 "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession", "MCPClient",
                 .product(name: "Logging", package: "swift-log"),
-                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(
+                    name: "ServiceLifecycle",
+                    package: "swift-service-lifecycle",
+                    condition: .when(traits: ["ServiceLifecycle"])
+                ),
             ],
             swiftSettings: settings
         ),

@@ -10,7 +10,8 @@ case $prefix in /*) ;; *) echo "install.sh: PREFIX has to be an absolute path, n
 root=${DESTDIR:-}$prefix
 
 # On macOS the system has Swift's run-time library.
-flags="-c release"
+# A command is not part of a group of services, so it needs nothing of what groups them.
+flags="-c release --disable-default-traits"
 # Nobody looks for symbols in these programs.
 if [ "$(uname)" = Linux ]; then flags="$flags --static-swift-stdlib -Xlinker --no-export-dynamic"; fi
 # shellcheck disable=SC2086  # several words

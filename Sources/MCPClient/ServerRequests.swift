@@ -39,8 +39,9 @@ final class ServerRequests: Sendable {
                 }
             }
         default:
-            let name = method.prefix(200)
+            let name = String(method.prefix(200))
             self.answerLegacy(MessageWriter.error(id, .methodNotFound, "Method not found: \(name)"), on: stream)
+            self.context.runtime.handlers.refused?(name, self.asker(nil, self.channel.readiness.revision ?? .latest))
         }
     }
 
@@ -124,14 +125,15 @@ final class ServerRequests: Sendable {
         _ taskID: String?,
         _ revision: ProtocolRevision
     ) -> ServerRequestResponder {
-        ServerRequestResponder(
-            handlers: handlers,
-            context: ServerRequestHandlers.Context(
-                server: self.context.runtime.serverName,
-                revision: revision,
-                taskID: taskID,
-                caller: self.context.runtime.caller
-            )
+        ServerRequestResponder(handlers: handlers, context: self.asker(taskID, revision))
+    }
+
+    private func asker(_ taskID: String?, _ revision: ProtocolRevision) -> ServerRequestHandlers.Context {
+        ServerRequestHandlers.Context(
+            server: self.context.runtime.serverName,
+            revision: revision,
+            taskID: taskID,
+            caller: self.context.runtime.caller
         )
     }
 

@@ -1,7 +1,10 @@
 public import Logging
 import MCPStdio
 public import MCPTransport
-public import ServiceLifecycle
+
+#if ServiceLifecycle
+    public import ServiceLifecycle
+#endif
 
 /// Many connections to MCP servers, opened, used and closed from any task, in any order, at any moment.
 ///
@@ -268,13 +271,21 @@ public final class MCPHost: Sendable {
     public var openResources: ResourceAccounts.Snapshot { self.root.context.accounts.snapshot }
 }
 
-extension MCPHost: Service {
-    /// Runs the host as a service: until it is shut down, gracefully or not.
+extension MCPHost {
+    /// Runs the host: until it is shut down, by whomever, or gracefully with the `ServiceGroup` that it is part of.
     public func run() async throws {
-        await withGracefulShutdownHandler {
+        #if ServiceLifecycle
+            await withGracefulShutdownHandler {
+                await self.root.run()
+            } onGracefulShutdown: {
+                self.beginShutdown(.graceful, cause: "graceful shutdown of the service group")
+            }
+        #else
             await self.root.run()
-        } onGracefulShutdown: {
-            self.beginShutdown(.graceful, cause: "graceful shutdown of the service group")
-        }
+        #endif
     }
 }
+
+#if ServiceLifecycle
+    extension MCPHost: Service {}
+#endif

@@ -115,11 +115,12 @@ enum Custodian {
         return found != nil
     }
 
-    /// SIGKILL to what is there, until a whole look finds nobody: who was killed may have had a child that no look has seen yet.
+    /// SIGKILL to what is there, until a whole look finds nobody: who was killed may have had a child that no look has seen yet. A look that
+    /// was not told of all is one of the ten: what kept it from seeing may be over at the next.
     /// - Returns: whether nobody is left.
     private static func endRest(_ query: ProcessSearch.Query) -> Bool {
         for _ in 0..<10 {
-            guard let left = ProcessSearch.find([query])?[0] else { return false }
+            guard let left = ProcessSearch.find([query])?[0] else { continue }
             if left.isEmpty { return true }
             for process in left { process.signal(SIGKILL) }
             _ = ProcessIdentity.waitForEnds(left, milliseconds: 1000)

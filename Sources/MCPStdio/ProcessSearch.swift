@@ -132,6 +132,8 @@ struct ProcessSource {
     var read: (Int32, inout mcp_process) -> Int32
     var launchTokens: (mcp_process) -> LaunchToken.Found
     var passage: (Int32, inout mcp_passage) -> Int32
+    /// Leaves the processor to whoever is in the middle of `exec`: nothing tells when that is over.
+    var pause: () -> Void
 
     /// The system itself.
     static var system: ProcessSource {
@@ -144,14 +146,16 @@ struct ProcessSource {
             },
             read: { mcp_process_read($0, &$1) },
             launchTokens: LaunchToken.launchTokens(of:),
-            passage: { mcp_process_passage($0, &$1) }
+            passage: { mcp_process_passage($0, &$1) },
+            pause: { _ = poll(nil, 0, 10) }
         )
     }
 }
 
 /// All living processes with the launch tokens that they carry, looked at in such a way that nobody who forks and exits gets past (T19).
 enum ProcessTable {
-    /// More rounds than any machine needs, unless somebody forks for the sake of it.
+    /// More rounds than any machine needs, unless somebody forks for the sake of it. On a machine with more to do than it can, an `exec` takes a
+    /// part of a second; with a pause after each round that saw one, they are a second together.
     private static let rounds = 100
 
     /// The list of numbers is taken in one go, and in it there is at least one link of a chain of processes that fork and exit, because
@@ -170,7 +174,7 @@ enum ProcessTable {
         let own = getpid()
         for _ in 0..<Self.rounds {
             guard let numbers = source.numbers() else { return nil }
-            var hasLostOne = false
+            var (hasLostOne, hasSeenExec) = (false, false)
             for number in numbers where !seen.contains(number) {
                 var process = mcp_process()
                 let failure = source.read(number, &process)
@@ -201,6 +205,7 @@ enum ProcessTable {
                 // of `exec` is.
                 if failure != 0 || passage != MCP_PASSAGE_NONE { hasLostOne = true }
                 if passage == MCP_PASSAGE_EXEC {
+                    hasSeenExec = true
                     seen.remove(process.pid)
                 } else if passage == MCP_PASSAGE_NONE || process.threads > 1 || process.parent == own {
                     // Our own child is not over before somebody here has reaped it (T25).
@@ -209,6 +214,7 @@ enum ProcessTable {
             }
             bare = []
             if !hasLostOne { return found }
+            if hasSeenExec { source.pause() }
         }
         return nil
     }

@@ -17,6 +17,9 @@ final class Questions: Sendable {
     private let isAtTerminal = System.isTerminal(0) && System.isTerminal(2)
     private let used = Locked<Set<String>>([])
     private let failed = Locked(false)
+    /// Server and method.
+    private let refused = Locked<Set<[String]>>([])
+    private static let refusalsLimit = 20
     /// A person is asked one thing at a time. A thread of its own: reading from a terminal blocks.
     private let conversation = DispatchQueue(label: "questions of servers")
     private let left = OneShot<Void>()
@@ -46,14 +49,33 @@ final class Questions: Sendable {
                 try await self.whenItsTurnComes { self.consent(to: page, of: context.server ?? "the server", $0) }
             }
         }
+        handlers.refused = { method, context in self.tellRefused(method, of: context.server ?? "the server") }
         return handlers
+    }
+
+    /// A server that is told no may do less than the user expects. Once for each thing, and not into the middle of a question.
+    private func tellRefused(_ method: String, of server: String) {
+        let isNew = self.refused.withLock { $0.count < Self.refusalsLimit && $0.insert([server, method]).inserted }
+        guard isNew else { return }
+        let reason =
+            switch Method(rawValue: method) {
+            case .samplingCreateMessage: "mcp-host has no model"
+            case .elicitationCreate: "there is no terminal and no --answer"
+            case .rootsList: "mcp-host has no roots"
+            default: "mcp-host does not know it"
+            }
+        self.conversation.async {
+            self.beforeAsking()
+            Terminal.note(VisibleText.line("\(server) asked for \(method) and was refused: \(reason)"))
+        }
     }
 
     /// A question was asked to which the answers of the command line do not fit, or are missing.
     var haveFailed: Bool { self.failed.withLock { $0 } }
 
-    /// Answers that nobody asked for are typing errors, or the tool was another one.
+    /// After the last server has gone, what is left to say: answers that nobody asked for are typing errors, or the tool was another one.
     func tellUnused() {
+        self.conversation.sync {}
         let used = self.used.withLock { $0 }
         let left = self.answers.keys.filter { !used.contains($0) }.sorted()
         guard !left.isEmpty else { return }

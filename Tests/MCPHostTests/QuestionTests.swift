@@ -62,10 +62,20 @@ struct QuestionTests {
         #expect(unfit.status == 64 && unfit.error.contains(#"--answer: "name" is not key=value"#))
     }
 
-    @Test("where nobody can answer nothing is offered")
+    @Test("where nobody can answer nothing is offered, and what was refused is told")
     func nobody() async throws {
-        let outcome = try await HostProgram.run(try Self.asks(Self.form))
-        #expect(try Self.told(outcome.out)["error"]?["code"] == -32601)
+        for (asked, refusal) in [
+            (Self.form, "s asked for elicitation/create and was refused: there is no terminal and no --answer"),
+            (
+                #"?sampling/createMessage{"messages":[],"maxTokens":1}"#,
+                "s asked for sampling/createMessage and was refused: mcp-host has no model"
+            ), ("?roots/list{}", "s asked for roots/list and was refused: mcp-host has no roots"),
+            ("?x/y{}", "s asked for x/y and was refused: mcp-host does not know it"),
+        ] {
+            let outcome = try await HostProgram.run(try Self.asks(asked))
+            #expect(try Self.told(outcome.out)["error"]?["code"] == -32601)
+            #expect(outcome.status == 0 && outcome.error.contains("mcp-host: \(refusal)\n"), "\(outcome)")
+        }
         // A page needs somebody who looks at it.
         let page = #"?{"mode":"url","message":"m","elicitationId":"e","url":"https://x.example/a"}"#
         let scripted = try await HostProgram.run(try Self.asks(page) + ["--answer", "name=Ann"])

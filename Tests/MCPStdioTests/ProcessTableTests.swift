@@ -15,7 +15,7 @@ struct ProcessTableTests {
         arguments: Fate.allCases
     )
     func lostLink(fate: Fate) throws {
-        var lists = 0
+        var (lists, pauses) = (0, 0)
         let source = ProcessSource(
             numbers: {
                 lists += 1
@@ -39,13 +39,15 @@ struct ProcessTableTests {
             passage: { _, passage in
                 passage = fate == .inExec ? MCP_PASSAGE_EXEC : MCP_PASSAGE_END
                 return 0
-            }
+            },
+            pause: { pauses += 1 }
         )
         var zombies: [mcp_process] = []
         let found = try #require(ProcessTable.look(source, &zombies))
         #expect(found.contains { $0.process.pid == 11 && $0.launchTokens == ["m"] })
         #expect(found.contains { $0.launchTokens == ["late"] } == (fate == .inExec))
         #expect(zombies.count == (fate == .zombie ? 1 : 0))
+        #expect(pauses == (fate == .inExec ? 1 : 0))
     }
 
     @Test("E21 T25 our own child that is about to end is not over before somebody has reaped it")
@@ -66,7 +68,8 @@ struct ProcessTableTests {
             passage: { _, passage in
                 passage = MCP_PASSAGE_END
                 return 0
-            }
+            },
+            pause: {}
         )
         var zombies: [mcp_process] = []
         let found = try #require(ProcessTable.look(source, &zombies))
@@ -89,7 +92,8 @@ struct ProcessTableTests {
             passage: { _, passage in
                 passage = MCP_PASSAGE_NONE
                 return 0
-            }
+            },
+            pause: {}
         )
         var zombies: [mcp_process] = []
         let found = try #require(ProcessTable.look(source, &zombies))

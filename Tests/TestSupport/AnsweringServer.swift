@@ -6,7 +6,7 @@ public enum AnsweringServer {
     /// A configuration with such servers.
     /// - Parameter servers: by name: what they answer, by method; `tools/call NAME` is one tool's. An answer that begins with `!` is an error
     ///   object; `LINE` is a text with the whole message that was asked with. One that begins with `?` has the parameters of a question to
-    ///   the user, and the answer to that is the text.
+    ///   the user (with a method behind the `?`, of that request), and the answer to that is the text.
     public static func file(_ servers: [String: [String: String]]) throws -> String {
         var entries = JSONObject()
         for (name, answers) in servers.sorted(by: { $0.key < $1.key }) {
@@ -32,8 +32,9 @@ public enum AnsweringServer {
                 $line =~ s/(["\\])/\\$1/g;
                 $answer = '{"content":[{"type":"text","text":"' . $line . '"}]}';
             }
-            if ($answer =~ s/^\?//) {
-                print "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"elicitation/create\",\"params\":$answer}\n";
+            if ($answer =~ s/^\?([\w\/]*)//) {
+                my $asked = $1 || "elicitation/create";
+                print "{\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"$asked\",\"params\":$answer}\n";
                 my $reply = <STDIN>;
                 chomp $reply;
                 $reply =~ s/(["\\])/\\$1/g;
