@@ -73,7 +73,12 @@ extension RequestChannel {
         error.wasSent = wasSent
         if error.code == .connectionLost, ending.waiter.isCall, wasSent {
             error.code = .outcomeUnknown
-            error.message += "; the call was on its way and may have been executed (it is not repeated by itself)"
+            // Not behind the last words of the server, as if it had said so.
+            let end = error.message.firstIndex(of: "\n") ?? error.message.endIndex
+            error.message.insert(
+                contentsOf: "; the call was on its way and may have been executed (it is not repeated by itself)",
+                at: end
+            )
         }
         self.resume(ending.waiter, .failure(error))
     }
@@ -167,19 +172,22 @@ extension RequestChannel {
     }
 
     /// Something came that is no message. An answer may be in it.
-    func noteStray(_ line: String) {
+    func noteStray(_ line: @escaping @Sendable () -> String) {
         let next = self.nextID.load(ordering: .relaxed)
         self.strays.withLock { strays in
-            if strays.count == Self.strayLimit { strays.removeFirst() }
-            strays.append((String(line.prefix(200)), next))
+            if strays.count == 2 * Self.straysAtEachEnd {
+                // Of what came since the same request the first and the last: an answer in many lines begins with what tells most.
+                strays.remove(at: strays[0].next == next ? Self.straysAtEachEnd : 0)
+            }
+            strays.append((line, next))
         }
     }
 
-    private static let strayLimit = 3
+    private static let straysAtEachEnd = 3
 
     /// The error of a request with what came after it had been made.
     private func withStrays(_ error: MCPError, since id: Int64) -> MCPError {
-        let strays = self.strays.withLock { strays in strays.filter { $0.next > id }.map(\.line) }
+        let strays = self.strays.withLock { strays in strays.filter { $0.next > id } }.map { $0.line().prefix(200) }
         guard !strays.isEmpty else { return error }
         var error = error
         error.message +=

@@ -57,7 +57,7 @@ final class RequestChannel: Sendable {
     /// Whether the transport is open; nil if that took too long.
     let opening = OneShot<Bool?>()
     /// The last of what came instead of messages, each with the number that the next request would have had then.
-    let strays = Locked<[(line: String, next: Int64)]>([])
+    let strays = Locked<[(line: @Sendable () -> String, next: Int64)]>([])
     let timer: RequestTimer
     let nextID = Atomic<Int64>(1)
 

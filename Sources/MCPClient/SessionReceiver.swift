@@ -53,7 +53,7 @@ package final class SessionReceiver: TransportReceiver {
             }
         } catch {
             guard error.isAnswer, let id = error.id else {
-                return self.channel.noteStray("a message that is none: \(error.reason)")
+                return self.channel.noteStray { "a message that is none: \(error.reason)" }
             }
             self.channel.answer(
                 id,
@@ -132,7 +132,7 @@ package final class SessionReceiver: TransportReceiver {
         }
     }
 
-    package func transportDidReceiveStray(_ line: String) { self.channel.noteStray(line) }
+    package func transportDidReceiveStray(_ line: @escaping @Sendable () -> String) { self.channel.noteStray(line) }
     package func transportDidDrain() { self.channel.drained() }
     package func transportDidBreak(_ error: MCPError) { self.channel.fail(error) }
 }

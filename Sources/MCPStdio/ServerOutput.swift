@@ -14,6 +14,8 @@ final class ServerOutput {
     private let maximumStrayBytes: Int
     /// Lines on standard output that were no messages (C1).
     private(set) var strayLines = 0
+    /// Bytes of such a line that are kept for errors.
+    private static let strayLength = 400
     /// Nothing is delivered any more.
     var isMuted = false
 
@@ -86,10 +88,14 @@ final class ServerOutput {
         case .stray(let line, let size):
             self.strayLines += 1
             self.strayBytes += size
-            line.withUnsafeBytes { self.stderr.append($0) }
-            self.receiver.transportDidReceiveStray(self.mask.maskedHead("\(line)"))
+            line.withUnsafeBytes { bytes in
+                self.stderr.append(bytes)
+                // Hidden when it is shown: a server may write nothing but such lines, and this is the thread of all servers.
+                let (start, mask) = (Array(bytes.prefix(Self.strayLength)), self.mask)
+                self.receiver.transportDidReceiveStray { mask.maskedHead(String(decoding: start, as: UTF8.self)) }
+            }
             "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }
-            if size >= 15, "\(line)".hasPrefix("Content-Length:") {
+            if line.withUnsafeBytes({ $0.starts(with: "Content-Length:".utf8) }) {
                 let message = "the server uses LSP framing (Content-Length); MCP is one message a line"
                 self.refusal = MCPError(.handshakeFailed, message)
             }

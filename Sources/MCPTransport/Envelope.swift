@@ -53,9 +53,11 @@ package struct Envelope: Sendable {
         if let version = members.version, !message.bytes(in: version, are: #""2.0""#) {
             throw malformed("\"jsonrpc\" is \(message.slice(version).description.prefix(40)), and not \"2.0\"")
         }
-        // `"error": null` beside a result: sloppy, and clear.
-        let error = members.error.flatMap { members.result != nil && message.bytes(in: $0, are: "null") ? nil : $0 }
-        switch (members.method, id, members.result, error) {
+        // `"error": null` beside a result, or the other way round: sloppy, and clear.
+        func isNull(_ member: Range<Int>?) -> Bool { member.map { message.bytes(in: $0, are: "null") } ?? true }
+        let error = members.result != nil && isNull(members.error) ? nil : members.error
+        let result = error != nil && isNull(members.result) ? nil : members.result
+        switch (members.method, id, result, error) {
         case (let method?, let id, nil, nil):
             guard let name = try? message.slice(method).decode(String.self) else {
                 throw malformed("\"method\" is not a string")
@@ -70,9 +72,10 @@ package struct Envelope: Sendable {
         case (nil, let id?, _?, nil): self.kind = .result(id: id)
         case (nil, let id, nil, _?): self.kind = .error(id: id)
         case (nil, nil, _?, nil): throw malformed("a result has no usable id")
+        case (nil, _, _?, _?): throw malformed("both \"result\" and \"error\" are in it")
         default: throw malformed("it is neither a request nor a notification, result or error")
         }
-        self.payload = (members.result ?? error ?? members.params).map { message.slice($0) }
+        self.payload = (result ?? error ?? members.params).map { message.slice($0) }
     }
 
     /// Whether what does not say its version can be nothing else than a message: an answer has an id, and an object in it.

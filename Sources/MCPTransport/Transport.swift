@@ -75,8 +75,8 @@ public protocol TransportReceiver: AnyObject, Sendable {
     ///   - stream: on which stream it came.
     func transportDidDropOversized(start: RawJSON, size: Int, limit: Int, from stream: MessageStream)
     /// Something came where messages come, and was none. It is for a person who wants to know why an answer is missing; by default nothing is done.
-    /// - Parameter line: its beginning, without what must not be shown.
-    func transportDidReceiveStray(_ line: String)
+    /// - Parameter line: makes its beginning, without what must not be shown; called only where it is shown, from any thread, or never.
+    func transportDidReceiveStray(_ line: @escaping @Sendable () -> String)
     /// The outgoing queue has room again after a `busy`.
     func transportDidDrain()
     /// Nothing will arrive any more. Comes exactly once, before ``Transport/run(_:)`` returns, also when opening failed.
@@ -86,7 +86,7 @@ public protocol TransportReceiver: AnyObject, Sendable {
 
 extension TransportReceiver {
     /// Does nothing.
-    public func transportDidReceiveStray(_ line: String) {}
+    public func transportDidReceiveStray(_ line: @escaping @Sendable () -> String) {}
 }
 
 /// The steps of closing (docs/architecture.md, section 7). The one that ended the server is reported. More may be added.

@@ -8,27 +8,21 @@ import MCPTypes
 /// `key=value` from the command line.
 enum KeyValue {
     /// Words of other programs are refused with the form that is right here.
-    /// - Parameter option: the option behind which they stand; nil where they are words of the verb.
-    static func parse(_ words: [String], _ option: String? = nil) throws(MCPError) -> [(key: String, value: String)] {
+    static func parse(_ words: [String]) throws(MCPError) -> [(key: String, value: String)] {
         var pairs: [(key: String, value: String)] = []
         for word in words {
             func refuse(_ advice: String) -> MCPError {
-                MCPError(
-                    .invalidArguments,
-                    "\(option.map { "\($0): " } ?? "")\"\(VisibleText.line(word))\" is not key=value\(advice)"
-                )
+                MCPError(.invalidArguments, "\"\(VisibleText.line(word))\" is not key=value\(advice)")
             }
-            // A form may have fields of any name.
-            let isAnswer = option != nil
-            if word.hasPrefix("{"), !isAnswer { throw refuse("; a JSON object goes behind --args") }
-            if word.hasPrefix("--"), !isAnswer {
+            if word.hasPrefix("{") { throw refuse("; a JSON object goes behind --args") }
+            if word.hasPrefix("--") {
                 let name = word.dropFirst(2).prefix { $0 != "=" }
                 throw refuse("; write \(name)=…")
             }
             guard let equals = word.firstIndex(of: "="), equals != word.startIndex else { throw refuse("") }
             let key = word[..<equals]
             let value = word[word.index(after: equals)...]
-            if key.hasSuffix(":"), !isAnswer { throw refuse("; write \(key.dropLast())=\(value)") }
+            if key.hasSuffix(":") { throw refuse("; write \(key.dropLast())=\(value)") }
             pairs.append((String(key), String(value)))
         }
         return pairs
@@ -91,13 +85,20 @@ enum ArgumentsObject {
     static func read(_ text: String) throws(MCPError) -> JSONObject {
         var bytes = Array(text.utf8)
         if text == "-" {
-            bytes = System.readToEnd(0) ?? []
+            guard let input = System.readToEnd(0) else {
+                throw MCPError(.invalidArguments, "--args -: standard input cannot be read")
+            }
+            bytes = input
         } else if text.hasPrefix("@") {
             let path = String(text.dropFirst())
-            guard let contents = System.contents(of: path) else {
-                throw MCPError(.invalidArguments, "--args: the file \(path) cannot be read")
+            let contents = System.contents(of: path)
+            guard let read = contents.bytes else {
+                throw MCPError(
+                    .invalidArguments,
+                    "--args: the file \(VisibleText.line(path)) cannot be read: \(contents.problem)"
+                )
             }
-            bytes = contents
+            bytes = read
         }
         do throws(JSONError) { return try RawJSON(copying: bytes).decode(JSONObject.self) } catch {
             throw MCPError(.invalidArguments, "--args is not a JSON object: \(error)")

@@ -32,6 +32,7 @@ struct Call: AsyncParsableCommand {
         if args == "-", self.options.config.contains("-") {
             throw ValidationError("--config - and --args - cannot both read standard input")
         }
+        if json, output == "-" { throw ValidationError("--json and --output - cannot both write to standard output") }
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "tool", in: loaded)
             let file = try OutputFile(output)
@@ -58,7 +59,7 @@ struct Call: AsyncParsableCommand {
             } catch {
                 if error.code == .invalidArguments {
                     let verdict = Verdict(error)
-                    Terminal.note("it takes \(VisibleText.line("\(Signature(found.item))"))")
+                    Terminal.note("it takes \(Terminal.line("\(Signature(found.item))"))")
                     return verdict
                 }
                 guard let answer = error.answer, let result = try? answer.decode(CallToolResult.self) else {
@@ -115,7 +116,8 @@ extension Verdict {
         guard let file else { return show() }
         do throws(MCPError) { try write(file) } catch {
             show()
-            self.fail(error.naming(server))
+            // That it could not be written is no fault of the server's.
+            self.fail(error.code == .notWritten ? error : error.naming(server))
         }
     }
 
@@ -147,6 +149,7 @@ struct Read: AsyncParsableCommand {
 
     func run() async throws {
         let (words, json, output) = (self.words, self.options.json, self.output)
+        if json, output == "-" { throw ValidationError("--json and --output - cannot both write to standard output") }
         let chosen = Locked<(target: Target, file: OutputFile?)?>(nil)
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "uri", in: loaded)

@@ -98,17 +98,23 @@ extension Completions.Shell {
 /// The line that is being typed, up to the cursor: what may come there.
 struct CompletionLine {
     struct Candidate: CustomStringConvertible {
+        static let files = ":files"
         var value: String
         var about = ""
+        /// It stands for all files.
+        var isFiles = false
+
+        /// What a server calls its things may be no word, or look like ours.
+        var canBeTyped: Bool { self.value != Self.files && VisibleText.line(self.value, limit: .max) == self.value }
 
         /// For the shell's script. Nothing in it may end the line.
         var description: String {
             let about = VisibleText.firstLine(self.about)
-            return VisibleText.line(self.value) + (about.isEmpty ? "" : "\t\(about)")
+            return self.value + (about.isEmpty ? "" : "\t\(about)")
         }
     }
 
-    private static let files = [Candidate(value: ":files")]
+    private static let files = [Candidate(value: Candidate.files, isFiles: true)]
     private var words: [String]
     /// What has been typed of the word at the cursor.
     private let typed: String
@@ -150,7 +156,8 @@ struct CompletionLine {
     /// What may come at the cursor, and begins as what is there.
     func candidates() async -> [Candidate] {
         let all = await self.all()
-        return all.first?.value == ":files" ? all : all.filter { $0.value.hasPrefix(self.typed) }
+        if all.first?.isFiles == true { return all }
+        return all.filter { $0.value.hasPrefix(self.typed) && $0.canBeTyped }
     }
 
     private func all() async -> [Candidate] {
@@ -162,6 +169,11 @@ struct CompletionLine {
         var line = TypedLine()
         line.read(self.words, commands)
         if let option = line.openOption { return self.values(of: option) }
+        if self.typed.hasPrefix("--"), let equals = self.typed.firstIndex(of: "=") {
+            return self.values(of: String(self.typed[..<equals])).filter { !$0.isFiles }.map { value in
+                Candidate(value: "\(self.typed[...equals])\(value.value)", about: value.about)
+            }
+        }
         guard let verb = line.verb else {
             guard line.isKnown else { return [] }
             let verbs = commands.compactMap { command in

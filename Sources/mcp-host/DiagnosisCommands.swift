@@ -15,11 +15,17 @@ struct Why: ParsableCommand {
         let events = LifecycleLog()?.events(of: self.server) ?? []
         let host = events.last?.host
         let state = host.map { LifecycleLog.state(of: $0, after: events) }
+        let unknown = MCPError(
+            .notFound,
+            "nothing is known of a server \"\(VisibleText.line(self.server))\"; it was never opened here"
+        )
         if self.json {
-            Terminal.out([
+            var document: JSONObject = [
                 "server": .string(self.server), "events": .array(events.map(Self.json)),
                 "hostState": state.map { .string($0.rawValue) } ?? .null,
-            ])
+            ]
+            if events.isEmpty { document["error"] = .object(unknown.document) }
+            Terminal.out(.object(document))
         } else {
             for event in events { Terminal.out(Self.line(event)) }
             if let host, state == .gone {
@@ -29,9 +35,7 @@ struct Why: ParsableCommand {
             }
         }
         if events.isEmpty {
-            Terminal.error(
-                "mcp-host: nothing is known of a server \"\(VisibleText.line(self.server))\"; it was never opened here"
-            )
+            Terminal.error("mcp-host: \(unknown.message)")
             throw ExitCodes.serverUnreachable
         }
     }
@@ -40,7 +44,8 @@ struct Why: ParsableCommand {
         let time = System.time(event.time, hasFraction: true)
         let place = event.server.map { "\($0)#\(event.generation)" } ?? "host \(event.host)"
         let cause = VisibleText.block(event.cause).split(separator: "\n").joined(separator: "\n      ")
-        return "\(time)  \(VisibleText.line(place)): \(event.event), by \(VisibleText.line(event.task))\n      \(cause)"
+        return
+            "\(time)  \(VisibleText.line(place)): \(VisibleText.line(event.event)), by \(VisibleText.line(event.task))\n      \(cause)"
     }
 
     private static func json(_ event: LifecycleLog.Event) -> JSONValue {

@@ -17,8 +17,8 @@ struct FormField {
         }
     }
 
-    /// It can be left out; the form's own value counts then.
-    var hasDefault: Bool { self.schema["default"] != nil }
+    /// It can be left out; the form's own value counts then. One that does not fit the field itself is none.
+    var hasDefault: Bool { self.schema["default"].map { self.violation(in: $0) == nil } ?? false }
 
     /// For a shell: a name that could mean something else there stands in quotes.
     var quotedName: String {
@@ -27,7 +27,7 @@ struct FormField {
                 || UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte
                 || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-") || byte == UInt8(ascii: ".")
         }
-        let name = VisibleText.line(self.name)
+        let name = Terminal.line(self.name)
         return isPlain && !name.isEmpty
             ? name : "'\(name.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#))'"
     }
@@ -35,9 +35,10 @@ struct FormField {
     /// `age, number, 1 to 99 [30]: your age`, for the person who is asked.
     var question: String {
         let label = self.schema["title"]?.string.map { "\(self.name) (\($0))" } ?? self.name
-        let standard = self.schema["default"].map { " [\($0.string ?? $0.description)]" } ?? ""
+        let standard =
+            (self.hasDefault ? self.schema["default"] : nil).map { " [\($0.string ?? $0.description)]" } ?? ""
         let description = self.schema["description"]?.string.map { ": \($0)" } ?? ""
-        return VisibleText.line("\(label), \(self.kind)\(self.isRequired ? "" : ", optional")\(standard)\(description)")
+        return Terminal.line("\(label), \(self.kind)\(self.isRequired ? "" : ", optional")\(standard)\(description)")
     }
 
     /// What is wanted, in a few words.
@@ -53,7 +54,11 @@ struct FormField {
             }
         }
         switch self.schema["type"]?.string {
-        case "array"?: return "some of \(values), with commas between\(range("minItems", "maxItems"))"
+        case "array"?:
+            let elements =
+                choices.isEmpty
+                ? self.schema["items"]?["type"]?.string.map { "\($0)s" } ?? "texts" : "some of \(values)"
+            return "\(elements), with commas between\(range("minItems", "maxItems"))"
         case _ where !choices.isEmpty: return "one of \(values)"
         case "boolean"?: return "yes or no"
         case "number"?: return "number\(range("minimum", "maximum"))"
@@ -86,19 +91,30 @@ struct FormField {
         case "array"?:
             let isOne = self.choices.contains { $0.value == last }
             let parts = texts.count == 1 && !isOne ? last.split(separator: ",").map(String.init) : texts
-            value = .array(parts.map { .string(self.chosen(Self.trimmed($0))) })
+            let isText = (self.schema["items"]?["type"]?.string ?? "string") == "string"
+            value = .array(
+                parts.map { part in
+                    let text = Self.trimmed(part)
+                    return (isText ? nil : try? JSONValue(parsing: text)) ?? .string(self.chosen(text))
+                }
+            )
         case "string"?: value = .string(self.chosen(last))
         case "boolean"? where ["yes", "y", "true"].contains(Self.trimmed(last).lowercased()): value = true
         case "boolean"? where ["no", "n", "false"].contains(Self.trimmed(last).lowercased()): value = false
         default: value = (try? JSONValue(parsing: last)) ?? .string(last)
         }
-        // A schema that cannot be used is the server's affair, and so is what it makes of the answer.
-        let violation = (try? JSONSchema(self.schema))?.violations(in: value, limit: 1).first
-        guard let violation else { return value }
+        guard let violation = self.violation(in: value) else { return value }
         throw MCPError(
             .invalidArguments,
-            "\(VisibleText.line(self.name)) is \(VisibleText.line(self.kind)); \(VisibleText.line(violation.message))"
+            "\(Terminal.line(self.name)) is \(Terminal.line(self.kind)); \(Terminal.line(violation.message))"
         )
+    }
+
+    /// As the whole answer will be checked. A schema that cannot be used is the server's affair, and so is what it makes of the answer.
+    private func violation(in value: JSONValue) -> JSONSchema.Violation? {
+        var options = JSONSchema.Options()
+        options.assertsFormat = true
+        return (try? JSONSchema(self.schema, options: options))?.violations(in: value, limit: 1).first
     }
 
     /// A choice may be named by its value or by its title.

@@ -49,8 +49,9 @@ struct HostCommand {
         let isInterrupted = Locked(false)
         let events = self.options.logLevel == nil ? nil : host.serverEvents()
         var verdict = await Self.supervised(host, questions, isInterrupted, events) {
-            guard await host.ready(), !isInterrupted.withLock({ $0 }) else { return .interrupted }
+            let isReady = await host.ready()
             spinner.stop()
+            guard isReady, !isInterrupted.withLock({ $0 }) else { return .interrupted }
             do {
                 return try await body(host)
             } catch let error as MCPError {
@@ -62,7 +63,11 @@ struct HostCommand {
         if !self.endsBySignal, isInterrupted.withLock({ $0 }) { verdict = .interrupted }
         let report = await host.shutdown()
         if !isInterrupted.withLock({ $0 }) { questions.tellUnused() }
-        if questions.haveFailed { verdict.code = verdict.code ?? ExitCodes.usage }
+        spinner.stop()
+        if questions.haveFailed, verdict.code == nil {
+            verdict.code = ExitCodes.usage
+            verdict.document["error"] = .object(MCPError(.invalidArguments, "a question was not answered").document)
+        }
         self.conclude(verdict.document, report)
         if !report.isClean { throw ExitCodes.leftBehind }
         if let code = verdict.code { throw code }
@@ -152,16 +157,16 @@ struct HostCommand {
                 let status = server.exitStatus.map { ", \($0)" } ?? ""
                 let times = server.stepTimes.map { "\($0.step.description) \($0.time)" }.joined(separator: ", ")
                 Terminal.error(
-                    "\(VisibleText.line(server.name)): ended by \(server.step.description)\(status); \(times)"
+                    "\(Terminal.line(server.name)): ended by \(server.step.description)\(status); \(times)"
                 )
                 if let doubt = server.doubt {
-                    Terminal.error("  not proved that nothing is left: \(VisibleText.line(doubt))")
+                    Terminal.error("  not proved that nothing is left: \(Terminal.line(doubt))")
                 }
                 if !server.descendantsEnded.isEmpty {
                     Terminal.error("  descendants ended: \(server.descendantsEnded)")
                 }
                 if server.callsFailed > 0 { Terminal.error("  calls failed: \(server.callsFailed)") }
-                if !server.stderrTail.isEmpty { Terminal.error("  " + VisibleText.block(server.stderrTail)) }
+                if !server.stderrTail.isEmpty { Terminal.error("  " + Terminal.block(server.stderrTail)) }
             }
             Terminal.error("open: \(report.open)")
         }

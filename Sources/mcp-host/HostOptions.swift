@@ -59,7 +59,7 @@ struct HostOptions: ParsableArguments {
     func load() throws(MCPError) -> Loaded {
         var loaded = try self.read()
         Terminal.hide(in: loaded.configuration)
-        for remark in loaded.remarks { Terminal.note(VisibleText.line(remark, limit: 2000)) }
+        for remark in loaded.remarks { Terminal.note(Terminal.line(remark, limit: 2000)) }
         do throws(MCPError) { try self.applyLimits(to: &loaded.configuration) } catch {
             throw MCPError(.invalidArguments, error.message)
         }

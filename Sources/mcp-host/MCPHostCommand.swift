@@ -7,6 +7,7 @@ import MCPTransport
 struct MCPHostCommand: AsyncParsableCommand {
     /// What stands behind `--` is another program's. Words that cannot be understood have a document too, where one is wanted.
     static func main() async {
+        System.occupyStandardDescriptors()
         do {
             let verbs = Self.configuration.subcommands.compactMap { $0.configuration.commandName }
             if let verb = GivenProgram.others.first, !verb.hasPrefix("-"), !verbs.contains(verb), verb != "help",
@@ -20,17 +21,26 @@ struct MCPHostCommand: AsyncParsableCommand {
             } else {
                 try command.run()
             }
-            if let reason = Terminal.lostOutput {
-                Terminal.error("mcp-host: standard output cannot be written: \(reason)")
-                throw ExitCodes.outputLost
-            }
+            try Self.checkOutput()
         } catch {
-            if !(error is ExitCode), Self.exitCode(for: error) != .success, GivenProgram.others.contains("--json") {
+            if !(error is ExitCode), Self.exitCode(for: error) == .success {
+                // Help, and the version.
+                Terminal.out(Self.fullMessage(for: error))
+                do { try Self.checkOutput() } catch { Self.exit(withError: error) }
+                Self.exit()
+            }
+            if !(error is ExitCode), GivenProgram.others.contains("--json") {
                 let error = MCPError(.invalidArguments, Self.message(for: error))
                 Terminal.out(.object(["error": .object(error.document)]))
             }
             Self.exit(withError: error)
         }
+    }
+
+    private static func checkOutput() throws {
+        guard let reason = Terminal.lostOutput else { return }
+        Terminal.error("mcp-host: standard output cannot be written: \(reason)")
+        throw ExitCodes.outputLost
     }
 
     /// Reads the words by what their verb takes. To look at all verbs takes a fifth of the time of a call, so that is for what cannot be

@@ -16,6 +16,7 @@ struct OutputFile {
     init?(_ path: String?) throws(MCPError) {
         guard let path else { return nil }
         self.path = path
+        if path == "-" { return }
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let problem: String? =
             switch System.kind(of: path) {
@@ -80,7 +81,7 @@ struct OutputFile {
                 "\(binary.count) binary contents do not go into one file; --json prints them all"
             )
         }
-        guard !pieces.isEmpty else { throw MCPError(.badResponse, "there is nothing to be written to \(self.path)") }
+        guard !pieces.isEmpty else { throw MCPError(.badResponse, "there is nothing to be written") }
         var data = Array(texts.joined(separator: "\n").utf8)
         if let content = binary.first {
             guard let decoded = Data(base64Encoded: Data(content.text.utf8.filter { $0 > 0x20 })) else {
@@ -88,10 +89,16 @@ struct OutputFile {
             }
             data = Array(decoded)
         }
-        if let problem = System.write(data, toFile: self.path) {
-            throw MCPError(.init("notWritten"), "\(self.path): \(problem)")
+        let shown = self.path == "-" ? "standard output" : VisibleText.line(self.path)
+        if let problem = self.path == "-" ? System.writeOut(data) : System.write(data, toFile: self.path) {
+            throw MCPError(.notWritten, "--output: \(shown) cannot be written: \(problem)")
         }
         let type = binary.first?.type.map { " of \(VisibleText.line($0))" } ?? ""
-        Terminal.note("\(data.count) bytes\(type) in \(VisibleText.line(self.path))")
+        Terminal.note("\(data.count) bytes\(type) in \(shown)")
     }
+}
+
+extension MCPError.Code {
+    /// The answer came, and could not be put where it was wanted.
+    static let notWritten = Self("notWritten")
 }

@@ -10,11 +10,11 @@ import MCPTypes
 ///
 /// Where there is neither, nothing is offered to servers, and they know that they cannot ask.
 final class Questions: Sendable {
-    /// By field, as they were typed.
-    private let answers: [String: [String]]
+    /// `field=value`, as they were typed.
+    private let answers: [String]
     /// Whatever is asked is declined.
     private let declines: Bool
-    private let isAtTerminal = System.isTerminal(0) && System.isTerminal(2)
+    private let isAtTerminal = System.isTerminal(0) && System.isTerminal(2) && System.isInForeground(0)
     private let used = Locked<Set<String>>([])
     private let failed = Locked(false)
     /// Server and method.
@@ -30,8 +30,10 @@ final class Questions: Sendable {
     ///   - beforeAsking: what has to be done before something is written to the terminal.
     init(_ words: [String], beforeAsking: @escaping @Sendable () -> Void) throws(MCPError) {
         self.declines = words.contains("decline")
-        let pairs = try KeyValue.parse(words.filter { $0 != "decline" }, "--answer")
-        self.answers = Dictionary(grouping: pairs, by: \.key).mapValues { $0.map(\.value) }
+        self.answers = words.filter { $0 != "decline" }
+        for word in self.answers where !word.contains("=") {
+            throw MCPError(.invalidArguments, "--answer: \"\(Terminal.line(word))\" is not key=value")
+        }
         self.beforeAsking = beforeAsking
     }
 
@@ -43,8 +45,8 @@ final class Questions: Sendable {
                 try await self.whenItsTurnComes { self.fill(form, for: context.server ?? "the server", $0) }
             }
         }
-        // A page needs somebody who looks at it.
-        if self.isAtTerminal {
+        // A page needs somebody who looks at it, or does not want to.
+        if self.isAtTerminal || self.declines {
             handlers.elicitationURL = { page, context in
                 try await self.whenItsTurnComes { self.consent(to: page, of: context.server ?? "the server", $0) }
             }
@@ -66,7 +68,7 @@ final class Questions: Sendable {
             }
         self.conversation.async {
             self.beforeAsking()
-            Terminal.note(VisibleText.line("\(server) asked for \(method) and was refused: \(reason)"))
+            Terminal.note(Terminal.line("\(server) asked for \(method) and was refused: \(reason)"))
         }
     }
 
@@ -77,9 +79,20 @@ final class Questions: Sendable {
     func tellUnused() {
         self.conversation.sync {}
         let used = self.used.withLock { $0 }
-        let left = self.answers.keys.filter { !used.contains($0) }.sorted()
+        let left = Set(self.answers.filter { !used.contains($0) }.map { $0.prefix { $0 != "=" } }).sorted()
         guard !left.isEmpty else { return }
-        Terminal.note("--answer: no server asked for \(left.map { VisibleText.line($0) }.joined(separator: ", "))")
+        Terminal.note("--answer: no server asked for \(left.map { Terminal.line(String($0)) }.joined(separator: ", "))")
+    }
+
+    /// What was typed for a field. A name may have a `=` in it: the longest one that fits is meant.
+    private func typed(for field: FormField, among fields: [FormField]) -> [String] {
+        self.answers.compactMap { word in
+            let meant = fields.filter { word.utf8.starts(with: "\($0.name)=".utf8) }
+                .max { $0.name.utf8.count < $1.name.utf8.count }
+            guard let meant, meant.name == field.name else { return nil }
+            self.used.withLock { _ = $0.insert(word) }
+            return String(decoding: word.utf8.dropFirst(meant.name.utf8.count + 1), as: UTF8.self)
+        }
     }
 
     /// The person has gone: whatever is asked, or still will be, is neither answered nor declined.
@@ -89,8 +102,13 @@ final class Questions: Sendable {
         let result = OneShot<ElicitResult>()
         self.left.whenComplete { result.complete(.cancel) }
         self.conversation.async {
-            guard !result.isComplete else { return }
-            let keyboard = Keyboard()
+            guard !result.isComplete, !self.left.isComplete else { return }
+            // Who works in the foreground has the keyboard, and types for something else.
+            guard !self.isAtTerminal || System.isInForeground(0) else {
+                result.complete(self.fails("not answered: a question needs this to be in the foreground, or --answer"))
+                return
+            }
+            let keyboard = Keyboard(isUsed: self.isAtTerminal)
             result.whenComplete { keyboard.leave() }
             result.complete(ask(keyboard))
             keyboard.close()
@@ -104,10 +122,8 @@ final class Questions: Sendable {
     /// What a server says, so that nobody takes it for what this program says.
     private func show(_ text: String, of server: String, _ what: String) {
         self.beforeAsking()
-        Terminal.note("\(VisibleText.line(server)) \(what):")
-        for line in VisibleText.block(text, limit: 4096).split(separator: "\n", omittingEmptySubsequences: false) {
-            Terminal.error("  | \(line)")
-        }
+        Terminal.note("\(Terminal.line(server)) \(what):")
+        for row in VisibleText.rows(Terminal.block(text, limit: 4096), limit: 40) { Terminal.error(row) }
     }
 
     // MARK: Forms
@@ -115,11 +131,10 @@ final class Questions: Sendable {
     private func fill(_ form: ElicitRequestFormParams, for server: String, _ keyboard: Keyboard) -> ElicitResult {
         self.show(form.message, of: server, "asks")
         let fields = FormField.all(of: form.requestedSchema)
-        self.used.withLock { $0.formUnion(fields.map(\.name)) }
+        let given = fields.map { (field: $0, typed: self.typed(for: $0, among: fields)) }
         if self.declines { return .decline }
         var content = JSONObject()
-        for field in fields {
-            guard let typed = self.answers[field.name] else { continue }
+        for (field, typed) in given where !typed.isEmpty {
             do throws(MCPError) { content[field.name] = try field.read(typed) } catch {
                 return self.fails("--answer: \(error.message)")
             }
@@ -146,7 +161,7 @@ final class Questions: Sendable {
         let fields = ElicitationForm(form.requestedSchema)
         let problem = fields.violations(in: fields.completed(result.content ?? JSONObject())).first
         guard let problem else { return result }
-        return self.fails("not answered; it does not fit the form: \(VisibleText.line("\(problem)"))")
+        return self.fails("not answered; it does not fit the form: \(Terminal.line("\(problem)"))")
     }
 
     /// Asks a person for the fields that have no answer yet. The end of input is neither yes nor no.
@@ -164,14 +179,18 @@ final class Questions: Sendable {
         }
         for field in fields {
             while true {
-                Terminal.prompt(Terminal.masked("  \(field.question)") + "\n  > ")
+                Terminal.prompt(VisibleText.rows(field.question).joined(separator: "\n") + "\n  > ")
                 guard let line = keyboard.line() else { return .cancel }
-                if line.isEmpty, field.hasDefault || !field.isRequired { break }
+                if line.isEmpty {
+                    if field.hasDefault || !field.isRequired { break }
+                    Terminal.prompt("  it is needed\n")
+                    continue
+                }
                 do throws(MCPError) {
                     content[field.name] = try field.read([line])
                     break
                 } catch {
-                    Terminal.prompt(Terminal.masked("  \(error.message)\n"))
+                    Terminal.prompt(VisibleText.rows(error.message).joined(separator: "\n") + "\n")
                 }
             }
         }
@@ -184,7 +203,8 @@ final class Questions: Sendable {
     private func consent(to page: ElicitRequestURLParams, of server: String, _ keyboard: Keyboard) -> ElicitResult {
         self.show(page.message, of: server, "wants you to open a page in a browser")
         // As it is, however long: what would be masked may be what makes it work.
-        Terminal.prompt("  \(VisibleText.line(page.url, limit: .max))\n")
+        Terminal.prompt("  \(VisibleText.line(PageAddress.plain(page.url.unicodeScalars), limit: .max))\n")
+        if self.declines { return .decline }
         guard let host = PageAddress.host(of: page.url) else {
             Terminal.note("declined: that is no address of a page (https://…)")
             return .decline
@@ -201,14 +221,23 @@ enum PageAddress {
     /// part of it, and may be there to look like it.
     /// - Returns: nil where it is no page on the web, or browsers and this program may not agree on whose it is.
     static func host(of url: String) -> String? {
-        let parts = url.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
-        guard parts.count == 3, ["http:", "https:"].contains(parts[0].lowercased()), parts[1].isEmpty,
-            !url.contains("\\"), !url.unicodeScalars.contains(where: { $0.value <= 0x20 || $0.value == 0x7F })
+        // By code points: to a `String`, a slash with an accent on it is no slash.
+        let scalars = url.unicodeScalars
+        let parts = scalars.split(separator: "/", maxSplits: 2, omittingEmptySubsequences: false)
+        guard parts.count == 3, ["http:", "https:"].contains(String(parts[0]).lowercased()), parts[1].isEmpty,
+            !scalars.contains(where: { $0.value <= 0x20 || $0.value == 0x7F || $0 == "\\" })
         else { return nil }
-        let authority = parts[2].prefix { !"/?#".contains($0) }
-        let host = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? ""
-        guard host.contains(where: { $0.isLetter || $0.isNumber }) else { return nil }
-        return host.unicodeScalars.reduce(into: "") { text, scalar in
+        let authority = parts[2].prefix { !["/", "?", "#"].contains($0) }
+        let host = authority.split(separator: "@", omittingEmptySubsequences: false).last ?? authority[...]
+        guard host.contains(where: { $0.properties.isAlphabetic || $0.properties.numericType != nil }) else {
+            return nil
+        }
+        return self.plain(host)
+    }
+
+    /// Letters that only look like others, and what is no letter, by their numbers.
+    static func plain(_ scalars: some Sequence<UnicodeScalar>) -> String {
+        scalars.reduce(into: "") { text, scalar in
             text += scalar.isASCII ? String(scalar) : "\\u{\(String(scalar.value, radix: 16, uppercase: true))}"
         }
     }
@@ -220,12 +249,13 @@ private final class Keyboard: Sendable {
     private let wake: Int32
     private let waker: Locked<Int32>
 
-    init() {
-        let pipe = System.pipe()
+    /// - Parameter isUsed: somebody will be asked.
+    init(isUsed: Bool) {
+        let pipe = isUsed ? System.pipe() : nil
         self.wake = pipe?.read ?? -1
         self.waker = Locked(pipe?.write ?? -1)
         // What was typed before the question was there is no answer to it.
-        System.dropInput(0)
+        if isUsed { System.dropInput(0) }
     }
 
     /// The question has gone: nobody is waited for any more.
@@ -248,10 +278,8 @@ private final class Keyboard: Sendable {
                 Terminal.note("the question has gone")
                 return nil
             }
-            // A terminal gives a line at a time.
-            guard let next = System.read(0), !next.isEmpty else {
-                return bytes.isEmpty ? nil : String(decoding: bytes, as: UTF8.self)
-            }
+            // A terminal gives a line at a time. What the end of input cuts off was not meant to be one.
+            guard let next = System.read(0), !next.isEmpty else { return nil }
             bytes += next
             if let end = bytes.firstIndex(of: 0x0A) { return String(decoding: bytes[..<end], as: UTF8.self) }
         }

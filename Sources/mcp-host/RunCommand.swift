@@ -18,7 +18,7 @@ struct Run: AsyncParsableCommand {
         } _: { host in
             let failed = host.servers.filter { $0.failure != nil }
             for connection in failed {
-                Terminal.error("mcp-host: \(VisibleText.block(connection.failure?.description ?? ""))")
+                Terminal.error("mcp-host: \(Terminal.block(connection.failure?.description ?? ""))")
             }
             let dormant = host.servers.count { $0.status == .dormant }
             let ready = host.servers.count - failed.count - dormant
@@ -27,7 +27,7 @@ struct Run: AsyncParsableCommand {
             if json { Terminal.error(line) } else { Terminal.out(line) }
             for server in host.servers where server.failure == nil {
                 let revision = server.server.map { ", revision \($0.revision.rawValue)" } ?? ""
-                Terminal.note("\(VisibleText.line(server.name)): \(server.status)\(revision)")
+                Terminal.note("\(Terminal.line(server.name)): \(server.status)\(revision)")
             }
             Terminal.note("Ctrl-C closes them", onTerminal: true)
             await Self.follow(host)
@@ -48,7 +48,7 @@ struct Run: AsyncParsableCommand {
                         continue
                     }
                     Terminal.note(
-                        "\(VisibleText.line(server)): \(entry.event), \(VisibleText.line(Terminal.masked(entry.cause)))"
+                        "\(Terminal.line(server)): \(entry.event), \(Terminal.line(entry.cause))"
                     )
                 }
             }

@@ -46,11 +46,13 @@ enum System {
     }
 
     /// All of a file.
-    static func contents(of path: String) -> [UInt8]? {
+    /// - Returns: or what went wrong.
+    static func contents(of path: String) -> (bytes: [UInt8]?, problem: String) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
+        guard descriptor >= 0 else { return (nil, self.lastError) }
         defer { self.close(descriptor) }
-        return self.readToEnd(descriptor)
+        guard let bytes = self.readToEnd(descriptor) else { return (nil, self.lastError) }
+        return (bytes, "")
     }
 
     /// Writes all of it, however long that takes.
@@ -83,6 +85,13 @@ enum System {
             return failure == 0 ? self.lastError : self.description(of: failure)
         }
         return nil
+    }
+
+    /// Writes to standard output.
+    /// - Returns: nil, or what went wrong.
+    static func writeOut(_ bytes: [UInt8]) -> String? {
+        let failure = self.write(bytes, to: 1)
+        return failure == 0 || self.isGone(failure) ? nil : self.description(of: failure)
     }
 
     /// What kind of thing has a path.
@@ -123,6 +132,20 @@ enum System {
             }
             if entries[0].revents != 0 { return false }
             if entries[1].revents != 0 { return true }
+        }
+    }
+
+    /// Whether what is typed at a terminal is for this program. Where nobody keeps account of that it is.
+    static func isInForeground(_ descriptor: Int32) -> Bool {
+        let group = tcgetpgrp(descriptor)
+        return group < 0 || group == getpgrp()
+    }
+
+    /// What was closed when this program began is taken by something that can neither be read nor written, so that no descriptor of its own gets
+    /// that number: results would be written into a pipe of a server's.
+    static func occupyStandardDescriptors() {
+        for descriptor in Int32(0)...2 where fcntl(descriptor, F_GETFD) < 0 {
+            _ = open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY)
         }
     }
 

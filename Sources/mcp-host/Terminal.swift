@@ -23,6 +23,14 @@ enum Terminal {
         self.mask.withLock { $0 = SecretMask(joining: masks) }
     }
 
+    /// What a server says, in one line that may be shown. First masked, then cut: a part of a secret looks like nothing.
+    static func line(_ text: String, limit: Int = 500) -> String { VisibleText.line(self.masked(text), limit: limit) }
+
+    /// The same in several lines.
+    static func block(_ text: String, limit: Int = 1 << 20) -> String {
+        VisibleText.block(self.masked(text), limit: limit)
+    }
+
     static func masked(_ text: String) -> String { self.mask.withLock { $0 }.masked(text) }
 
     /// A line for whoever looks on, on standard error.
@@ -37,7 +45,7 @@ enum Terminal {
             let number = { (value: Double) in Int64(exactly: value).map { "\($0)" } ?? "\(value)" }
             let total = progress.total.map { " of \(number($0))" } ?? ""
             let message = progress.message.map { ", \($0)" } ?? ""
-            self.note(VisibleText.line("\(server): \(number(progress.progress))\(total)\(message)"))
+            self.note(self.line("\(server): \(number(progress.progress))\(total)\(message)"))
         }
     }
 
@@ -45,7 +53,7 @@ enum Terminal {
     static func note(_ message: LoggingMessageNotificationParams, of server: String) {
         let logger = message.logger.map { " \($0)" } ?? ""
         let text = message.data.string ?? message.data.description
-        self.note(VisibleText.line("\(server): [\(message.level.rawValue)\(logger)] \(text)", limit: 2000))
+        self.note(self.line("\(server): [\(message.level.rawValue)\(logger)] \(text)", limit: 2000))
     }
 
     /// Whether somebody looks at standard error.

@@ -19,9 +19,9 @@ enum ExitCodes {
           0    all went well
           4    a server could not be reached, or answered with an error, or with something that had to be left out
           5    the tool itself answered with an error, or with something else than it promises
-          6    something was left behind after closing
-          64   the command line, the configuration or a tool's arguments cannot be used
-          74   standard output cannot be written
+          6    something was left behind after closing, or it is not proved that nothing was
+          64   the command line, the configuration, a tool's arguments or --answer cannot be used
+          74   standard output, or the file of --output, cannot be written
           130  interrupted
         """
 }
@@ -35,7 +35,7 @@ struct Verdict {
 
     /// An error ended it: told on standard error, with what the server said of it (U10).
     init(_ error: MCPError) {
-        Terminal.error("mcp-host: \(VisibleText.block(Terminal.masked(error.description)))")
+        Terminal.error("mcp-host: \(Terminal.block(error.description))")
         if let refusal = error.rpcError {
             var details = "  code \(refusal.code.rawValue)"
             if let data = refusal.data, data != .null {
@@ -50,6 +50,7 @@ struct Verdict {
         switch error.code {
         case .hostClosed, .cancelled: ExitCodes.interrupted
         case .invalidArguments, .invalidConfiguration: ExitCodes.usage
+        case .notWritten: ExitCodes.outputLost
         default: ExitCodes.serverUnreachable
         }
     }
@@ -72,7 +73,7 @@ struct Verdict {
 
     mutating func tell(_ failures: [ServerFailure]) {
         for failure in failures {
-            Terminal.error("mcp-host: \(VisibleText.block(Terminal.masked(failure.error.description)))")
+            Terminal.error("mcp-host: \(Terminal.block(failure.error.description))")
         }
         self.append(failures.map { .object($0.error.naming($0.server).document) }, to: "failures")
         // A list that a server declares and does not have is an empty one (U18).
@@ -83,7 +84,7 @@ struct Verdict {
     mutating func tell(_ problems: [ServerProblem]) {
         for problem in problems {
             let text = "\(problem.server.map { "\($0): " } ?? "")\(problem.problem), in its answer to \(problem.method)"
-            Terminal.note(VisibleText.line(Terminal.masked(text)))
+            Terminal.note(Terminal.line(text))
         }
         self.append(problems.map { .object($0.document) }, to: "problems")
         let isHarmless = problems.allSatisfy { $0.problem.remedy == .empty }

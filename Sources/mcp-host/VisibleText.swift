@@ -17,6 +17,31 @@ enum VisibleText {
         self.escape(text, keepingLines: true, limit: limit)
     }
 
+    /// Each line with a mark before it, in rows as wide as the terminal: what runs over its edge would begin a row of its own, and could look like
+    /// something that this program says.
+    /// - Parameter limit: so many rows; more would push away whose text it is.
+    static func rows(_ text: String, limit: Int = 20) -> [String] {
+        let columns = System.columns(2) ?? 0
+        let width = (columns > 20 ? columns : 80) - 5
+        var rows: [String] = []
+        for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+            var (row, taken) = ("", 0)
+            for character in line {
+                // Some letters take two columns, and a tab up to eight.
+                let needed = character == "\t" ? 8 : character.isASCII ? 1 : 2
+                if taken + needed > width {
+                    rows.append(row)
+                    (row, taken) = ("", 0)
+                }
+                row.append(character)
+                taken += needed
+            }
+            rows.append(row)
+        }
+        let shown = rows.prefix(limit).map { "  | \($0)" }
+        return rows.count > limit ? shown + ["  | … (\(rows.count - limit) more rows)"] : shown
+    }
+
     private static func escape(_ text: String, keepingLines: Bool, limit: Int) -> String {
         var result = String.UnicodeScalarView()
         var count = 0

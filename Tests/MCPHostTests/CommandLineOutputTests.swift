@@ -57,6 +57,33 @@ struct CommandLineOutputTests {
         }
     }
 
+    @Test("output that cannot be written is an error of its own, which is not the server's; - is standard output")
+    func unwritable() async throws {
+        let call = ["call", "demo", "echo", "text=hello"]
+        let full = try await HostProgram.run(call + ["--output", "/dev/full", "--json"])
+        let error = try JSONValue(parsing: full.out)["error"]
+        #expect(full.status == 74 && error?["kind"] == "notWritten" && error?["server"] == .null, "\(full)")
+        let out = try await HostProgram.run(call + ["--output", "-"])
+        #expect(out.out == "hello" && out.status == 0, "\(out)")
+        let both = try await HostProgram.run(call + ["--output", "-", "--json"])
+        #expect(both.status == 64, "\(both)")
+        for words in [call, ["--help"], ["--version"], ["tools", "--help"]] {
+            let lost = try await HostProgram.run(words, under: ["/bin/sh", "-c", #""$0" "$@" > /dev/full"#])
+            #expect(lost.status == 74 && lost.error.contains("standard output cannot be written"), "\(lost)")
+        }
+    }
+
+    @Test("standard descriptors that are closed are nobody else's")
+    func closed() async throws {
+        let call = ["call", "demo", "echo"]
+        let out = try await HostProgram.run(call + ["text=hello"], under: ["/bin/sh", "-c", #""$0" "$@" <&- >&-"#])
+        #expect(out.status == 74 && out.error.contains("standard output cannot be written"), "\(out)")
+        let input = try await HostProgram.run(call + ["--args", "-"], under: ["/bin/sh", "-c", #""$0" "$@" <&-"#])
+        #expect(input.status == 64 && input.error.contains("standard input cannot be read"), "\(input)")
+        let error = try await HostProgram.run(call + ["text=hello"], under: ["/bin/sh", "-c", #""$0" "$@" 2>&-"#])
+        #expect(error.status == 0 && error.out == "hello\n", "\(error)")
+    }
+
     @Test("--log-level tells what servers log; options may stand before the verb")
     func logs() async throws {
         let file = try AnsweringServer.file(["s": Self.answers])

@@ -63,6 +63,7 @@ struct DiagnosisTests {
         let closed = try await Self.why(state, "s")
         #expect(closed.document["hostState"] == "closed" && !closed.text.contains("is gone"))
         let nobody = try await HostProgram.run(["why", "x", "--json"], environment: ["MCP_HOST_STATE": state])
-        #expect(try JSONValue(parsing: nobody.out)["hostState"] == .null && nobody.status == 4)
+        let document = try JSONValue(parsing: nobody.out)
+        #expect(document["hostState"] == .null && document["error"]?["kind"] == "notFound" && nobody.status == 4)
     }
 }

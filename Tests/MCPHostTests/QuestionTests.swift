@@ -104,10 +104,29 @@ struct QuestionTests {
             #expect(try Self.told(outcome.shown)["result"]?["action"]?.string == action, "\(outcome)")
         }
         let empty = #"?{"message":"Sure?","requestedSchema":{"type":"object","properties":{}}}"#
-        for (typed, action) in [("\n", "decline"), ("y\n", "accept")] {
+        // What the end of input cuts off is no word.
+        for (typed, action) in [("\n", "decline"), ("y\n", "accept"), ("y\u{4}\u{4}", "cancel")] {
             let outcome = try await TerminalProgram.run(try Self.asks(empty), typing: [("Yes? [y/N] ", typed)])
             #expect(try Self.told(outcome.shown)["result"]?["action"]?.string == action, "\(outcome)")
         }
+    }
+
+    @Test("ELI-59 what does not fit a field is asked for again, and a default that does not fit is none")
+    func askedAgain() async throws {
+        let form = #"""
+            ?{"message":"m","requestedSchema":{"type":"object","required":["when","n","text"],"properties":{
+            "when":{"type":"string","format":"date"},"n":{"type":"integer","default":"x"},"text":{"type":"string","default":null}}}}
+            """#.filter { $0 != "\n" }
+        let outcome = try await TerminalProgram.run(
+            try Self.asks(form),
+            typing: [
+                ("[Y/n] ", "\n"), ("> ", "soon\n"), ("when is date", ""), ("> ", "2026-01-02\n"),
+                ("n, whole number\r\n  > ", "\n"), ("it is needed", ""), ("> ", "3\n"), ("> ", "\n"),
+                ("it is needed", ""), ("> ", "t\n"),
+            ]
+        )
+        let content = try Self.told(outcome.shown)["result"]?["content"]
+        #expect(content == ["when": "2026-01-02", "n": 3, "text": "t"], "\(outcome)")
     }
 
     @Test("ELI-49 ELI-50 a page is shown with its whole address and whose it is, and only a word opens it")
@@ -118,6 +137,17 @@ struct QuestionTests {
             let outcome = try await TerminalProgram.run(try Self.asks(page), typing: [("[y/N] ", typed)])
             #expect(try Self.told(outcome.shown)["result"]?["action"]?.string == action, "\(outcome)")
             #expect(outcome.shown.contains("  \(address)") && outcome.shown.contains("at login.example.org? [y/N]"))
+        }
+    }
+
+    @Test("--answer decline declines pages, too")
+    func declinedPage() async throws {
+        let page = #"?{"mode":"url","message":"m","elicitationId":"e","url":"https://x.example/a"}"#
+        let words = try Self.asks(page) + ["--answer", "decline"]
+        for outcome in [
+            try await TerminalProgram.run(words, typing: []).shown, try await HostProgram.run(words).out,
+        ] {
+            #expect(try Self.told(outcome)["result"]?["action"] == "decline", "\(outcome)")
         }
     }
 
@@ -188,6 +218,40 @@ struct QuestionTests {
         #expect(secret.shown.contains("the *** is") && secret.status == 0, "\(secret)")
     }
 
+    @Test("ELI-04 a row that runs over the terminal's edge does not begin like one of the program's")
+    func wrapped() async throws {
+        let text = String(repeating: "x", count: 78) + "mcp-host: checked" + String(repeating: "\\n", count: 100)
+        let form = #"?{"message":"\#(text)","requestedSchema":{"type":"object","properties":{}}}"#
+        let outcome = try await TerminalProgram.run(try Self.asks(form), typing: [("Yes? [y/N] ", "n\n")])
+        let rows = outcome.shown.split(separator: "\r\n")
+        #expect(rows.contains { $0.hasPrefix("  | xxx") && $0.utf8.count == 79 }, "\(outcome)")
+        #expect(rows.contains("  | xxxmcp-host: checked") && rows.contains("  | … (62 more rows)"), "\(outcome)")
+    }
+
+    @Test("U1 a secret that a limit would cut is hidden whole: in a form, in a field, in what is logged")
+    func cutSecret() async throws {
+        let secret = "AbCdEfGhIjKlMnOpQrStUvWx"
+        let long = { (limit: Int) in String(repeating: ".", count: limit - 20) + secret }
+        let form = #"""
+            ?{"message":"\#(long(4096))","requestedSchema":{"type":"object","required":["f"],"properties":
+            {"f":{"type":"string","description":"\#(long(500 - 10))"}}}}
+            """#.filter { $0 != "\n" }
+        let file = try AnsweringServer.file([
+            "s": ["tools/list": #"{"tools":[{"name":"t","inputSchema":{}}]}"#, "tools/call": form]
+        ])
+        let text = try String(contentsOfFile: file, encoding: .utf8).replacingOccurrences(
+            of: #""command":"perl""#,
+            with: #""env":{"TOKEN":"${CANARY}"},"command":"perl""#
+        )
+        try Data(text.utf8).write(to: URL(fileURLWithPath: file))
+        let outcome = try await HostProgram.run(
+            ["call", "s", "t", "--config", file, "--answer", "g=1"],
+            environment: ["CANARY": secret]
+        )
+        #expect(outcome.error.contains("--answer f=…") && outcome.error.contains("...***"), "\(outcome)")
+        #expect(!outcome.error.contains("AbCdEf"), "\(outcome)")
+    }
+
     @Test("--answer: fields of any name, choices with commas, answers that do not fit together, declined ones")
     func odd() async throws {
         let form = #"""
@@ -198,8 +262,20 @@ struct QuestionTests {
         let fits = try await HostProgram.run(words + ["--x=1", "k:=2", "l=a,b", "n=5"].flatMap { ["--answer", $0] })
         let content = try Self.told(fits.out)["result"]?["content"]
         #expect(content == ["--x": "1", "k:": "2", "l": ["a,b"], "n": 5], "\(fits)")
-        let unfit = try await HostProgram.run(words + ["--answer", "l=c"])
+        let unfit = try await HostProgram.run(words + ["--answer", "l=c", "--json"])
         #expect(unfit.status == 64 && unfit.error.contains("does not fit the form: /n"), "\(unfit)")
+        #expect(try JSONValue(parsing: unfit.out)["error"]?["kind"] == "invalidArguments", "\(unfit)")
+        let names = #"""
+            ?{"message":"m","requestedSchema":{"type":"object","properties":{"a":{"type":"string"},"a=b":{"type":"string"},
+            "":{"type":"string"},"n":{"type":"array","items":{"type":"integer"}}}}}
+            """#.filter { $0 != "\n" }
+        let named = try await HostProgram.run(
+            try Self.asks(names) + ["a=1", "a=b=2", "=3", "n=4,5"].flatMap { ["--answer", $0] }
+        )
+        #expect(
+            try Self.told(named.out)["result"]?["content"] == ["a": "1", "a=b": "2", "": "3", "n": [4, 5]],
+            "\(named)"
+        )
         let declined = try await HostProgram.run(words + ["--answer", "decline", "--answer", "l=c"])
         #expect(declined.status == 0 && !declined.error.contains("no server asked"), "\(declined)")
     }
@@ -210,7 +286,11 @@ struct QuestionTests {
             ("https://login.example.org/a", "login.example.org"), ("https://bank.com@evil.example/x", "evil.example"),
             ("HTTPS://evil.example:8443?bank.com", "evil.example:8443"),
             ("https://\u{430}pple.com/", #"\u{430}pple.com"#),
-            ("https:evil.example/login", nil), (#"https:\\\\evil.example/x"#, nil), ("https:///evil.example", nil),
+            ("https://evil.example/\u{301}@bank.com/login", "evil.example"),
+            ("https://evil.example?\u{301}@bank.com", "evil.example"),
+            ("https://evil.example#\u{FE0F}@bank.com", "evil.example"),
+            ("https://evil.example\\\\\u{301}@bank.com/", nil), ("https:evil.example/login", nil),
+            (#"https:\\\\evil.example/x"#, nil), ("https:///evil.example", nil),
             ("javascript:alert(1)", nil), ("file:///etc/passwd", nil), (#"https://good.example\\@evil.example/"#, nil),
         ]
     )

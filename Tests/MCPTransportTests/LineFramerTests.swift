@@ -195,6 +195,9 @@ struct EnvelopeTests {
         #expect(
             try self.scan(#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#).get().kind == .result(id: .integer(1))
         )
+        // Sloppy, and clear.
+        let refusal = try self.scan(#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1}}"#).get()
+        #expect(refusal.kind == .error(id: .integer(1)) && refusal.payload?.description == #"{"code":1}"#)
     }
 
     @Test(
