@@ -62,7 +62,7 @@ final class Questions: Sendable {
         let reason =
             switch Method(rawValue: method) {
             case .samplingCreateMessage: "mcp-host has no model"
-            case .elicitationCreate: "there is no terminal and no --answer"
+            case .elicitationCreate: "nobody is at a terminal, and there is no --answer"
             case .rootsList: "mcp-host has no roots"
             default: "mcp-host does not know it"
             }
@@ -84,15 +84,19 @@ final class Questions: Sendable {
         Terminal.note("--answer: no server asked for \(left.map { Terminal.line(String($0)) }.joined(separator: ", "))")
     }
 
-    /// What was typed for a field. A name may have a `=` in it: the longest one that fits is meant.
-    private func typed(for field: FormField, among fields: [FormField]) -> [String] {
-        self.answers.compactMap { word in
-            let meant = fields.filter { word.utf8.starts(with: "\($0.name)=".utf8) }
-                .max { $0.name.utf8.count < $1.name.utf8.count }
-            guard let meant, meant.name == field.name else { return nil }
+    /// What was typed, by field. A name may have a `=` in it: the longest one that fits is meant.
+    private func typed(for fields: [FormField]) -> [String: [String]] {
+        var typed: [String: [String]] = [:]
+        for word in self.answers {
+            let meant = fields.map(\.name).filter {
+                word.utf8.starts(with: $0.utf8) && word.utf8.dropFirst($0.utf8.count).first == UInt8(ascii: "=")
+            }
+            .max { $0.utf8.count < $1.utf8.count }
+            guard let meant else { continue }
             self.used.withLock { _ = $0.insert(word) }
-            return String(decoding: word.utf8.dropFirst(meant.name.utf8.count + 1), as: UTF8.self)
+            typed[meant, default: []].append(String(decoding: word.utf8.dropFirst(meant.utf8.count + 1), as: UTF8.self))
         }
+        return typed
     }
 
     /// The person has gone: whatever is asked, or still will be, is neither answered nor declined.
@@ -103,11 +107,6 @@ final class Questions: Sendable {
         self.left.whenComplete { result.complete(.cancel) }
         self.conversation.async {
             guard !result.isComplete, !self.left.isComplete else { return }
-            // Who works in the foreground has the keyboard, and types for something else.
-            guard !self.isAtTerminal || System.isInForeground(0) else {
-                result.complete(self.fails("not answered: a question needs this to be in the foreground, or --answer"))
-                return
-            }
             let keyboard = Keyboard(isUsed: self.isAtTerminal)
             result.whenComplete { keyboard.leave() }
             result.complete(ask(keyboard))
@@ -131,10 +130,11 @@ final class Questions: Sendable {
     private func fill(_ form: ElicitRequestFormParams, for server: String, _ keyboard: Keyboard) -> ElicitResult {
         self.show(form.message, of: server, "asks")
         let fields = FormField.all(of: form.requestedSchema)
-        let given = fields.map { (field: $0, typed: self.typed(for: $0, among: fields)) }
+        let given = self.typed(for: fields)
         if self.declines { return .decline }
         var content = JSONObject()
-        for (field, typed) in given where !typed.isEmpty {
+        for field in fields {
+            guard let typed = given[field.name] else { continue }
             do throws(MCPError) { content[field.name] = try field.read(typed) } catch {
                 return self.fails("--answer: \(error.message)")
             }
@@ -149,6 +149,9 @@ final class Questions: Sendable {
         let needed = missing.map { "\n  --answer \($0.quotedName)=…   \($0.question)" }
         return self.fails("not answered; it needs\(needed.joined())")
     }
+
+    private static let needsForeground =
+        "not answered: a question needs this program to be in the foreground, or --answer"
 
     private func fails(_ reason: String) -> ElicitResult {
         Terminal.error("mcp-host: \(reason)")
@@ -173,6 +176,7 @@ final class Questions: Sendable {
     ) -> ElicitResult {
         var content = known
         if isConfirmation || !fields.isEmpty {
+            guard keyboard.isOurs else { return self.fails(Self.needsForeground) }
             let question = isConfirmation ? "Yes? [y/N] " : "Answer? (Ctrl-D cancels at any time) [Y/n] "
             guard let agrees = keyboard.agrees(question, else: !isConfirmation) else { return .cancel }
             if !agrees { return .decline }
@@ -209,6 +213,7 @@ final class Questions: Sendable {
             Terminal.note("declined: that is no address of a page (https://…)")
             return .decline
         }
+        guard keyboard.isOurs else { return self.fails(Self.needsForeground) }
         let question = "Do you open it, at \(host)? [y/N] "
         guard let agrees = keyboard.agrees(question, else: false) else { return .cancel }
         return agrees ? .accept() : .decline
@@ -255,8 +260,11 @@ private final class Keyboard: Sendable {
         self.wake = pipe?.read ?? -1
         self.waker = Locked(pipe?.write ?? -1)
         // What was typed before the question was there is no answer to it.
-        if isUsed { System.dropInput(0) }
+        if isUsed, self.isOurs { System.dropInput(0) }
     }
+
+    /// Who works in the foreground has the keyboard, and types for something else.
+    var isOurs: Bool { System.isInForeground(0) }
 
     /// The question has gone: nobody is waited for any more.
     func leave() { self.waker.withLock { if $0 >= 0 { System.write([0], to: $0) } } }

@@ -48,7 +48,7 @@ struct LawProcessTests {
             .filter { $0.hasPrefix("\(getpid())-") }
     }
 
-    @Test("T7 a helper whose main thread has ended lives, and is ended", arguments: [true, false])
+    @Test("T7 a helper whose main thread has ended lives, and is ended", .looksAtProcesses, arguments: [true, false])
     func threads(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.guarded(zoo.server("one", "--helper", "threads"), isGuarded))
@@ -213,7 +213,7 @@ struct LawProcessTests {
         }
     }
 
-    @Test("T19 a chain that forks and exits is ended by the guard", arguments: [0, 3, 20])
+    @Test("T19 a chain that forks and exits is ended by the guard", .exitTestTurn, .forksChains, arguments: [0, 3, 20])
     func chain(milliseconds: Int) async throws {
         try await withZoo { zoo in
             var server = zoo.server("one", "--chain", "\(milliseconds)")
@@ -227,7 +227,12 @@ struct LawProcessTests {
         }
     }
 
-    @Test("T19 E6 where daemons may stay, a chain in the server's session is none", arguments: [0, 3])
+    @Test(
+        "T19 E6 where daemons may stay, a chain in the server's session is none",
+        .exitTestTurn,
+        .forksChains,
+        arguments: [0, 3]
+    )
     func chainBesideDaemons(milliseconds: Int) async throws {
         try await withZoo { zoo in
             for round in 1...3 {
@@ -313,7 +318,11 @@ struct LawProcessTests {
         }
     }
 
-    @Test("T19 without a guard it may be too fast: then it is said, and never that nothing is left")
+    @Test(
+        "T19 without a guard it may be too fast: then it is said, and never that nothing is left",
+        .exitTestTurn,
+        .forksChains
+    )
     func unguardedChain() async throws {
         try await withZoo { zoo in
             var server = Self.guarded(zoo.server("one", "--chain", "3"), false)
@@ -347,7 +356,11 @@ struct LawProcessTests {
         #expect(search.passes == 1)
     }
 
-    @Test("T22 on a system without pidfd servers start, and end with what they left", arguments: [true, false])
+    @Test(
+        "T22 on a system without pidfd servers start, and end with what they left",
+        .looksAtProcesses,
+        arguments: [true, false]
+    )
     func withoutPidfd(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let file = try ScriptedServer.file([

@@ -19,7 +19,7 @@ struct ProcessEndFaultTests {
     @Test("mcp-guard is found without any configuration")
     func isFound() { #expect(GuardProgram.path?.hasSuffix("/mcp-guard") == true) }
 
-    @Test("E1 a server that ends on the end of its input gets no signal", arguments: [true, false])
+    @Test("E1 a server that ends on the end of its input gets no signal", .looksAtProcesses, arguments: [true, false])
     func politely(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host(Self.guarded(zoo.server("polite"), isGuarded))
@@ -29,7 +29,11 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E2 deaf to end of input and SIGTERM: each step is taken, in order, in its time", arguments: [true, false])
+    @Test(
+        "E2 deaf to end of input and SIGTERM: each step is taken, in order, in its time",
+        .looksAtProcesses,
+        arguments: [true, false]
+    )
     func deaf(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let clock = ManualClock()
@@ -47,7 +51,7 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E3 a server that has stopped itself is ended all the same", arguments: [true, false])
+    @Test("E3 a server that has stopped itself is ended all the same", .looksAtProcesses, arguments: [true, false])
     func stopped(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             // Neither SIGTERM nor the end of its input reaches it.
@@ -62,6 +66,7 @@ struct ProcessEndFaultTests {
 
     @Test(
         "E4 E19 sh, in it sh, in it a server that ignores the end of input; and a tree of five: all gone",
+        .looksAtProcesses,
         arguments: [true, false]
     )
     func trees(isGuarded: Bool) async throws {
@@ -82,6 +87,7 @@ struct ProcessEndFaultTests {
 
     @Test(
         "E5 E8 the leader exits, its child goes on with the pipes: the end is seen, the child is ended",
+        .looksAtProcesses,
         arguments: [true, false]
     )
     func leaderExits(isGuarded: Bool) async throws {
@@ -101,6 +107,7 @@ struct ProcessEndFaultTests {
 
     @Test(
         "0b E15 whatever a polite server leaves is ended and named: with its pipes, without, in a session of its own, a daemon",
+        .looksAtProcesses,
         arguments: ["inherit", "null", "session", "daemon"],
         [true, false]
     )
@@ -124,7 +131,11 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E6 a daemon that is wanted stays, and what has not left the session goes", arguments: [true, false])
+    @Test(
+        "E6 a daemon that is wanted stays, and what has not left the session goes",
+        .looksAtProcesses,
+        arguments: [true, false]
+    )
     func wantedDaemon(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             var server = Self.guarded(zoo.server("parent", "--helper", "session", "--tree", "1"), isGuarded)
@@ -277,7 +288,11 @@ struct ProcessEndFaultTests {
         }
     }
 
-    @Test("E16 V19 servers outlive the threads from which they were started", arguments: [true, false])
+    @Test(
+        "E16 V19 servers outlive the threads from which they were started",
+        .looksAtProcesses,
+        arguments: [true, false]
+    )
     func threads(isGuarded: Bool) async throws {
         try await withZoo { zoo in
             let host = try await zoo.host()

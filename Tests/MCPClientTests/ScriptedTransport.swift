@@ -16,6 +16,8 @@ final class ScriptedTransport: Transport {
         var texts: [String] = []
         var messages: [OutgoingMessage] = []
         var cancelled: [JSONRPCRequestID] = []
+        /// The methods of those messages that the script has seen to their end.
+        var played: [String] = []
         var finish: CheckedContinuation<TransportEnd, Never>?
         var isClosed = false
     }
@@ -37,10 +39,10 @@ final class ScriptedTransport: Transport {
     /// The requests that the session has given up.
     var cancelled: [JSONRPCRequestID] { self.state.value.cancelled }
 
-    /// Waits until so many messages of a method have been sent.
+    /// Waits until so many messages of a method have been sent, and the script has done with them: what it notes may be read then.
     func wait(forSent method: String, times: Int = 1, sourceLocation: SourceLocation = #_sourceLocation) async {
         await self.state.wait(for: "\(times) \(method) from the session", sourceLocation: sourceLocation) { state in
-            state.sent.count { $0["method"]?.string == method } >= times
+            state.played.count { $0 == method } >= times
         }
     }
 
@@ -91,6 +93,7 @@ final class ScriptedTransport: Transport {
         guard let method = value["method"]?.string else { return }  // an answer of ours is not answered
         let id = value["id"].flatMap { try? RawJSON(encoding: $0).decode(JSONRPCRequestID.self) }
         self.answer(self, id, method, value["params"] ?? .null)
+        self.state.withLock { $0.played.append(method) }
     }
 
     func cancel(_ request: JSONRPCRequestID, _ notification: OutgoingMessage) throws(MCPError) {

@@ -65,7 +65,10 @@ struct QuestionTests {
     @Test("where nobody can answer nothing is offered, and what was refused is told")
     func nobody() async throws {
         for (asked, refusal) in [
-            (Self.form, "s asked for elicitation/create and was refused: there is no terminal and no --answer"),
+            (
+                Self.form,
+                "s asked for elicitation/create and was refused: nobody is at a terminal, and there is no --answer"
+            ),
             (
                 #"?sampling/createMessage{"messages":[],"maxTokens":1}"#,
                 "s asked for sampling/createMessage and was refused: mcp-host has no model"

@@ -127,7 +127,8 @@ struct OrphansTests {
     }
 
     @Test(
-        "E14 T18 when a program ends, only a guard that ended with status 0 is believed; what others left is found by its launchToken"
+        "E14 T18 when a program ends, only a guard that ended with status 0 is believed; what others left is found by its launchToken",
+        .looksAtProcesses
     )
     func endOfProgramRest() throws {
         let groups = LiveGroups()
@@ -206,7 +207,8 @@ struct OrphansTests {
     }
 
     @Test(
-        "E14 what has no guard and came too late is ended until a whole look finds nobody, daemons that it just makes too"
+        "E14 what has no guard and came too late is ended until a whole look finds nobody, daemons that it just makes too",
+        .looksAtProcesses
     )
     func custodianUnguarded() async throws {
         for _ in 0..<10 {

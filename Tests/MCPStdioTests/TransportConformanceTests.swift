@@ -59,7 +59,9 @@ struct TransportConformanceTests {
         try await TransportConformance("memory") { _ in EchoingPair() }.check()
     }
 
-    @Test("stdio, with and without a guard", arguments: [true, false]) func stdio(isGuarded: Bool) async throws {
+    @Test("stdio, with and without a guard", .looksAtProcesses, arguments: [true, false]) func stdio(isGuarded: Bool)
+        async throws
+    {
         var options = StdioTransport.Options()
         options.isGuarded = isGuarded
         options.maximumQueuedBytes = 4 << 20

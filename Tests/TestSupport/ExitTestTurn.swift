@@ -27,32 +27,71 @@ extension Trait where Self == ExitTestTurn {
     public static var exitTestTurn: Self { Self() }
 }
 
-/// A fair line.
+/// Who looks at all processes of the machine, and who keeps others from that.
+///
+/// A chain of processes that fork and exit, whoever's it is, makes it impossible to tell what else runs: without a guard, that nothing is left
+/// cannot be proved meanwhile (T19). So no test starts one while another expects that proof.
+public struct ProcessTableTurn: TestTrait, TestScoping {
+    private static let turns = Turns()
+    fileprivate let forksChains: Bool
+
+    /// Waits for its turn, then runs the test.
+    @concurrent
+    public func provideScope(
+        for test: Test,
+        testCase: Test.Case?,
+        performing function: @Sendable @concurrent () async throws -> Void
+    ) async throws {
+        await Self.turns.take(isShared: !self.forksChains)
+        defer { Self.turns.pass() }
+        try await function()
+    }
+}
+
+extension Trait where Self == ProcessTableTurn {
+    /// Expects a proof from a look at all processes; not for exit tests, beside which no chain runs.
+    public static var looksAtProcesses: Self { Self(forksChains: false) }
+
+    /// Starts what nobody can look past. Stands behind ``Testing/Trait/exitTestTurn``: whoever waits for that turn must not hold this one.
+    public static var forksChains: Self { Self(forksChains: true) }
+}
+
+/// A fair line, in which neighbors may go together.
 private final class Turns: Sendable {
     private struct State {
-        var isTaken = false
-        var waiting: [CheckedContinuation<Void, Never>] = []
+        /// How many have their turn; -1 for one who wants to be alone.
+        var inside = 0
+        var waiting: [(isShared: Bool, continuation: CheckedContinuation<Void, Never>)] = []
+
+        mutating func enter(isShared: Bool) -> Bool {
+            guard isShared ? self.inside >= 0 : self.inside == 0 else { return false }
+            self.inside += isShared ? 1 : -1
+            return true
+        }
     }
 
     private let state = Locked(State())
 
-    func take() async {
+    func take(isShared: Bool = false) async {
         await withCheckedContinuation { continuation in
-            let isFree = self.state.withLock { state in
-                if state.isTaken { state.waiting.append(continuation) }
-                defer { state.isTaken = true }
-                return !state.isTaken
+            let isIn = self.state.withLock { state in
+                if state.waiting.isEmpty, state.enter(isShared: isShared) { return true }
+                state.waiting.append((isShared, continuation))
+                return false
             }
-            if isFree { continuation.resume() }
+            if isIn { continuation.resume() }
         }
     }
 
     func pass() {
-        let next: CheckedContinuation<Void, Never>? = self.state.withLock { state in
-            guard state.waiting.isEmpty else { return state.waiting.removeFirst() }
-            state.isTaken = false
-            return nil
+        let next = self.state.withLock { state in
+            state.inside -= state.inside.signum()
+            var next: [CheckedContinuation<Void, Never>] = []
+            while let first = state.waiting.first, state.enter(isShared: first.isShared) {
+                next.append(state.waiting.removeFirst().continuation)
+            }
+            return next
         }
-        next?.resume()
+        for continuation in next { continuation.resume() }
     }
 }
