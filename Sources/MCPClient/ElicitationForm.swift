@@ -11,13 +11,20 @@ package struct ElicitationForm {
 
     package init(_ schema: ElicitationSchema) { self.schema = schema }
 
-    /// An accepted answer, its missing fields filled in where the form says with what.
+    /// An accepted answer, its missing fields filled in where the form says with what. A default that does not fit its own field is none.
     package func completed(_ content: JSONObject) -> JSONObject {
         var content = content
         for field in self.schema.properties.members where content[field.name] == nil {
-            if let value = Self.defaultValue(of: field.value) { content[field.name] = value }
+            if let value = Self.defaultValue(of: field.value), Self.fits(value, field.value) {
+                content[field.name] = value
+            }
         }
         return content
+    }
+
+    private static func fits(_ value: JSONValue, _ field: PrimitiveSchemaDefinition) -> Bool {
+        guard let schema = (try? RawJSON(encoding: field).decode(JSONValue.self))?.object else { return true }
+        return self.compiled(schema)?.violations(in: value, limit: 1).isEmpty ?? true
     }
 
     private static func defaultValue(of field: PrimitiveSchemaDefinition) -> JSONValue? {

@@ -35,8 +35,8 @@ public struct ServerRequestHandlers: Sendable {
     /// Answers methods that this library does not know: those of extensions, and your own. Give the result as JSON; throw ``Rejection``, or an
     /// `MCPError` with an `rpcError` that is to be passed on.
     public var other: (@Sendable (_ method: String, _ params: RawJSON?, Context) async throws -> RawJSON)?
-    /// Told of what a legacy server asks for and is not offered, besides the error that the server gets; a modern one cannot ask so. Called on
-    /// the I/O thread: return at once.
+    /// Told of what a legacy server asks for and is not offered, besides the error that the server gets; a modern one cannot ask so. The
+    /// method is as the server wrote it. Called from any thread, also the one that serves all servers: return at once.
     public var refused: (@Sendable (_ method: String, Context) -> Void)?
     /// The roots can change; ``ClientSession/rootsChanged()`` tells servers.
     public var rootsChange = true

@@ -8,6 +8,8 @@ struct ServerRequestRefusal: Error {
     var code: ErrorCode
     var message: String
     var data: JSONValue?
+    /// It was asked for what is not offered.
+    var isNotOffered = false
 
     init(_ code: ErrorCode, _ message: String, data: JSONValue? = nil) {
         self.code = code
@@ -15,7 +17,17 @@ struct ServerRequestRefusal: Error {
         self.data = data
     }
 
-    static func unknown(_ method: Method) -> Self { Self(.methodNotFound, "Method not found: \(method.rawValue)") }
+    static func unknown(_ method: Method) -> Self {
+        var refusal = Self(.methodNotFound, "Method not found: \(method.rawValue)")
+        refusal.isNotOffered = true
+        return refusal
+    }
+
+    static func undeclared(_ what: String) -> Self {
+        var refusal = Self(.invalidParams, "Invalid params: \(what) was not declared")
+        refusal.isNotOffered = true
+        return refusal
+    }
 }
 
 /// Gets one thing that a server asks for, in whichever way it came: asks the handler, and holds it to the protocol.
@@ -64,7 +76,7 @@ struct ServerRequestResponder: Sendable {
     ) async throws(ServerRequestRefusal) -> any ProtocolObject {
         guard let handler = self.handlers.sampling else { throw .unknown(.samplingCreateMessage) }
         if params.tools != nil || params.toolChoice != nil, !self.handlers.samplingOffersTools {
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: sampling with tools was not declared")
+            throw .undeclared("sampling with tools")
         }
         if let problem = SamplingMessages.problem(params.messages) {
             throw ServerRequestRefusal(.invalidParams, "Invalid params: \(problem)")
@@ -83,7 +95,7 @@ struct ServerRequestResponder: Sendable {
     ) async throws(ServerRequestRefusal) -> any ProtocolObject {
         guard let handler = self.handlers.elicitationForm else {
             if self.handlers.elicitationURL == nil { throw .unknown(.elicitationCreate) }
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by form was not declared")
+            throw .undeclared("elicitation by form")
         }
         let form = ElicitationForm(params.requestedSchema)
         var result: ElicitResult
@@ -113,7 +125,7 @@ struct ServerRequestResponder: Sendable {
     ) async throws(ServerRequestRefusal) -> any ProtocolObject {
         guard let handler = self.handlers.elicitationURL else {
             if self.handlers.elicitationForm == nil { throw .unknown(.elicitationCreate) }
-            throw ServerRequestRefusal(.invalidParams, "Invalid params: elicitation by URL was not declared")
+            throw .undeclared("elicitation by URL")
         }
         do {
             var result = try await handler(params, self.context)

@@ -39,9 +39,9 @@ final class ServerRequests: Sendable {
                 }
             }
         default:
-            let name = String(method.prefix(200))
+            let name = method.prefix(200)
             self.answerLegacy(MessageWriter.error(id, .methodNotFound, "Method not found: \(name)"), on: stream)
-            self.context.runtime.handlers.refused?(name, self.asker(nil, self.channel.readiness.revision ?? .latest))
+            self.context.runtime.handlers.refused?(method, self.asker(nil, self.channel.readiness.revision ?? .latest))
         }
     }
 
@@ -112,6 +112,9 @@ final class ServerRequests: Sendable {
             let result = try await responder.fulfil(kind)
             return MessageWriter.result(id) { result.encode(to: &$0, for: revision) }
         } catch {
+            if error.isNotOffered {
+                self.context.runtime.handlers.refused?(method.rawValue, self.asker(nil, revision))
+            }
             return MessageWriter.error(id, error.code, error.message, data: error.data)
         }
     }

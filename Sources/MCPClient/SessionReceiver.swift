@@ -53,7 +53,9 @@ package final class SessionReceiver: TransportReceiver {
             }
         } catch {
             guard error.isAnswer, let id = error.id else {
-                return self.channel.noteStray { "a message that is none: \(error.reason)" }
+                // Without its id, which may be as long as a message.
+                let reason = error.reason
+                return self.channel.noteStray { "a message that is none: \(reason)" }
             }
             self.channel.answer(
                 id,

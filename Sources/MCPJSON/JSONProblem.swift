@@ -152,7 +152,7 @@ private struct JSONPlaces {
             while let key = try? reader.nextKey(), let member = try? reader.readRaw() {
                 guard let inside = self.inside(member, wanted) else { break }
                 if inside.isEmpty { continue }
-                let name = String(key.string.prefix(80))
+                let name = Self.short(key.string)
                 self.visit(member, path.isEmpty ? name : "\(path).\(name)", inside, depth: depth + 1)
             }
         case .array:
@@ -167,6 +167,8 @@ private struct JSONPlaces {
         default: break
         }
     }
+
+    private static func short(_ name: String) -> String { name.utf8.count > 320 ? name.prefix(80) + "…" : name }
 
     private func range(of value: RawJSON) -> Range<Int> {
         let offset = value.lowerBound - self.text.lowerBound
@@ -185,7 +187,7 @@ private struct JSONPlaces {
         guard var reader = try? JSONReader(element), (try? reader.beginObject()) != nil else { return "" }
         while let key = try? reader.nextKey() {
             if "name" ~= key || "uri" ~= key || "uriTemplate" ~= key, let name = try? reader.readString() {
-                return " \"\(name.prefix(80))\""
+                return " \"\(Self.short(name))\""
             }
             guard (try? reader.skipValue()) != nil else { break }
         }

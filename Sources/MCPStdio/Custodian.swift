@@ -116,11 +116,16 @@ enum Custodian {
     }
 
     /// SIGKILL to what is there, until a whole look finds nobody: who was killed may have had a child that no look has seen yet. A look that
-    /// was not told of all is one of the ten: what kept it from seeing may be over at the next.
+    /// was not told of all is none: what kept it from seeing may be over at the next. Who has been looked for in vain three times cannot be proved to be
+    /// gone.
     /// - Returns: whether nobody is left.
     private static func endRest(_ query: ProcessSearch.Query) -> Bool {
-        for _ in 0..<10 {
-            guard let left = ProcessSearch.find([query])?[0] else { continue }
+        var blindLooks = 0
+        for _ in 0..<10 where blindLooks < 3 {
+            guard let left = ProcessSearch.find([query])?[0] else {
+                blindLooks += 1
+                continue
+            }
             if left.isEmpty { return true }
             for process in left { process.signal(SIGKILL) }
             _ = ProcessIdentity.waitForEnds(left, milliseconds: 1000)

@@ -71,6 +71,16 @@ final class ServerOutput {
         }
     }
 
+    /// Not cut in the middle of a letter: the mask would not know it again.
+    private static func start(of line: UnsafeRawBufferPointer) -> [UInt8] {
+        var start = line.prefix(self.strayLength)
+        if start.count < line.count {
+            while let last = start.last, last & 0xC0 == 0x80 { start = start.dropLast() }
+            if let last = start.last, last >= 0xC0 { start = start.dropLast() }
+        }
+        return Array(start)
+    }
+
     private func deliver(_ frame: LineFramer.Frame) {
         guard !self.isMuted, self.refusal == nil else { return }
         switch frame {
@@ -91,7 +101,7 @@ final class ServerOutput {
             line.withUnsafeBytes { bytes in
                 self.stderr.append(bytes)
                 // Hidden when it is shown: a server may write nothing but such lines, and this is the thread of all servers.
-                let (start, mask) = (Array(bytes.prefix(Self.strayLength)), self.mask)
+                let (start, mask) = (Self.start(of: bytes), self.mask)
                 self.receiver.transportDidReceiveStray { mask.maskedHead(String(decoding: start, as: UTF8.self)) }
             }
             "\n".utf8.withContiguousStorageIfAvailable { self.stderr.append(UnsafeRawBufferPointer($0)) }

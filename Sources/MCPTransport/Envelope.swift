@@ -51,7 +51,8 @@ package struct Envelope: Sendable {
             throw Malformed(reason: "\"jsonrpc\" is missing", id: isStrict ? id : nil, isAnswer: members.method == nil)
         }
         if let version = members.version, !message.bytes(in: version, are: #""2.0""#) {
-            throw malformed("\"jsonrpc\" is \(message.slice(version).description.prefix(40)), and not \"2.0\"")
+            let found = message.slice(version).description
+            throw malformed("\"jsonrpc\" is \(found.utf8.count > 40 ? "something else" : found), and not \"2.0\"")
         }
         // `"error": null` beside a result, or the other way round: sloppy, and clear.
         func isNull(_ member: Range<Int>?) -> Bool { member.map { message.bytes(in: $0, are: "null") } ?? true }
@@ -82,7 +83,8 @@ package struct Envelope: Sendable {
     private static func isClear(_ members: MessageMembers, _ message: RawJSON) -> Bool {
         guard !members.hasOthers else { return false }
         if members.method != nil { return true }
-        guard members.id != nil, let value = members.result ?? members.error else { return false }
+        let isNull = members.result.map { message.bytes(in: $0, are: "null") } ?? true
+        guard members.id != nil, let value = isNull ? members.error : members.result else { return false }
         return message.slice(value).withUnsafeBytes { $0.first == UInt8(ascii: "{") }
     }
 

@@ -96,7 +96,7 @@ package struct SecretMask: Sendable {
 
     /// - Returns: nil where it is not there.
     private static func replaced(_ value: [UInt8], in bytes: [UInt8]) -> [UInt8]? {
-        guard bytes.count >= value.count, let first = value.first else { return nil }
+        guard let first = value.first else { return nil }
         func isPartOfWord(_ byte: UInt8?) -> Bool {
             guard let byte else { return false }
             return byte >= 0x80 || byte | 0x20 >= UInt8(ascii: "a") && byte | 0x20 <= UInt8(ascii: "z")
@@ -105,12 +105,12 @@ package struct SecretMask: Sendable {
         var result: [UInt8] = []
         var copied = 0
         var place = 0
-        while place <= bytes.count - value.count {
-            guard bytes[place] == first, bytes[place..<place + value.count].elementsEqual(value) else {
+        while place < bytes.count {
+            guard bytes[place] == first, let length = self.length(of: value, in: bytes[place...]) else {
                 place += 1
                 continue
             }
-            let end = place + value.count
+            let end = place + length
             // A short one is found in the middle of other words, too.
             let isInWord =
                 value.count < 4
@@ -124,6 +124,22 @@ package struct SecretMask: Sendable {
             (copied, place) = (end, end)
         }
         return copied == 0 && result.isEmpty ? nil : result + bytes[copied...]
+    }
+
+    /// A text that was cut may end in the middle of a secret.
+    private static let leastPart = 6
+
+    /// - Returns: how much of what begins like a value is that value: all of it, or what a cut has left of it; nil if it is something else.
+    private static func length(of value: [UInt8], in bytes: ArraySlice<UInt8>) -> Int? {
+        var length = 0
+        for (found, wanted) in zip(bytes, value) {
+            if found != wanted { break }
+            length += 1
+        }
+        if length == value.count { return length }
+        guard length >= self.leastPart else { return nil }
+        let rest = bytes.dropFirst(length)
+        return rest.isEmpty || rest.starts(with: "…".utf8) || rest.starts(with: "...".utf8) ? length : nil
     }
 
     // MARK: What looks like a credential

@@ -115,7 +115,8 @@ extension Verdict {
     ) {
         guard let file else { return show() }
         do throws(MCPError) { try write(file) } catch {
-            show()
+            // Whoever reads standard output takes all of it for the content.
+            if !file.isStandardOutput { show() }
             // That it could not be written is no fault of the server's.
             self.fail(error.code == .notWritten ? error : error.naming(server))
         }

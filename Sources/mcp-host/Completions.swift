@@ -104,8 +104,10 @@ struct CompletionLine {
         /// It stands for all files.
         var isFiles = false
 
-        /// What a server calls its things may be no word, or look like ours.
-        var canBeTyped: Bool { self.value != Self.files && VisibleText.line(self.value, limit: .max) == self.value }
+        /// Whether it is a word that means what it says.
+        var canBeTyped: Bool {
+            !self.value.isEmpty && self.value != Self.files && VisibleText.line(self.value, limit: .max) == self.value
+        }
 
         /// For the shell's script. Nothing in it may end the line.
         var description: String {
@@ -157,7 +159,9 @@ struct CompletionLine {
     func candidates() async -> [Candidate] {
         let all = await self.all()
         if all.first?.isFiles == true { return all }
-        return all.filter { $0.value.hasPrefix(self.typed) && $0.canBeTyped }
+        // What a server calls its things may be no word, or look like an option.
+        let isOption = self.typed.hasPrefix("-")
+        return all.filter { $0.value.hasPrefix(self.typed) && $0.canBeTyped && $0.value.hasPrefix("-") == isOption }
     }
 
     private func all() async -> [Candidate] {
@@ -170,7 +174,9 @@ struct CompletionLine {
         line.read(self.words, commands)
         if let option = line.openOption { return self.values(of: option) }
         if self.typed.hasPrefix("--"), let equals = self.typed.firstIndex(of: "=") {
-            return self.values(of: String(self.typed[..<equals])).filter { !$0.isFiles }.map { value in
+            let option = String(self.typed[..<equals])
+            guard Self.options(of: line.verb).contains(where: { $0.value == option }) else { return [] }
+            return self.values(of: option).filter { !$0.isFiles }.map { value in
                 Candidate(value: "\(self.typed[...equals])\(value.value)", about: value.about)
             }
         }

@@ -89,6 +89,10 @@ struct FormField {
         let value: JSONValue
         switch self.schema["type"]?.string {
         case "array"?:
+            if texts.count == 1, last.hasPrefix("["), let list = try? JSONValue(parsing: last), list.array != nil {
+                value = list
+                break
+            }
             let isOne = self.choices.contains { $0.value == last }
             let parts = texts.count == 1 && !isOne ? last.split(separator: ",").map(String.init) : texts
             let isText = (self.schema["items"]?["type"]?.string ?? "string") == "string"

@@ -33,6 +33,10 @@ struct MCPHostCommand: AsyncParsableCommand {
                 let error = MCPError(.invalidArguments, Self.message(for: error))
                 Terminal.out(.object(["error": .object(error.document)]))
             }
+            // Something else went wrong as well; what was left behind, or interrupted, counts for more.
+            if error as? ExitCode != ExitCodes.leftBehind, error as? ExitCode != ExitCodes.interrupted {
+                do { try Self.checkOutput() } catch let lost { Self.exit(withError: lost) }
+            }
             Self.exit(withError: error)
         }
     }

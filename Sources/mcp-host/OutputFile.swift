@@ -12,11 +12,14 @@ import MCPTypes
 struct OutputFile {
     private let path: String
 
+    /// It is standard output.
+    var isStandardOutput: Bool { self.path == "-" }
+
     /// - Throws: `invalidArguments` where no file could be written. A call may have effects: so it is found out before.
     init?(_ path: String?) throws(MCPError) {
         guard let path else { return nil }
         self.path = path
-        if path == "-" { return }
+        if self.isStandardOutput { return }
         let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? "."
         let problem: String? =
             switch System.kind(of: path) {
@@ -89,11 +92,11 @@ struct OutputFile {
             }
             data = Array(decoded)
         }
-        let shown = self.path == "-" ? "standard output" : VisibleText.line(self.path)
-        if let problem = self.path == "-" ? System.writeOut(data) : System.write(data, toFile: self.path) {
+        let shown = self.isStandardOutput ? "standard output" : VisibleText.line(self.path)
+        if let problem = self.isStandardOutput ? System.writeOut(data) : System.write(data, toFile: self.path) {
             throw MCPError(.notWritten, "--output: \(shown) cannot be written: \(problem)")
         }
-        let type = binary.first?.type.map { " of \(VisibleText.line($0))" } ?? ""
+        let type = binary.first?.type.map { " of \(Terminal.line($0))" } ?? ""
         Terminal.note("\(data.count) bytes\(type) in \(shown)")
     }
 }

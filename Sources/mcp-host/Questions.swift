@@ -17,8 +17,8 @@ final class Questions: Sendable {
     private let isAtTerminal = System.isTerminal(0) && System.isTerminal(2) && System.isInForeground(0)
     private let used = Locked<Set<String>>([])
     private let failed = Locked(false)
-    /// Server and method.
-    private let refused = Locked<Set<[String]>>([])
+    /// By server: what it was told no to.
+    private let refused = Locked<[String: Set<String>]>([:])
     private static let refusalsLimit = 20
     /// A person is asked one thing at a time. A thread of its own: reading from a terminal blocks.
     private let conversation = DispatchQueue(label: "questions of servers")
@@ -57,18 +57,23 @@ final class Questions: Sendable {
 
     /// A server that is told no may do less than the user expects. Once for each thing, and not into the middle of a question.
     private func tellRefused(_ method: String, of server: String) {
-        let isNew = self.refused.withLock { $0.count < Self.refusalsLimit && $0.insert([server, method]).inserted }
-        guard isNew else { return }
+        let count = self.refused.withLock { refused in
+            let known = refused[server]?.count ?? 0
+            return known <= Self.refusalsLimit && refused[server, default: []].insert(method).inserted ? known : nil
+        }
+        guard let count else { return }
         let reason =
             switch Method(rawValue: method) {
             case .samplingCreateMessage: "mcp-host has no model"
-            case .elicitationCreate: "nobody is at a terminal, and there is no --answer"
+            case .elicitationCreate where !self.answers.isEmpty: "--answer fills in forms, and opens no pages"
+            case .elicitationCreate: "this runs in no terminal's foreground, and there is no --answer"
             case .rootsList: "mcp-host has no roots"
             default: "mcp-host does not know it"
             }
         self.conversation.async {
             self.beforeAsking()
-            Terminal.note(Terminal.line("\(server) asked for \(method) and was refused: \(reason)"))
+            let asked = count < Self.refusalsLimit ? Terminal.line(method, limit: 60) : "more than is told here"
+            Terminal.note("\(Terminal.line(server)) asked for \(asked) and was refused: \(reason)")
         }
     }
 
@@ -81,12 +86,14 @@ final class Questions: Sendable {
         let used = self.used.withLock { $0 }
         let left = Set(self.answers.filter { !used.contains($0) }.map { $0.prefix { $0 != "=" } }).sorted()
         guard !left.isEmpty else { return }
-        Terminal.note("--answer: no server asked for \(left.map { Terminal.line(String($0)) }.joined(separator: ", "))")
+        Terminal.note(
+            "--answer: no server asked for \(left.map { $0.isEmpty ? "\"\"" : Terminal.line(String($0)) }.joined(separator: ", "))"
+        )
     }
 
     /// What was typed, by field. A name may have a `=` in it: the longest one that fits is meant.
-    private func typed(for fields: [FormField]) -> [String: [String]] {
-        var typed: [String: [String]] = [:]
+    private func typed(for fields: [FormField]) -> [[UInt8]: [String]] {
+        var typed: [[UInt8]: [String]] = [:]
         for word in self.answers {
             let meant = fields.map(\.name).filter {
                 word.utf8.starts(with: $0.utf8) && word.utf8.dropFirst($0.utf8.count).first == UInt8(ascii: "=")
@@ -94,7 +101,9 @@ final class Questions: Sendable {
             .max { $0.utf8.count < $1.utf8.count }
             guard let meant else { continue }
             self.used.withLock { _ = $0.insert(word) }
-            typed[meant, default: []].append(String(decoding: word.utf8.dropFirst(meant.utf8.count + 1), as: UTF8.self))
+            typed[Array(meant.utf8), default: []].append(
+                String(decoding: word.utf8.dropFirst(meant.utf8.count + 1), as: UTF8.self)
+            )
         }
         return typed
     }
@@ -134,7 +143,7 @@ final class Questions: Sendable {
         if self.declines { return .decline }
         var content = JSONObject()
         for field in fields {
-            guard let typed = given[field.name] else { continue }
+            guard let typed = given[Array(field.name.utf8)] else { continue }
             do throws(MCPError) { content[field.name] = try field.read(typed) } catch {
                 return self.fails("--answer: \(error.message)")
             }
@@ -176,7 +185,7 @@ final class Questions: Sendable {
     ) -> ElicitResult {
         var content = known
         if isConfirmation || !fields.isEmpty {
-            guard keyboard.isOurs else { return self.fails(Self.needsForeground) }
+            guard keyboard.begin() else { return self.fails(Self.needsForeground) }
             let question = isConfirmation ? "Yes? [y/N] " : "Answer? (Ctrl-D cancels at any time) [Y/n] "
             guard let agrees = keyboard.agrees(question, else: !isConfirmation) else { return .cancel }
             if !agrees { return .decline }
@@ -206,14 +215,14 @@ final class Questions: Sendable {
     /// Shows the whole address, and whose it is; nothing is opened or fetched (`ELI-50`).
     private func consent(to page: ElicitRequestURLParams, of server: String, _ keyboard: Keyboard) -> ElicitResult {
         self.show(page.message, of: server, "wants you to open a page in a browser")
-        // As it is, however long: what would be masked may be what makes it work.
-        Terminal.prompt("  \(VisibleText.line(PageAddress.plain(page.url.unicodeScalars), limit: .max))\n")
-        if self.declines { return .decline }
         guard let host = PageAddress.host(of: page.url) else {
-            Terminal.note("declined: that is no address of a page (https://…)")
+            Terminal.note("declined: what it gave is no address of a page (https://…)")
             return .decline
         }
-        guard keyboard.isOurs else { return self.fails(Self.needsForeground) }
+        // As it is, however long: what would be masked may be what makes it work.
+        Terminal.prompt("  \(PageAddress.plain(page.url.unicodeScalars))\n")
+        if self.declines { return .decline }
+        guard keyboard.begin() else { return self.fails(Self.needsForeground) }
         let question = "Do you open it, at \(host)? [y/N] "
         guard let agrees = keyboard.agrees(question, else: false) else { return .cancel }
         return agrees ? .accept() : .decline
@@ -259,12 +268,15 @@ private final class Keyboard: Sendable {
         let pipe = isUsed ? System.pipe() : nil
         self.wake = pipe?.read ?? -1
         self.waker = Locked(pipe?.write ?? -1)
-        // What was typed before the question was there is no answer to it.
-        if isUsed, self.isOurs { System.dropInput(0) }
     }
 
-    /// Who works in the foreground has the keyboard, and types for something else.
-    var isOurs: Bool { System.isInForeground(0) }
+    /// Somebody will be asked. What was typed before the question was there is no answer to it.
+    /// - Returns: false where the keyboard is another program's: who works in the foreground types for that.
+    func begin() -> Bool {
+        guard System.isInForeground(0) else { return false }
+        System.dropInput(0)
+        return true
+    }
 
     /// The question has gone: nobody is waited for any more.
     func leave() { self.waker.withLock { if $0 >= 0 { System.write([0], to: $0) } } }

@@ -18,7 +18,7 @@ struct Run: AsyncParsableCommand {
         } _: { host in
             let failed = host.servers.filter { $0.failure != nil }
             for connection in failed {
-                Terminal.error("mcp-host: \(Terminal.block(connection.failure?.description ?? ""))")
+                Terminal.error("mcp-host: \(Terminal.paragraph(connection.failure?.description ?? ""))")
             }
             let dormant = host.servers.count { $0.status == .dormant }
             let ready = host.servers.count - failed.count - dormant
@@ -31,8 +31,9 @@ struct Run: AsyncParsableCommand {
             }
             Terminal.note("Ctrl-C closes them", onTerminal: true)
             await Self.follow(host)
+            let failures = failed.compactMap { server in server.failure.map { $0.naming(server.name).document } }
             return Verdict(
-                ["ready": .number(JSONNumber(Int64(ready)))],
+                ["ready": .number(JSONNumber(Int64(ready))), "failures": .array(failures.map { .object($0) })],
                 failed.isEmpty ? nil : ExitCodes.serverUnreachable
             )
         }

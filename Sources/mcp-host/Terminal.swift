@@ -31,6 +31,11 @@ enum Terminal {
         VisibleText.block(self.masked(text), limit: limit)
     }
 
+    /// An error, whose further lines may be what a server says: they do not begin like one of this program's.
+    static func paragraph(_ text: String) -> String {
+        self.block(text).split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\n  ")
+    }
+
     static func masked(_ text: String) -> String { self.mask.withLock { $0 }.masked(text) }
 
     /// A line for whoever looks on, on standard error.
@@ -44,16 +49,31 @@ enum Terminal {
         { progress in
             let number = { (value: Double) in Int64(exactly: value).map { "\($0)" } ?? "\(value)" }
             let total = progress.total.map { " of \(number($0))" } ?? ""
-            let message = progress.message.map { ", \($0)" } ?? ""
-            self.note(self.line("\(server): \(number(progress.progress))\(total)\(message)"))
+            let message = progress.message ?? ""
+            self.note(
+                "\(self.line(server)): \(number(progress.progress))\(total)\(message.isEmpty ? "" : ",")",
+                saying: message
+            )
         }
     }
 
     /// Tells what a server has logged.
     static func note(_ message: LoggingMessageNotificationParams, of server: String) {
-        let logger = message.logger.map { " \($0)" } ?? ""
+        let logger = message.logger.map { " \(self.line($0, limit: 60))" } ?? ""
         let text = message.data.string ?? message.data.description
-        self.note(self.line("\(server): [\(message.level.rawValue)\(logger)] \(text)", limit: 2000))
+        self.note("\(self.line(server)): [\(message.level.rawValue)\(logger)]", saying: text)
+    }
+
+    /// What a server says, in the same line as whose it is; at a terminal in rows of their own where it would run over the edge.
+    private static func note(_ head: String, saying text: String) {
+        let text = self.line(text, limit: 2000)
+        let rows = VisibleText.rows(text)
+        if self.isForPeople, rows.count > 1 || VisibleText.rows("mcp-host: \(head) \(text)").count > 1 {
+            self.note(head)
+            for row in rows { self.error(row) }
+        } else {
+            self.note(text.isEmpty ? head : "\(head) \(text)")
+        }
     }
 
     /// Whether somebody looks at standard error.

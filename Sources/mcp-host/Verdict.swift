@@ -35,7 +35,7 @@ struct Verdict {
 
     /// An error ended it: told on standard error, with what the server said of it (U10).
     init(_ error: MCPError) {
-        Terminal.error("mcp-host: \(Terminal.block(error.description))")
+        Terminal.error("mcp-host: \(Terminal.paragraph(error.description))")
         if let refusal = error.rpcError {
             var details = "  code \(refusal.code.rawValue)"
             if let data = refusal.data, data != .null {
@@ -73,7 +73,7 @@ struct Verdict {
 
     mutating func tell(_ failures: [ServerFailure]) {
         for failure in failures {
-            Terminal.error("mcp-host: \(Terminal.block(failure.error.description))")
+            Terminal.error("mcp-host: \(Terminal.paragraph(failure.error.description))")
         }
         self.append(failures.map { .object($0.error.naming($0.server).document) }, to: "failures")
         // A list that a server declares and does not have is an empty one (U18).

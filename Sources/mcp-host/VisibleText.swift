@@ -22,18 +22,18 @@ enum VisibleText {
     /// - Parameter limit: so many rows; more would push away whose text it is.
     static func rows(_ text: String, limit: Int = 20) -> [String] {
         let columns = System.columns(2) ?? 0
-        let width = (columns > 20 ? columns : 80) - 5
+        let width = max(1, (columns > 0 ? columns : 80) - 5)
         var rows: [String] = []
         for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
             var (row, taken) = ("", 0)
-            for character in line {
-                // Some letters take two columns, and a tab up to eight.
-                let needed = character == "\t" ? 8 : character.isASCII ? 1 : 2
-                if taken + needed > width {
+            // By code points: a letter may be made of any number of them, and take a column for each.
+            for scalar in line.unicodeScalars {
+                let needed = scalar == "\t" ? 8 : scalar.isASCII ? 1 : 2
+                if taken + needed > width, taken > 0 {
                     rows.append(row)
                     (row, taken) = ("", 0)
                 }
-                row.append(character)
+                row.unicodeScalars.append(scalar)
                 taken += needed
             }
             rows.append(row)

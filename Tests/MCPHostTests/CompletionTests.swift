@@ -12,7 +12,8 @@ struct CompletionTests {
                 {"tools":[{"name":"git_log","description":"Shows\n the log","inputSchema":{"type":"object","properties":
                 {"order":{"enum":["up","down"]},"all":{"type":"boolean"},"n":{"type":"integer","description":"how many"}}}},
                 {"name":"git:diff","inputSchema":{"type":"object"}},{"name":"`x`$(y) z","inputSchema":{"type":"object"}},
-                {"name":":files","inputSchema":{}},{"name":"new\nline","inputSchema":{}}]}
+                {"name":":files","inputSchema":{}},{"name":"new\nline","inputSchema":{}},
+                {"name":"--config=x","inputSchema":{}},{"name":"","inputSchema":{}}]}
                 """#.filter { $0 != "\n" },
                 "resources/list":
                     #"{"resources":[{"uri":"git://head","name":"head"},{"uri":"git://tail","name":"tail"}]}"#,
@@ -33,7 +34,8 @@ struct CompletionTests {
         for (line, expected) in [
             ("mcp-host --config ", [":files"]), ("mcp-host call --output ", [":files"]),
             ("mcp-host call --era l", ["legacy"]),
-            ("mcp-host call --era=l", ["--era=legacy"]), ("mcp-host call --log-level e", ["error", "emergency"]),
+            ("mcp-host call --era=l", ["--era=legacy"]), ("mcp-host why --era=l", []),
+            ("mcp-host call --log-level e", ["error", "emergency"]),
             ("mcp-host completions z", ["zsh"]), ("mcp-host nonsense ", []), ("mcp-host ca", ["call\tCall a tool."]),
             ("mcp-host \(config) call g", ["git\tperl", "good\tperl"]),
             ("mcp-host call \(config) git git_", ["git_log\tShows"]),

@@ -39,7 +39,7 @@ struct DiagnosisTests {
             outcome.out.contains("the server's process ended with exit status 3: no such file: x\n"),
             "\(outcome)"
         )
-        #expect(outcome.status == 4 && outcome.error.contains("first\nno such file: x\n"))
+        #expect(outcome.status == 4 && outcome.error.contains("first\n  no such file: x\n"))
     }
 
     @Test("why says that a host was killed, and not of one that runs or has closed")

@@ -110,18 +110,20 @@ struct MCPHostTests {
         await #expect(throws: MCPError.self) { try await host.addServer(ScriptedServer.configuration("b")) }
     }
 
-    @Test("a host is a service: graceful shutdown closes it")
-    func service() async throws {
-        let host = MCPHost(HostConfiguration(servers: [ScriptedServer.configuration("a")]))
-        let group = ServiceGroup(services: [host], logger: Logger(label: "test"))
-        try await withThrowingTaskGroup(of: Void.self) { tasks in
-            tasks.addTask { try await group.run() }
-            #expect(await host.ready())
-            await group.triggerGracefulShutdown()
-            try await tasks.waitForAll()
+    #if ServiceLifecycle
+        @Test("a host is a service: graceful shutdown closes it")
+        func service() async throws {
+            let host = MCPHost(HostConfiguration(servers: [ScriptedServer.configuration("a")]))
+            let group = ServiceGroup(services: [host], logger: Logger(label: "test"))
+            try await withThrowingTaskGroup(of: Void.self) { tasks in
+                tasks.addTask { try await group.run() }
+                #expect(await host.ready())
+                await group.triggerGracefulShutdown()
+                try await tasks.waitForAll()
+            }
+            expectClean(await host.shutdown(), servers: 1)
         }
-        expectClean(await host.shutdown(), servers: 1)
-    }
+    #endif
 
     @Test("a host whose running task is cancelled closes everything")
     func cancelled() async throws {

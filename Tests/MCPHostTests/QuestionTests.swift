@@ -67,12 +67,17 @@ struct QuestionTests {
         for (asked, refusal) in [
             (
                 Self.form,
-                "s asked for elicitation/create and was refused: nobody is at a terminal, and there is no --answer"
+                "s asked for elicitation/create and was refused: this runs in no terminal's foreground, and there is no --answer"
             ),
             (
                 #"?sampling/createMessage{"messages":[],"maxTokens":1}"#,
                 "s asked for sampling/createMessage and was refused: mcp-host has no model"
-            ), ("?roots/list{}", "s asked for roots/list and was refused: mcp-host has no roots"),
+            ),
+            (
+                "?\(String(repeating: "x", count: 90)){}",
+                "s asked for \(String(repeating: "x", count: 60))… and was refused: mcp-host does not know it"
+            ),
+            ("?roots/list{}", "s asked for roots/list and was refused: mcp-host has no roots"),
             ("?x/y{}", "s asked for x/y and was refused: mcp-host does not know it"),
         ] {
             let outcome = try await HostProgram.run(try Self.asks(asked))
@@ -83,6 +88,7 @@ struct QuestionTests {
         let page = #"?{"mode":"url","message":"m","elicitationId":"e","url":"https://x.example/a"}"#
         let scripted = try await HostProgram.run(try Self.asks(page) + ["--answer", "name=Ann"])
         #expect(try Self.told(scripted.out)["error"] != nil)
+        #expect(scripted.error.contains("was refused: --answer fills in forms, and opens no pages"), "\(scripted)")
     }
 
     @Test(
@@ -130,6 +136,16 @@ struct QuestionTests {
         )
         let content = try Self.told(outcome.shown)["result"]?["content"]
         #expect(content == ["when": "2026-01-02", "n": 3, "text": "t"], "\(outcome)")
+    }
+
+    @Test("ELI-13 ELI-59 a default that does not fit is not sent, and does not cost the person's answer")
+    func unfitDefault() async throws {
+        let form = #"""
+            ?{"message":"m","requestedSchema":{"type":"object","properties":{"n":{"type":"integer","maximum":5,"default":9},
+            "a":{"type":"string"}}}}
+            """#.filter { $0 != "\n" }
+        let outcome = try await HostProgram.run(try Self.asks(form) + ["--answer", "a=1"])
+        #expect(try Self.told(outcome.out)["result"]?["content"] == ["a": "1"], "\(outcome)")
     }
 
     @Test("ELI-49 ELI-50 a page is shown with its whole address and whose it is, and only a word opens it")
@@ -259,14 +275,14 @@ struct QuestionTests {
     func odd() async throws {
         let form = #"""
             ?{"message":"m","requestedSchema":{"type":"object","properties":{"--x":{"type":"string"},"k:":{"type":"string"},
-            "l":{"type":"array","items":{"type":"string","enum":["a,b","c"]}},"n":{"type":"integer","maximum":5,"default":9}}}}
+            "l":{"type":"array","items":{"type":"string","enum":["a,b","c"]}},"n":{"type":"integer","maximum":5,"default":9}},"required":["n"]}}
             """#.filter { $0 != "\n" }
         let words = try Self.asks(form)
         let fits = try await HostProgram.run(words + ["--x=1", "k:=2", "l=a,b", "n=5"].flatMap { ["--answer", $0] })
         let content = try Self.told(fits.out)["result"]?["content"]
         #expect(content == ["--x": "1", "k:": "2", "l": ["a,b"], "n": 5], "\(fits)")
         let unfit = try await HostProgram.run(words + ["--answer", "l=c", "--json"])
-        #expect(unfit.status == 64 && unfit.error.contains("does not fit the form: /n"), "\(unfit)")
+        #expect(unfit.status == 64 && unfit.error.contains("it needs\n  --answer n=…"), "\(unfit)")
         #expect(try JSONValue(parsing: unfit.out)["error"]?["kind"] == "invalidArguments", "\(unfit)")
         let names = #"""
             ?{"message":"m","requestedSchema":{"type":"object","properties":{"a":{"type":"string"},"a=b":{"type":"string"},

@@ -198,6 +198,8 @@ struct EnvelopeTests {
         // Sloppy, and clear.
         let refusal = try self.scan(#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1}}"#).get()
         #expect(refusal.kind == .error(id: .integer(1)) && refusal.payload?.description == #"{"code":1}"#)
+        let bare = try self.scan(#"{"id":1,"result":null,"error":{"code":1}}"#).get()
+        #expect(bare.kind == .error(id: .integer(1)) && bare.lacksVersion)
     }
 
     @Test(
