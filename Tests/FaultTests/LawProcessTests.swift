@@ -218,10 +218,11 @@ struct LawProcessTests {
         try await withZoo { zoo in
             var server = zoo.server("one", "--chain", "\(milliseconds)")
             // Less than the two minutes after which the chain gives up by itself.
-            server.stdio.reapGrace = .seconds(20)
+            server.stdio.reapGrace = .seconds(12)
             let host = try await zoo.host(server)
             await zoo.wait(for: "child", of: "one")
             let report = await host.shutdownNow()
+            zoo.letChainsEnd()
             expectClean(report, servers: 1)
             #expect(report.isClean, "\(report)")
         }
@@ -239,7 +240,7 @@ struct LawProcessTests {
                 var server = zoo.server("one", "--chain", "\(milliseconds)", "--chain-stays")
                 server.stdio.keepsDaemons = true
                 server.stdio.terminateGrace = .milliseconds(100)
-                server.stdio.reapGrace = .seconds(20)
+                server.stdio.reapGrace = .seconds(12)
                 let host = try await zoo.host(server)
                 await zoo.wait(for: "child", of: "one", times: round)
                 expectClean(await host.shutdown(), servers: 1)
