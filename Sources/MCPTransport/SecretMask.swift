@@ -139,6 +139,9 @@ package struct SecretMask: Sendable {
         if length == value.count { return length }
         guard length >= self.leastPart else { return nil }
         let rest = bytes.dropFirst(length)
+        // The folder of a path is no part of it.
+        let slash = UInt8(ascii: "/")
+        if rest.isEmpty, value.first == slash, value[length] == slash { return nil }
         return rest.isEmpty || rest.starts(with: "…".utf8) || rest.starts(with: "...".utf8) ? length : nil
     }
 

@@ -44,6 +44,10 @@ struct SecretMaskTests {
         #expect(mask.masked("line: MIIEvQIBADANBgkqhkiG9w0") == "line: ***")
         // What was cut somewhere else.
         #expect(mask.masked("on hunter… and hunter... hunters hunter") == "on ***… and ***... hunters ***")
+        let path = SecretMask(["/home/ann/work/credentials.json"])
+        #expect(
+            path.masked("in: /home/ann/work") == "in: /home/ann/work" && path.masked("/home/ann/work/cred…") == "***…"
+        )
         #expect(mask.maskedHead("on hunter2 and xyzhunt") == "on *** and xyz***" && mask.maskedHead("hun") == "hun")
         #expect(mask.maskedTail("nter2xyz and on") == "*** and on" && mask.maskedTail("zzz hunter2") == "zzz ***")
         #expect(SecretMask(joining: [mask, SecretMask(["other"])]).masked("other hunter2") == "*** ***")
