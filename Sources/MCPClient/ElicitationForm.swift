@@ -23,8 +23,13 @@ package struct ElicitationForm {
     }
 
     private static func fits(_ value: JSONValue, _ field: PrimitiveSchemaDefinition) -> Bool {
-        guard let schema = (try? RawJSON(encoding: field).decode(JSONValue.self))?.object else { return true }
-        return self.compiled(schema)?.violations(in: value, limit: 1).isEmpty ?? true
+        guard let schema = try? RawJSON(encoding: field).decode(JSONValue.self) else { return true }
+        return self.violation(in: value, of: schema) == nil
+    }
+
+    /// What is wrong with the answer to one field, as the whole answer will be checked; nil also where its schema cannot be used.
+    package static func violation(in value: JSONValue, of field: JSONValue) -> JSONSchema.Violation? {
+        field.object.flatMap(self.compiled)?.violations(in: value, limit: 1).first
     }
 
     private static func defaultValue(of field: PrimitiveSchemaDefinition) -> JSONValue? {

@@ -9,24 +9,21 @@ struct ServerRequestRefusal: Error {
     var message: String
     var data: JSONValue?
     /// It was asked for what is not offered.
-    var isNotOffered = false
+    var isNotOffered: Bool
 
-    init(_ code: ErrorCode, _ message: String, data: JSONValue? = nil) {
+    init(_ code: ErrorCode, _ message: String, data: JSONValue? = nil, isNotOffered: Bool = false) {
+        self.isNotOffered = isNotOffered
         self.code = code
         self.message = message
         self.data = data
     }
 
     static func unknown(_ method: Method) -> Self {
-        var refusal = Self(.methodNotFound, "Method not found: \(method.rawValue)")
-        refusal.isNotOffered = true
-        return refusal
+        Self(.methodNotFound, "Method not found: \(method.rawValue)", isNotOffered: true)
     }
 
     static func undeclared(_ what: String) -> Self {
-        var refusal = Self(.invalidParams, "Invalid params: \(what) was not declared")
-        refusal.isNotOffered = true
-        return refusal
+        Self(.invalidParams, "Invalid params: \(what) was not declared", isNotOffered: true)
     }
 }
 

@@ -152,7 +152,7 @@ private struct JSONPlaces {
             while let key = try? reader.nextKey(), let member = try? reader.readRaw() {
                 guard let inside = self.inside(member, wanted) else { break }
                 if inside.isEmpty { continue }
-                let name = Self.short(key.string)
+                let name = key.string.cut(to: 80)
                 self.visit(member, path.isEmpty ? name : "\(path).\(name)", inside, depth: depth + 1)
             }
         case .array:
@@ -167,8 +167,6 @@ private struct JSONPlaces {
         default: break
         }
     }
-
-    private static func short(_ name: String) -> String { name.utf8.count > 320 ? name.prefix(80) + "…" : name }
 
     private func range(of value: RawJSON) -> Range<Int> {
         let offset = value.lowerBound - self.text.lowerBound
@@ -187,10 +185,19 @@ private struct JSONPlaces {
         guard var reader = try? JSONReader(element), (try? reader.beginObject()) != nil else { return "" }
         while let key = try? reader.nextKey() {
             if "name" ~= key || "uri" ~= key || "uriTemplate" ~= key, let name = try? reader.readString() {
-                return " \"\(Self.short(name))\""
+                return " \"\(name.cut(to: 80))\""
             }
             guard (try? reader.skipValue()) != nil else { break }
         }
         return ""
+    }
+}
+
+extension String {
+    /// Its beginning, for an error. Where something is missing that is marked, so that a mask knows what may be left of a secret.
+    /// - Parameter count: letters.
+    package func cut(to count: Int) -> String {
+        let start = self.prefix(count)
+        return start.endIndex == self.endIndex ? self : start + "…"
     }
 }

@@ -55,9 +55,8 @@ package struct Envelope: Sendable {
             throw malformed("\"jsonrpc\" is \(found.utf8.count > 40 ? "something else" : found), and not \"2.0\"")
         }
         // `"error": null` beside a result, or the other way round: sloppy, and clear.
-        func isNull(_ member: Range<Int>?) -> Bool { member.map { message.bytes(in: $0, are: "null") } ?? true }
-        let error = members.result != nil && isNull(members.error) ? nil : members.error
-        let result = error != nil && isNull(members.result) ? nil : members.result
+        let error = members.result != nil && Self.isNull(members.error, message) ? nil : members.error
+        let result = error != nil && Self.isNull(members.result, message) ? nil : members.result
         switch (members.method, id, result, error) {
         case (let method?, let id, nil, nil):
             guard let name = try? message.slice(method).decode(String.self) else {
@@ -83,9 +82,14 @@ package struct Envelope: Sendable {
     private static func isClear(_ members: MessageMembers, _ message: RawJSON) -> Bool {
         guard !members.hasOthers else { return false }
         if members.method != nil { return true }
-        let isNull = members.result.map { message.bytes(in: $0, are: "null") } ?? true
-        guard members.id != nil, let value = isNull ? members.error : members.result else { return false }
+        let value = Self.isNull(members.result, message) ? members.error : members.result
+        guard members.id != nil, let value else { return false }
         return message.slice(value).withUnsafeBytes { $0.first == UInt8(ascii: "{") }
+    }
+
+    /// Whether a member is not there, or nothing.
+    private static func isNull(_ member: Range<Int>?, _ message: RawJSON) -> Bool {
+        member.map { message.bytes(in: $0, are: "null") } ?? true
     }
 
     /// What servers send.

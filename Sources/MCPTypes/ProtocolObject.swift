@@ -85,9 +85,7 @@ extension JSONReader {
     mutating func expect(_ value: String, for key: StaticString) throws(JSONError) {
         let found = try self.readString()
         guard found == value else {
-            throw self.error(
-                "\"\(key)\" should be \"\(value)\", found \"\(found.prefix(40))\(found.utf8.count > 40 ? "…" : "")\""
-            )
+            throw self.error("\"\(key)\" should be \"\(value)\", found \"\(found.cut(to: 40))\"")
         }
     }
 }

@@ -1,3 +1,4 @@
+import MCPClient
 import MCPJSON
 import MCPJSONSchema
 import MCPTransport
@@ -7,18 +8,25 @@ import MCPTypes
 struct FormField {
     let name: String
     let isRequired: Bool
-    private let schema: JSONValue
 
     /// The fields of a form, in its order.
     static func all(of form: ElicitationSchema) -> [Self] {
         let required = Set(form.required ?? [])
         return form.properties.members.map {
-            Self(name: $0.name, isRequired: required.contains($0.name), schema: .document($0.value))
+            let schema = JSONValue.document($0.value)
+            let hasDefault = schema["default"].map { ElicitationForm.violation(in: $0, of: schema) == nil } ?? false
+            return Self(
+                name: $0.name,
+                isRequired: required.contains($0.name),
+                hasDefault: hasDefault,
+                schema: schema
+            )
         }
     }
 
     /// It can be left out; the form's own value counts then. One that does not fit the field itself is none.
-    var hasDefault: Bool { self.schema["default"].map { self.violation(in: $0) == nil } ?? false }
+    let hasDefault: Bool
+    private let schema: JSONValue
 
     /// For a shell: a name that could mean something else there stands in quotes.
     var quotedName: String {
@@ -107,18 +115,11 @@ struct FormField {
         case "boolean"? where ["no", "n", "false"].contains(Self.trimmed(last).lowercased()): value = false
         default: value = (try? JSONValue(parsing: last)) ?? .string(last)
         }
-        guard let violation = self.violation(in: value) else { return value }
+        guard let violation = ElicitationForm.violation(in: value, of: self.schema) else { return value }
         throw MCPError(
             .invalidArguments,
             "\(Terminal.line(self.name)) is \(Terminal.line(self.kind)); \(Terminal.line(violation.message))"
         )
-    }
-
-    /// As the whole answer will be checked. A schema that cannot be used is the server's affair, and so is what it makes of the answer.
-    private func violation(in value: JSONValue) -> JSONSchema.Violation? {
-        var options = JSONSchema.Options()
-        options.assertsFormat = true
-        return (try? JSONSchema(self.schema, options: options))?.violations(in: value, limit: 1).first
     }
 
     /// A choice may be named by its value or by its title.

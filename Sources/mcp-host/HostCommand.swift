@@ -63,7 +63,6 @@ struct HostCommand {
         if !self.endsBySignal, isInterrupted.withLock({ $0 }) { verdict = .interrupted }
         let report = await host.shutdown()
         if !isInterrupted.withLock({ $0 }) { questions.tellUnused() }
-        spinner.stop()
         if questions.haveFailed, verdict.code == nil {
             verdict.code = ExitCodes.usage
             verdict.document["error"] = .object(MCPError(.invalidArguments, "a question was not answered").document)

@@ -94,8 +94,9 @@ final class Questions: Sendable {
     /// What was typed, by field. A name may have a `=` in it: the longest one that fits is meant.
     private func typed(for fields: [FormField]) -> [[UInt8]: [String]] {
         var typed: [[UInt8]: [String]] = [:]
+        let names = fields.map(\.name)
         for word in self.answers {
-            let meant = fields.map(\.name).filter {
+            let meant = names.filter {
                 word.utf8.starts(with: $0.utf8) && word.utf8.dropFirst($0.utf8.count).first == UInt8(ascii: "=")
             }
             .max { $0.utf8.count < $1.utf8.count }
