@@ -2,9 +2,8 @@
 """Breaks the rules of Tests/mutations.txt one by one and runs the tests that must notice; writes Tests/MUTATIONS.md.
 
 All of them are built into one copy of the tree (.build-mutants/tree), each behind a switch that an environment variable turns on, so that
-there is one build for all. Usage: Scripts/mutate.py [--only REGEX] [--no-build] [--check]
-  --only REGEX   only those whose ids match; MUTATIONS.md is not written
-  --check        only whether every mutation still finds its place in the sources (for .ci/run)"""
+there is one build for all."""
+import argparse
 import concurrent.futures
 import itertools
 import os
@@ -149,19 +148,23 @@ def end(leader, mutation):
 
 
 def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", metavar="REGEX", type=re.compile, help="only those whose ids match; MUTATIONS.md is not written")
+    parser.add_argument("--no-build", action="store_true", help="with what the last run has built")
+    parser.add_argument("--check", action="store_true", help="only whether every mutation still finds its place in the sources (for .ci/run)")
+    options = parser.parse_args()
     mutations = read()
     texts, problems = apply(mutations)
     for problem in problems:
         print(problem)
-    if "--check" in sys.argv or problems:
+    if options.check or problems:
         print(f"{len(mutations)} mutations, {len(problems)} without a place")
         return 1 if problems else 0
-    only = re.compile(sys.argv[sys.argv.index("--only") + 1]) if "--only" in sys.argv else None
     tree = root / ".build-mutants" / "tree"
-    if "--no-build" not in sys.argv:
+    if not options.no_build:
         tree.mkdir(parents=True, exist_ok=True)
         tree = build(texts)
-    chosen = [m for m in mutations if only is None or any(only.search(id) for id in m.ids)]
+    chosen = [m for m in mutations if options.only is None or any(options.only.search(id) for id in m.ids)]
     filters = "|".join(sorted({m.tests for m in chosen}))
     # All of them at once: what happens only has to happen at some time.
     status, output = run(tree, 0, filters, 600, patience="90")
@@ -193,7 +196,7 @@ def main():
                 missed.append(mutation)
             rows.append((mutation, caught))
     print(f"{len(rows)} mutations, {len(rows) - len(missed)} caught, {len(missed)} missed")
-    if only is None and not missed:
+    if options.only is None and not missed:
         out = ["# Rules broken on purpose", "",
                "Written by `Scripts/mutate.py` from `mutations.txt` beside this file: each rule was broken in the line named, and the test named failed.",
                "The ids that were not found wanting before were chosen by `Scripts/choose-ids.py 60 20261125`, which prints its seed.", "",

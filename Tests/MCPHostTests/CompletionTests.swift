@@ -86,6 +86,77 @@ struct CompletionTests {
         )
     }
 
+    /// Where Debian and macOS have a shell.
+    private static func path(of shell: String) -> String? {
+        ["/bin/", "/usr/bin/", "/usr/local/bin/", "/opt/homebrew/bin/"].map { $0 + shell }
+            .first { FileManager.default.isExecutableFile(atPath: $0) }
+    }
+
+    /// An empty folder, with the completions of a shell in `name`.
+    private static func folder(_ shell: String, _ name: String) async throws -> String {
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("mcp-host-\(UUID())").path
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let script = try await HostProgram.run(["completions", shell])
+        try script.out.write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
+        return folder
+    }
+
+    @Test(
+        "zsh: TAB writes what it is offered, quoted, and runs none of it",
+        .enabled(if: path(of: "zsh") != nil, "zsh is not installed")
+    )
+    func zsh() async throws {
+        let folder = try await Self.folder("zsh", "_mcp-host")
+        let start = """
+            unsetopt zle_bracketed_paste 2> /dev/null; PS1='ready> '; LISTMAX=100
+            PATH=\(URL(fileURLWithPath: HostProgram.path).deletingLastPathComponent().path):$PATH
+            fpath=(\(folder) $fpath); autoload -Uz compinit; compinit -u -d \(folder)/dump
+
+            """
+        try start.write(toFile: "\(folder)/.zshrc", atomically: true, encoding: .utf8)
+        let line = "mcp-host call --config \(try Self.file())"
+        // Ctrl-U lets go of a line.
+        let outcome = try await TerminalProgram.run(
+            ["-i"],
+            environment: ["ZDOTDIR": folder, "TERM": "dumb"],
+            path: try #require(Self.path(of: "zsh")),
+            typing: [
+                ("ready> ", "mcp-host tool\t"), ("s ", "\u{15}\(line) git git_\t"),
+                ("log ", "\u{15}\(line) git git:\t"),
+                ("diff ", "\u{15}\(line) git \\`\t"), (#"x\`\$\(y\)\ z"#, "\u{15}\(line) git git_log ord\t"),
+                ("er=", "d\t"), ("own ", "\u{15}\(line) git git_log \t"), ("how many", "\u{15}exit\n"),
+            ]
+        )
+        #expect(outcome.status == 0, "\(outcome)")
+    }
+
+    @Test(
+        "fish: what is offered, and what it is",
+        .enabled(if: path(of: "fish") != nil, "fish is not installed")
+    )
+    func fish() async throws {
+        let script = #"""
+            set PATH (path dirname $MCP_HOST) $PATH; source $FOLDER/mcp-host.fish
+            for words in "tool" "call --config $FILE git g" "call --config $FILE git git_log order=" "read --config $FILE git git://h"
+                complete -C "mcp-host $words"
+            end
+            """#
+        let outcome = try await HostProgram.start(
+            ["--no-config", "-c", script],
+            environment: [
+                "MCP_HOST": HostProgram.path, "FILE": try Self.file(),
+                "FOLDER": try await Self.folder("fish", "mcp-host.fish"),
+            ],
+            path: try #require(Self.path(of: "fish"))
+        ).end()
+        let offered = outcome.out.split(separator: "\n").map(String.init)
+        #expect(offered.first?.hasPrefix("tools\tList the tools") == true, "\(outcome)")
+        #expect(
+            offered.dropFirst() == ["git:diff", "git_log\tShows", "order=down", "order=up", "git://head\thead"],
+            "\(outcome)"
+        )
+    }
+
     @Test("each shell has a script, and no other")
     func scripts() async throws {
         for shell in ["bash", "zsh", "fish"] {

@@ -6,18 +6,20 @@ import MCPStdio
 import MCPTransport
 import Testing
 
-/// `mcp-host` at a terminal, before which somebody sits and types.
+/// A program at a terminal, before which somebody sits and types.
 public enum TerminalProgram {
     /// Runs it to its end.
     /// - Parameters:
     ///   - words: its arguments.
     ///   - environment: added to this process's.
+    ///   - path: by default `mcp-host`.
     ///   - typing: what is typed, in order, each as soon as a text has been shown after what was typed before it. Ctrl-C (U+0003) is a SIGINT:
     ///     the terminal is not one that controls the program.
     /// - Returns: how it ended, as in ``HostProgram/Outcome``, and all that was shown, what was typed included.
     public static func run(
         _ words: [String],
         environment: [String: String] = [:],
+        path: String = HostProgram.path,
         typing: [(after: String, text: String)]
     ) async throws -> (
         status: Int32, shown: String
@@ -25,10 +27,10 @@ public enum TerminalProgram {
         var screen: Int32 = -1
         let terminal = test_open_terminal(&screen)
         guard terminal >= 0 else { throw POSIXError(.EMFILE) }
-        let argv = ([HostProgram.path] + words).map { strdup($0) } + [nil]
+        let argv = ([path] + words).map { strdup($0) } + [nil]
         let envp = ServerEnvironment.current.merging(environment) { $1 }.map { strdup("\($0.key)=\($0.value)") } + [nil]
         var pid: pid_t = 0
-        let failure = mcp_spawn(HostProgram.path, argv, envp, "/tmp", screen, screen, screen, -1, &pid)
+        let failure = mcp_spawn(path, argv, envp, "/tmp", screen, screen, screen, -1, &pid)
         for pointer in argv + envp { free(pointer) }
         close(screen)
         guard failure == 0 else {
