@@ -135,7 +135,7 @@ public final class ClientSession: Sendable {
 
     /// The same, with the reason that waiting calls are told.
     package func close(_ mode: TeardownMode, because error: MCPError) {
-        self.channel.fail(error)
+        self.channel.close(mode, error)
         self.channel.transport.close(mode)
     }
 

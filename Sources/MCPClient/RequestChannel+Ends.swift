@@ -58,7 +58,7 @@ extension RequestChannel {
 
     /// Ends one request without an answer, and tells the server not to bother; never for `initialize` (F8).
     func end(_ ending: Machine.Ending, _ error: MCPError, reason: String) {
-        if ending.wasSent, !ending.isSending, !ending.waiter.isInitialize {
+        if ending.wantsCancellation {
             self.tellCancelled(ending.wireID, reason)
         }
         // Its answer may be a task that nobody has any more (V8).
@@ -117,6 +117,20 @@ extension RequestChannel {
     /// Nothing will come any more.
     func fail(_ error: MCPError) {
         self.finish(self.state.withLock { $0.broke(error) }, error)
+    }
+
+    /// Nothing is wanted any more. What the server still works on it may leave: the end of its input alone does not say so to all (M3). One for
+    /// which there is no room is not told; it is no reason to wait.
+    func close(_ mode: TeardownMode, _ error: MCPError) {
+        let endings = self.state.withLock { $0.broke(error) }
+        if mode == .graceful {
+            for ending in endings where ending.wantsCancellation {
+                let request = ending.wireID
+                let message = MessageWriter.cancelled(request, reason: error.message, revision: self.readiness.revision)
+                try? self.transport.cancel(request, message)
+            }
+        }
+        self.finish(endings, error)
     }
 
     /// Tells everybody that nothing will come any more.
@@ -230,4 +244,9 @@ extension RequestChannel {
             self.transport.close(.graceful)
         }
     }
+}
+
+extension SessionStateMachine.Ending where Waiter == RequestChannel.Waiter {
+    /// The server may be working on it, and can be told by now. Nobody takes `initialize` back (F8).
+    fileprivate var wantsCancellation: Bool { self.wasSent && !self.isSending && !self.waiter.isInitialize }
 }

@@ -149,7 +149,7 @@ final class RequestChannel: Sendable {
         }
         return MCPError(
             .serverError,
-            "\(method.rawValue) failed: \(error.message) (\(error.code.rawValue))",
+            "\(method.rawValue) failed: \(error.message.isEmpty ? "no message" : error.message) (\(error.code.rawValue))",
             rpcError: error
         )
     }

@@ -158,7 +158,7 @@ extension ManagedServer {
         failed?.complete(.failure(error))
         self.ready.complete(.failure(error))
         guard waits else { return self.state.withLock { $0.machine.next() } }
-        self.note("restarting", generation, "in \(delay), because \(error.message)")
+        self.note("restarting", generation, "in \(delay.inMilliseconds), because \(error.message)")
         await alarm.wait(atMost: delay, by: self.context.clock, self.context.accounts, late: ())
         return self.state.withLock { state in
             state.alarm = nil

@@ -65,3 +65,8 @@ private final class SystemTimer: DeadlineTimer {
 
     func cancel() { self.thread.cancel(self.alarm) }
 }
+
+extension Duration {
+    /// What was measured, for people: nobody wants to read nanoseconds.
+    package var inMilliseconds: Duration { .milliseconds(Int64((self / .milliseconds(1)).rounded())) }
+}

@@ -32,7 +32,7 @@ struct Call: AsyncParsableCommand {
         if args == "-", self.options.config.contains("-") {
             throw ValidationError("--config - and --args - cannot both read standard input")
         }
-        if json, output == "-" { throw ValidationError("--json and --output - cannot both write to standard output") }
+        try OutputFile.check(output, beside: json)
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "tool", in: loaded)
             let file = try OutputFile(output)
@@ -150,7 +150,7 @@ struct Read: AsyncParsableCommand {
 
     func run() async throws {
         let (words, json, output) = (self.words, self.options.json, self.output)
-        if json, output == "-" { throw ValidationError("--json and --output - cannot both write to standard output") }
+        try OutputFile.check(output, beside: json)
         let chosen = Locked<(target: Target, file: OutputFile?)?>(nil)
         try await HostCommand(options: self.options).run { loaded throws(MCPError) in
             let target = try Target(words, "uri", in: loaded)

@@ -149,12 +149,17 @@ struct HostCommand {
     private func conclude(_ document: JSONObject, _ report: TeardownReport) {
         if self.options.json {
             var document = document
-            if self.options.report { document["teardown"] = .document(report) }
+            if !report.isClean, document["error"] == nil {
+                document["error"] = .object(MCPError(.leftBehind, report.description).document)
+            }
+            if self.options.report || !report.isClean { document["teardown"] = .document(report) }
             Terminal.out(.object(document))
         } else if self.options.report {
             for server in report.servers {
                 let status = server.exitStatus.map { ", \($0)" } ?? ""
-                let times = server.stepTimes.map { "\($0.step.description) \($0.time)" }.joined(separator: ", ")
+                let times = server.stepTimes.map { "\($0.step.description) \($0.time.inMilliseconds)" }.joined(
+                    separator: ", "
+                )
                 Terminal.error(
                     "\(Terminal.line(server.name)): ended by \(server.step.description)\(status); \(times)"
                 )
@@ -172,4 +177,9 @@ struct HostCommand {
         // The proof is for whoever looks, and for whom it fails.
         if !report.isClean || self.options.report || Terminal.isForPeople { Terminal.error(report.description) }
     }
+}
+
+extension MCPError.Code {
+    /// All went well, but for the end: something is left, or may be.
+    static let leftBehind = Self("leftBehind")
 }

@@ -1,3 +1,4 @@
+import ArgumentParser
 import MCPJSON
 import MCPTransport
 import MCPTypes
@@ -14,6 +15,11 @@ struct OutputFile {
 
     /// It is standard output.
     var isStandardOutput: Bool { self.path == "-" }
+
+    /// - Throws: where the document of `--json` would be written there, too.
+    static func check(_ path: String?, beside json: Bool) throws(ValidationError) {
+        if json, path == "-" { throw ValidationError("--json and --output - cannot both write to standard output") }
+    }
 
     /// - Throws: `invalidArguments` where no file could be written. A call may have effects: so it is found out before.
     init?(_ path: String?) throws(MCPError) {

@@ -16,12 +16,13 @@ struct Run: AsyncParsableCommand {
         try await HostCommand(options: self.options, endsBySignal: true).run { loaded throws(MCPError) in
             try Target.servers(words, in: loaded)
         } _: { host in
-            let failed = host.servers.filter { $0.failure != nil }
-            for connection in failed {
-                Terminal.error("mcp-host: \(Terminal.paragraph(connection.failure?.description ?? ""))")
+            let failures = host.servers.compactMap { server in
+                server.failure.map { ServerFailure(server: server.name, error: $0) }
             }
+            var verdict = Verdict([:])
+            verdict.tell(failures)
             let dormant = host.servers.count { $0.status == .dormant }
-            let ready = host.servers.count - failed.count - dormant
+            let ready = host.servers.count - failures.count - dormant
             let waiting = dormant == 0 ? "" : ", \(dormant) on demand"
             let line = "\(ready) of \(host.servers.count) servers ready\(waiting)"
             if json { Terminal.error(line) } else { Terminal.out(line) }
@@ -31,11 +32,8 @@ struct Run: AsyncParsableCommand {
             }
             Terminal.note("Ctrl-C closes them", onTerminal: true)
             await Self.follow(host)
-            let failures = failed.compactMap { server in server.failure.map { $0.naming(server.name).document } }
-            return Verdict(
-                ["ready": .number(JSONNumber(Int64(ready))), "failures": .array(failures.map { .object($0) })],
-                failed.isEmpty ? nil : ExitCodes.serverUnreachable
-            )
+            verdict.document["ready"] = .number(JSONNumber(Int64(ready)))
+            return verdict
         }
     }
 
@@ -48,9 +46,10 @@ struct Run: AsyncParsableCommand {
                     guard entry.number > known, let server = entry.server, Self.told.contains(entry.event) else {
                         continue
                     }
-                    Terminal.note(
-                        "\(Terminal.line(server)): \(entry.event), \(Terminal.line(entry.cause))"
-                    )
+                    // What it said last is told with its loss, and not once more with what follows from it.
+                    let cause =
+                        entry.event == "lost" ? Terminal.paragraph(entry.cause) : Terminal.firstLine(entry.cause)
+                    Terminal.note("\(Terminal.line(server)): \(entry.event), \(cause)")
                 }
             }
             await host.closing()

@@ -6,10 +6,10 @@ enum VisibleText {
         self.escape(text, keepingLines: false, limit: limit)
     }
 
-    /// The first line of a text that says something, for a table (U19).
+    /// The first line of a text that says something, for a table (U19). Whatever is white in it is a space.
     static func firstLine(_ text: String) -> String {
         let first = text.split(whereSeparator: \.isNewline).first { !$0.allSatisfy(\.isWhitespace) } ?? ""
-        return self.line(String(first.drop(while: \.isWhitespace)))
+        return self.line(String(first.drop(while: \.isWhitespace).map { $0.isWhitespace ? " " : $0 }))
     }
 
     /// Several lines; line breaks and tabs stay.

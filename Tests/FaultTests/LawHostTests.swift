@@ -197,7 +197,7 @@ struct LawHostTests {
     func deafGuard() async throws {
         try await withZoo { zoo in
             let program = try HostProgram.start(
-                ["run", "--config", try ScriptedServer.file([("one", [])])],
+                ["run", "--json", "--config", try ScriptedServer.file([("one", [])])],
                 environment: ["MCP_GUARD": try zoo.deafGuard()]
             )
             await zoo.wait(for: "start", of: "guard")
@@ -206,6 +206,7 @@ struct LawHostTests {
             program.signal(SIGINT)
             let outcome = await program.end()
             #expect(outcome.status == 6 && outcome.error.contains("has not come back"), "\(outcome)")
+            #expect(try JSONValue(parsing: outcome.out)["teardown"]?["clean"] == false, "\(outcome)")
             // It has been sent SIGKILL, which nobody waits for at the end of a program.
             #expect(ProcessIdentity.waitForEnds([deaf], milliseconds: 10_000).isEmpty, "\(outcome)")
         }

@@ -163,10 +163,12 @@ struct LawProcessTests {
     func killedGuard() async throws {
         try await withZoo { zoo in
             let outcome = try await HostProgram.run(
-                ["tools"],
+                ["tools", "--json"],
                 servers: [("one", zoo.arguments("one", ["--helper", "bare", "--kill-guard"]))]
             )
             #expect(outcome.status == 6, "\(outcome)")
+            let document = try JSONValue(parsing: outcome.out)
+            #expect(document["error"]?["kind"] == "leftBehind" && document["teardown"]?["clean"] == false)
             #expect(
                 outcome.error.contains("not proved that nothing is left: one: its mcp-guard was killed"),
                 "\(outcome)"

@@ -63,6 +63,21 @@ struct ClientSessionTests {
         #expect(told == calls && told.count == 2)
     }
 
+    @Test("M3 F8 a close tells the server what it need not go on with, where there is time for that")
+    func closed() async throws {
+        for mode in [TeardownMode.graceful, .immediate] {
+            let transport = self.server { _, _, _, _ in }
+            try await withSession(transport) { session in
+                async let error = failure { try await session.callTool("slow") }
+                await transport.wait(forSent: "tools/call")
+                session.close(mode)
+                #expect(await error?.code == .hostClosed)
+            }
+            let calls = transport.sent.filter { $0["method"] == "tools/call" }.compactMap { $0["id"]?.int64 }
+            #expect(calls.count == 1 && transport.cancelled == (mode == .graceful ? calls.map { .integer($0) } : []))
+        }
+    }
+
     @Test("F16 V19 the limit of a call counts, not the shorter one of its session")
     func ownLimit() async throws {
         let clock = ManualClock()

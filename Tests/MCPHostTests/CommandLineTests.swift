@@ -275,6 +275,32 @@ struct CommandLineTests {
         #expect(text.status == 64 && text.error.contains("takes a file and not its text"))
     }
 
+    @Test("U13 run tells what a server said when it was lost, in lines of its own, and what happens next")
+    func lost() async throws {
+        let script = #"""
+            $| = 1; $_ = <STDIN>; /"id":(\d+)/; print qq({"jsonrpc":"2.0","id":$1,"result":{"protocolVersion":"2025-11-25",),
+            qq("capabilities":{},"serverInfo":{"name":"s","version":"1"}}}\n); <STDIN>; print STDERR "boom\nmcp-host: fine\n"; exit 9;
+            """#
+        let entry: JSONValue = ["command": "perl", "args": ["-e", .string(script)], "era": "legacy"]
+        let file = try TemporaryFolders.make().appendingPathComponent("mcp.json")
+        try Data(JSONValue.object(["mcpServers": ["s": entry]]).description.utf8).write(to: file)
+        let program = try HostProgram.start(["run", "--config", file.path])
+        await program.printed("s: restarting", onError: true)
+        program.signal(SIGINT)
+        let outcome = await program.end()
+        let lost = """
+            mcp-host: s: lost, the server's process ended with exit status 9
+              last lines of its standard error:
+              boom
+              mcp-host: fine
+
+            """
+        #expect(outcome.status == 0 && outcome.error.contains(lost), "\(outcome)")
+        let restart =
+            #/\nmcp-host: s: restarting, in [0-9.]{3,5} seconds, because the server's process ended with exit status 9\n/#
+        #expect(outcome.error.contains(restart), "\(outcome)")
+    }
+
     @Test(
         "U2 U9 U13 entries that cannot be used, are switched off or have words that are not known are told, and do not disturb"
     )
@@ -328,7 +354,7 @@ struct CommandLineTests {
     )
     func signatures() async throws {
         let tool = #"""
-            {"name":"git_log","description":"\n Shows the log.\nMore.","inputSchema":{"type":"object","$defs":{"D":{"type":"string","description":"a date"}},"required":["repo_path"],"properties":{"max_count":{"type":"integer","default":10},"repo_path":{"type":"string","description":"where"},"since":{"anyOf":[{"$ref":"#/$defs/D"},{"type":"null"}],"default":null},"tags":{"type":"array","items":{"enum":["a","b"]}}}}}
+            {"name":"git_log","description":"\n Shows\tthe log.\nMore.","inputSchema":{"type":"object","$defs":{"D":{"type":"string","description":"a date"}},"required":["repo_path"],"properties":{"max_count":{"type":"integer","default":10},"repo_path":{"type":"string","description":"where"},"since":{"anyOf":[{"$ref":"#/$defs/D"},{"type":"null"}],"default":null},"tags":{"type":"array","items":{"enum":["a","b"]}}}}}
             """#
         let prompt =
             #"{"prompts":[{"name":"p","description":"d","arguments":[{"name":"x","required":true,"description":"dx"},{"name":"y"}]}]}"#

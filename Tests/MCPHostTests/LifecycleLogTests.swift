@@ -32,6 +32,21 @@ struct LifecycleLogTests {
         }
     }
 
+    @Test("L10 a host that has the number of an earlier one has nothing to do with its end")
+    func sameNumber() throws {
+        try Self.withFolder { folder in
+            let log = LifecycleLog(folder: folder)
+            let host = Int64(getpid())
+            for events in [["added", "lost", "closed"], ["added", "ready"]] {
+                let journal = LifecycleJournal(capacity: 1, clock: SystemMonotonicClock(), log: log)
+                for event in events { journal.note(event, server: event == "closed" ? nil : "one", cause: "x") }
+                let known = log.events(of: "one")
+                #expect(known.map(\.event) == events)
+                #expect(LifecycleLog.state(of: host, after: known) == (events.contains("closed") ? .closed : .running))
+            }
+        }
+    }
+
     @Test("L10 S34 a folder that cannot be written costs the entries and nothing else; damaged lines are passed over")
     func damaged() throws {
         try Self.withFolder { folder in

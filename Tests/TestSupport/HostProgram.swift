@@ -102,11 +102,16 @@ public struct HostProgram: Sendable {
         /// Its number.
         public var pid: Int32 { self.child.pid }
 
-        /// Waits until it has printed a text on standard output, or until it has ended.
-        public func printed(_ text: String, sourceLocation: SourceLocation = #_sourceLocation) async {
+        /// Waits until it has printed a text on standard output, or on standard error, or until it has ended.
+        public func printed(
+            _ text: String,
+            onError: Bool = false,
+            sourceLocation: SourceLocation = #_sourceLocation
+        ) async {
+            let output = onError ? self.error : self.out
             await wait(for: "\"\(text)\" from the program", sourceLocation: sourceLocation) { () -> Void? in
                 await withTaskGroup(of: Void.self) { group in
-                    group.addTask { await self.out.wait(for: text) { $0.contains(text) } }
+                    group.addTask { await output.wait(for: text) { $0.contains(text) } }
                     group.addTask { _ = await self.outcome.waitUnlessCancelled() }
                     await group.next()
                     group.cancelAll()
