@@ -109,7 +109,7 @@ final class ToolReader: Sendable {
         guard isTimely else {
             throw MCPError(
                 .timeout,
-                "timeout: the tools were not listed within \(limit), what was left of the limit for one request"
+                "timeout: the tools were not listed within \(limit.inMilliseconds), what was left of the limit for one request"
             )
         }
     }

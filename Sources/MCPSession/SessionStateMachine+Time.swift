@@ -32,9 +32,9 @@ extension SessionStateMachine {
             let hard = entry.started + entry.timeouts.hard <= now
             let message =
                 entry.isAnswered
-                ? "timeout: the answer came, but the progress handler did not return within \(entry.timeouts.hard), the limit for one request"
+                ? "timeout: the answer came, but the progress handler did not return within \(entry.timeouts.hard.inMilliseconds), the limit for one request"
                 : hard
-                    ? "timeout: no result within \(entry.timeouts.hard), the limit for one request"
+                    ? "timeout: no result within \(entry.timeouts.hard.inMilliseconds), the limit for one request"
                     : "timeout: no answer and no progress for \(entry.timeouts.idle), the idle limit of a request"
             return (ending, MCPError(.timeout, message))
         }

@@ -167,7 +167,8 @@ public import MCPTypes
             return .refuse(waiter, MCPError(.cancelled, "the call was cancelled before it was sent"))
         }
         if timeouts.spent >= timeouts.hard {
-            let reason = "timeout: no result within \(timeouts.hard), the limit for one request, when it was to be sent"
+            let reason =
+                "timeout: no result within \(timeouts.hard.inMilliseconds), the limit for one request, when it was to be sent"
             return .refuse(waiter, MCPError(.timeout, reason))
         }
         var entry = Pending(

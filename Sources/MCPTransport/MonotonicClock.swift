@@ -68,5 +68,9 @@ private final class SystemTimer: DeadlineTimer {
 
 extension Duration {
     /// What was measured, for people: nobody wants to read nanoseconds.
-    package var inMilliseconds: Duration { .milliseconds(Int64((self / .milliseconds(1)).rounded())) }
+    @inlinable package var inMilliseconds: Duration {
+        // Who says "never" with a number of its own gets that.
+        guard self < .seconds(1 << 40), self > .seconds(-1 << 40) else { return self }
+        return .milliseconds(Int64((self / .milliseconds(1)).rounded()))
+    }
 }
