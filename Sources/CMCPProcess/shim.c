@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -16,6 +17,12 @@
 #if defined(__linux__)
 #include <sys/syscall.h>
 #endif
+
+int mcp_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]) {
+    int failure, left = 100;
+    while ((failure = posix_spawn(pid, path, actions, attributes, argv, envp)) == ETXTBSY && left-- > 0) poll(NULL, 0, 10);
+    return failure;
+}
 
 int mcp_spawn(const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out, int err, int control, pid_t *pid) {
     posix_spawn_file_actions_t actions;
@@ -50,7 +57,7 @@ int mcp_spawn(const char *path, char *const argv[], char *const envp[], const ch
     if (!failure) failure = posix_spawn_file_actions_addclosefrom_np(&actions, control >= 0 ? 4 : 3);
 #endif
 #endif
-    if (!failure) failure = posix_spawn(pid, path, &actions, &attributes, argv, envp);
+    if (!failure) failure = mcp_posix_spawn(pid, path, &actions, &attributes, argv, envp);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     return failure;

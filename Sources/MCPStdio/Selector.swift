@@ -29,6 +29,7 @@ package struct SystemFailure: Error, Equatable {
         case EMFILE, ENFILE: "too many open files (raise `ulimit -n`, or run fewer servers)"
         case EAGAIN: "the system's limit on processes is reached (`ulimit -u`)"
         case E2BIG: "arguments and environment together are too long"
+        case ETXTBSY: "its file is open for writing, which nobody may start; close it first"
         case ENOMEM: "out of memory"
         case ENOSPC: "the system's limit on watched descriptors is reached (/proc/sys/fs/epoll/max_user_watches)"
         default: String(cString: strerror(self.code))

@@ -101,7 +101,7 @@ static int start(const char *path, char *const argv[], const sigset_t *mask) {
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setsigmask(&attributes, mask);
-    failure = posix_spawn(&server, path, NULL, &attributes, argv, environ);
+    failure = mcp_posix_spawn(&server, path, NULL, &attributes, argv, environ);
     posix_spawnattr_destroy(&attributes);
     return failure;
 }

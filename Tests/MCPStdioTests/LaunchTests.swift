@@ -70,6 +70,17 @@ struct LaunchTests {
         #expect(await self.message(ServerLaunch(command: "/tmp")).contains("is a directory"))
     }
 
+    @Test("B7 a program whose file is open for writing is tried again for a while, and then said to be")
+    func beingWritten() async throws {
+        let script = try self.file("#!/bin/sh\nexit 3\n", mode: 0o755)
+        let writer = try FileHandle(forWritingTo: URL(fileURLWithPath: script))
+        #expect(await self.message(ServerLaunch(command: script)).contains("its file is open for writing"))
+        // As another start would that has the descriptor until it is done.
+        DispatchQueue.global().asyncAfter(deadline: .now() + .milliseconds(100)) { try? writer.close() }
+        let end = await self.end(ServerLaunch(command: script))
+        #expect(end.launchError == nil && end.process?.exitStatus == .exited(3), "\(end)")
+    }
+
     @Test("T20 a NUL in any word, and a name with an equals sign, are errors that name the place")
     func unsayable() async {
         #expect(await self.message(ServerLaunch(command: "/bin/sh\0x")).contains("\"command\" contains a NUL"))

@@ -2,12 +2,17 @@
 #ifndef CMCPPROCESS_H
 #define CMCPPROCESS_H
 
+#include <spawn.h>
 #include <stdint.h>
 #include <sys/types.h>
 #if defined(__linux__)
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #endif
+
+/// posix_spawn, and once more while the program's file is open for writing: whoever writes a program and starts it meets that for as long as
+/// any other start takes, whose child has the descriptor until its own `exec`. For up to a second, then ETXTBSY (B7).
+int mcp_posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attributes, char *const argv[], char *const envp[]);
 
 /// Starts `path` with posix_spawn: in a process group of its own, with default signal dispositions and an empty signal mask, with
 /// `in`, `out`, `err` as descriptors 0, 1, 2, `control` as descriptor 3 unless it is -1, and no other descriptor of this process.
