@@ -16,6 +16,8 @@ struct Run: AsyncParsableCommand {
         try await HostCommand(options: self.options, endsBySignal: true).run { loaded throws(MCPError) in
             try Target.servers(words, in: loaded)
         } _: { host in
+            // What happens from here on is told; what has happened before is in the servers' failures.
+            let known = host.journal.entries.last?.number ?? 0
             let failures = host.servers.compactMap { server in
                 server.failure.map { ServerFailure(server: server.name, error: $0) }
             }
@@ -31,15 +33,14 @@ struct Run: AsyncParsableCommand {
                 Terminal.note("\(Terminal.line(server.name)): \(server.status)\(revision)")
             }
             Terminal.note("Ctrl-C closes them", onTerminal: true)
-            await Self.follow(host)
+            await Self.follow(host, after: known)
             verdict.document["ready"] = .number(JSONNumber(Int64(ready)))
             return verdict
         }
     }
 
     /// Tells of each end and each restart, until somebody asks for the end of all.
-    private static func follow(_ host: MCPHost) async {
-        let known = host.journal.entries.last?.number ?? 0
+    private static func follow(_ host: MCPHost, after known: Int) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await entry in host.journal.updates() {

@@ -277,15 +277,24 @@ struct CommandLineTests {
 
     @Test("U13 run tells what a server said when it was lost, in lines of its own, and what happens next")
     func lost() async throws {
+        // It ends when somebody writes to a FIFO.
         let script = #"""
             $| = 1; $_ = <STDIN>; /"id":(\d+)/; print qq({"jsonrpc":"2.0","id":$1,"result":{"protocolVersion":"2025-11-25",),
-            qq("capabilities":{},"serverInfo":{"name":"s","version":"1"}}}\n); <STDIN>; print STDERR "boom\nmcp-host: fine\n"; exit 9;
+            qq("capabilities":{},"serverInfo":{"name":"s","version":"1"}}}\n); open(F, "<", $ARGV[0]); <F>;
+            print STDERR "boom\nmcp-host: fine\n"; exit 9;
             """#
-        let entry: JSONValue = ["command": "perl", "args": ["-e", .string(script)], "era": "legacy"]
-        let file = try TemporaryFolders.make().appendingPathComponent("mcp.json")
+        let folder = try TemporaryFolders.make()
+        let (fifo, file) = (folder.appendingPathComponent("fifo").path, folder.appendingPathComponent("mcp.json"))
+        #expect(mkfifo(fifo, 0o600) == 0)
+        let entry: JSONValue = ["command": "perl", "args": ["-e", .string(script), .string(fifo)], "era": "legacy"]
         try Data(JSONValue.object(["mcpServers": ["s": entry]]).description.utf8).write(to: file)
         let program = try HostProgram.start(["run", "--config", file.path])
+        await program.printed("s: ready", onError: true)
+        // Opening it for both never waits for the other side.
+        let writer = open(fifo, O_RDWR | O_CLOEXEC)
+        #expect(write(writer, "\n", 1) == 1)
         await program.printed("s: restarting", onError: true)
+        close(writer)
         program.signal(SIGINT)
         let outcome = await program.end()
         let lost = """
