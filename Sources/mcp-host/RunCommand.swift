@@ -47,10 +47,7 @@ struct Run: AsyncParsableCommand {
                     guard entry.number > known, let server = entry.server, Self.told.contains(entry.event) else {
                         continue
                     }
-                    // What it said last is told with its loss, and not once more with what follows from it.
-                    let cause =
-                        entry.event == "lost" ? Terminal.paragraph(entry.cause) : Terminal.firstLine(entry.cause)
-                    Terminal.note("\(Terminal.line(server)): \(entry.event), \(cause)")
+                    Terminal.note("\(Terminal.line(server)): \(entry.event), \(Terminal.paragraph(entry.cause))")
                 }
             }
             await host.closing()

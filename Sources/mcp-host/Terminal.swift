@@ -26,9 +26,6 @@ enum Terminal {
     /// What a server says, in one line that may be shown. First masked, then cut: a part of a secret looks like nothing.
     static func line(_ text: String, limit: Int = 500) -> String { VisibleText.line(self.masked(text), limit: limit) }
 
-    /// The first line of it that says something.
-    static func firstLine(_ text: String) -> String { VisibleText.firstLine(self.masked(text)) }
-
     /// The same in several lines.
     static func block(_ text: String, limit: Int = 1 << 20) -> String {
         VisibleText.block(self.masked(text), limit: limit)

@@ -305,6 +305,7 @@ struct CommandLineTests {
 
             """
         #expect(outcome.status == 0 && outcome.error.contains(lost), "\(outcome)")
+        #expect(outcome.error.components(separatedBy: "boom").count == 2, "said once: \(outcome)")
         let restart =
             #/\nmcp-host: s: restarting, in [0-9.]{3,5} seconds, because the server's process ended with exit status 9\n/#
         #expect(outcome.error.contains(restart), "\(outcome)")

@@ -245,6 +245,7 @@ struct QuestionTests {
         let rows = outcome.shown.split(separator: "\r\n")
         #expect(rows.contains { $0.hasPrefix("  | xxx") && $0.utf8.count == 79 }, "\(outcome)")
         #expect(rows.contains("  | xxxmcp-host: checked") && rows.contains("  | … (62 more rows)"), "\(outcome)")
+        #expect(rows.count { $0.hasPrefix("  | ") } == 41, "\(outcome)")
     }
 
     @Test("U1 a secret that a limit would cut is hidden whole: in a form, in a field, in what is logged")
