@@ -92,10 +92,9 @@ struct CompletionTests {
             .first { FileManager.default.isExecutableFile(atPath: $0) }
     }
 
-    /// An empty folder, with the completions of a shell in `name`.
+    /// A folder with the completions of a shell in `name`.
     private static func folder(_ shell: String, _ name: String) async throws -> String {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("mcp-host-\(UUID())").path
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let folder = try TemporaryFolders.make().path
         let script = try await HostProgram.run(["completions", shell])
         try script.out.write(toFile: "\(folder)/\(name)", atomically: true, encoding: .utf8)
         return folder
