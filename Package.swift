@@ -80,11 +80,17 @@ let package = Package(
             ],
             swiftSettings: settings
         ),
+        // 5: a host that other programs use
+        .target(
+            name: "MCPControl",
+            dependencies: ["MCPJSON", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost"],
+            swiftSettings: systemSettings
+        ),
         // 6: the command line
         .executableTarget(
             name: "mcp-host",
             dependencies: [
-                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost", "MCPControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],

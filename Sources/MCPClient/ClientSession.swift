@@ -170,6 +170,9 @@ public final class ClientSession: Sendable {
     /// Why nothing will come any more.
     package var broken: OneShot<MCPError> { self.channel.broken }
 
+    /// How it talks.
+    package var transport: any Transport { self.channel.transport }
+
     /// The server has said something: one that is only believed to be there has shown it (``SessionRuntime/knownServer``).
     package var hasHeard: Bool { self.receiver.hasHeard }
 

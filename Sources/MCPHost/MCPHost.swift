@@ -144,7 +144,7 @@ public final class MCPHost: Sendable {
 
     /// Waits for the end to the end, also in a cancelled task: for scopes, which must not leave anything behind.
     @discardableResult
-    private func close(cause: String) async -> TeardownReport {
+    package func close(cause: String) async -> TeardownReport {
         self.beginShutdown(.graceful, cause: cause)
         return await self.root.waitForEnd()
     }

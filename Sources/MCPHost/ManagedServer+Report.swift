@@ -1,4 +1,5 @@
 import MCPClient
+import MCPStdio
 import MCPTransport
 
 extension ManagedServer.State {
@@ -71,5 +72,22 @@ extension TeardownReport.Server {
         var doubts: [String] = []
         for doubt in remains.compactMap(\.doubt) where !doubts.contains(doubt) { doubts.append(doubt) }
         self.doubt = doubts.isEmpty ? nil : doubts.joined(separator: "; ")
+    }
+}
+
+extension ManagedServer {
+    private var process: StdioTransport? {
+        self.state.withLock { $0.connection }?.session.transport as? StdioTransport
+    }
+
+    /// Its process, while there is one.
+    package var processID: Int32? { self.process?.processID }
+
+    /// SIGKILL to its process and to nothing else, as if it had crashed: it is restarted, as its policy has it.
+    /// - Returns: false where there is none.
+    package func crash() -> Bool {
+        guard let process = self.process, process.processID != nil else { return false }
+        process.crash()
+        return true
     }
 }

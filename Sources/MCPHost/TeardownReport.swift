@@ -117,7 +117,8 @@ extension TeardownReport: JSONEncodable {
 }
 
 extension TeardownReport.Server {
-    fileprivate var json: JSONValue {
+    /// The server, as a report writes it.
+    package var json: JSONValue {
         var object: JSONObject = [
             "name": .string(self.name), "step": .string(self.step.description),
             "generation": .number(JSONNumber(Int64(self.generation))),

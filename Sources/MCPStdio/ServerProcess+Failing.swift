@@ -25,6 +25,7 @@ extension ServerProcess {
         let tail = self.output.lastWords
         if !tail.isEmpty { error.message += "\nlast lines of its standard error:\n" + tail }
         error.lastLine = tail.split(separator: "\n").last { !$0.allSatisfy(\.isWhitespace) }.map(String.init)
+        error.exitStatus = self.processEnd.exitStatus
         self.receiver.transportDidBreak(error)
     }
 

@@ -251,6 +251,12 @@ public final class StdioTransport: Transport {
         self.withServerProcess { $0.close(mode) }
     }
 
+    /// The server's process, while there is one.
+    package var processID: Int32? { self.state.withLock { $0.serverProcess }?.process.pid }
+
+    /// SIGKILL to the server's process and to nothing else, as if it had crashed: for whoever wants to see what happens then.
+    package func crash() { self.withServerProcess { _ = $0.server?.signal(SIGKILL) } }
+
     /// Does something with the process on the I/O thread, if there is one.
     private func withServerProcess(_ body: @escaping @Sendable (ServerProcess) -> Void) {
         guard let serverProcess = self.state.withLock({ $0.serverProcess }) else { return }

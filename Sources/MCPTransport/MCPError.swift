@@ -64,6 +64,7 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
         var answer: RawJSON?
         var cause: (any Error)?
         var lastLine: String?
+        var exitStatus: ProcessExitStatus?
         var wasSent = false
         var isOfOneRequest = false
         var isOfIdleStop = false
@@ -117,6 +118,11 @@ public struct MCPError: Error, Sendable, CustomStringConvertible {
     public package(set) var lastLine: String? {
         get { self.box.members.lastLine }
         set { self.members.lastLine = newValue }
+    }
+    /// How the server's process has ended, where that is why.
+    public package(set) var exitStatus: ProcessExitStatus? {
+        get { self.box.members.exitStatus }
+        set { self.members.exitStatus = newValue }
     }
     /// The request concerned had left when its connection was lost: the server may have begun with it.
     public package(set) var wasSent: Bool {

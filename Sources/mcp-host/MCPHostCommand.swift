@@ -63,7 +63,7 @@ struct MCPHostCommand: AsyncParsableCommand {
         version: "0.1.0",
         subcommands: [
             Servers.self, Tools.self, Resources.self, Prompts.self, Call.self, Read.self, GetPrompt.self, Run.self,
-            Why.self, Reap.self, Completions.self, DemoServer.self,
+            Why.self, Reap.self, Completions.self, Control.self, DemoServer.self,
         ]
     )
 }
