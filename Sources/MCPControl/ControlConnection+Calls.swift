@@ -174,6 +174,20 @@ extension ControlConnection {
         return .object(["lines": .array(lines.map { .string($0) })])
     }
 
+    /// What runs of each server now.
+    func processes(_ params: Parameters) async throws -> RawJSON {
+        var documents: [JSONValue] = []
+        for server in try self.host(params).host.servers {
+            guard let pid = server.processID else { continue }
+            let descendants = await server.descendants()
+            documents.append([
+                "server": .string(server.name), "pid": .number(JSONNumber(Int64(pid))),
+                "descendants": .array(descendants.map { .number(JSONNumber(Int64($0))) }),
+            ])
+        }
+        return .object(["servers": .array(documents)])
+    }
+
     func accounts(_ params: Parameters) throws -> RawJSON {
         let open = try self.host(params).host.openResources
         let number = { (count: Int) in JSONValue.number(JSONNumber(Int64(count))) }

@@ -21,7 +21,7 @@ extension ControlConnection {
         case "servers/add": return try await self.addServer(params)
         case "servers/remove": return try await self.removeServer(params)
         case "servers/restart": return try await self.restartServer(params)
-        case "servers/kill": return try self.killServer(params)
+        case "servers/kill": return try await self.killServer(params)
         case "servers/wait": return try await self.waitForServer(params)
         case "tools/list", "resources/list", "resources/templates/list", "prompts/list":
             return try await self.list(request.method, params)
@@ -33,6 +33,7 @@ extension ControlConnection {
         case "why": return try self.why(params)
         case "stderr": return try self.standardError(params)
         case "accounts": return try self.accounts(params)
+        case "processes": return try await self.processes(params)
         default: throw ControlError.unknown(request.method)
         }
     }
@@ -75,11 +76,15 @@ extension ControlConnection {
             remarks += read.remarks
         }
         let lines = StandardErrorLines()
-        var runtime = HostRuntime(handlers: try self.handlers(for: try params.texts("answers")))
+        // Whoever waits for the start is told at once that a server does not come up.
+        for place in configuration.servers.indices { configuration.servers[place].restart.includesFailedStarts = false }
+        let id = Locked("")
+        var runtime = HostRuntime(handlers: try self.handlers(for: try params.texts("answers"), of: id))
         runtime.lifecycleLog = LifecycleLog()
         runtime.onStandardError = { server, line in lines.add(line, of: server) }
         let host = MCPHost(configuration, runtime: runtime)
         let controlled = try self.hosts.add(host, lines)
+        id.withLock { $0 = controlled.id }
         host.launch()
         guard await host.ready() else {
             host.beginShutdown(.graceful, cause: "the request to start it was cancelled")
@@ -120,15 +125,16 @@ extension ControlConnection {
             ["mcpServers": .object(JSONObject([(name, .object(definition))]))],
             folder: try params.text("directory")
         )
-        guard let server = read.configuration.servers.first else {
+        guard var server = read.configuration.servers.first else {
             throw MCPError(.invalidConfiguration, "the server \"\(name)\" is disabled in its definition")
         }
         if let reason = server.transport.reason {
             let isRemote = ["url", "httpUrl", "serverUrl"].contains { definition[$0] != nil }
             throw MCPError(isRemote ? .notSupported : .invalidConfiguration, reason, server: name)
         }
+        server.restart.includesFailedStarts = false
         let answers = try params.texts("answers")
-        let runtime = answers.isEmpty ? nil : ServerRuntime(handlers: try self.handlers(for: answers))
+        let runtime = answers.isEmpty ? nil : ServerRuntime(handlers: try self.handlers(for: answers, of: Locked(controlled.id)))
         let added = try await controlled.host.addServer(server, runtime: runtime)
         return .object(ControlDocument.server(added))
     }
@@ -147,12 +153,37 @@ extension ControlConnection {
         return .object(ControlDocument.server(server))
     }
 
-    private func killServer(_ params: Parameters) throws -> RawJSON {
-        let server = try self.host(params).host.server(try params.needed("server"))
-        guard server.crash() else {
+    private func killServer(_ params: Parameters) async throws -> RawJSON {
+        let host = try self.host(params).host
+        let server = try host.server(try params.needed("server"))
+        guard let process = server.processID, server.crash() else {
             throw MCPError(.notFound, "it has no process now (it is \(server.status))", server: server.name)
         }
+        // Whoever waits for the next one must not find this one.
+        guard await Self.wait(for: host, atMost: .seconds(10), until: { server.processID != process || server.status != .ready })
+        else { throw MCPError(.timeout, "it was killed, and its end has not been seen yet", server: server.name) }
         return [:]
+    }
+
+    /// Waits until something is so; looks whenever something happens to the host.
+    /// - Returns: whether it is.
+    private static func wait(
+        for host: MCPHost,
+        atMost limit: Duration,
+        until condition: @escaping @Sendable () -> Bool
+    ) async -> Bool {
+        let reached = OneShot<Bool>()
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask {
+                for await _ in host.journal.updates() where condition() {
+                    reached.complete(true)
+                    return
+                }
+            }
+            _ = await reached.waitUnlessCancelled(atMost: limit, by: SystemMonotonicClock(), late: false)
+            group.cancelAll()
+        }
+        return reached.value == true
     }
 
     private func waitForServer(_ params: Parameters) async throws -> RawJSON {
@@ -163,18 +194,7 @@ extension ControlConnection {
             throw ControlError.invalidParams("status has to be one of \(known.joined(separator: ", "))")
         }
         let limit = try params.seconds("timeout") ?? .seconds(30)
-        let reached = OneShot<Bool>()
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                for await _ in host.journal.updates() where server.status.description == wanted {
-                    reached.complete(true)
-                    return
-                }
-            }
-            _ = await reached.waitUnlessCancelled(atMost: limit, by: SystemMonotonicClock(), late: false)
-            group.cancelAll()
-        }
-        guard reached.value == true else {
+        guard await Self.wait(for: host, atMost: limit, until: { server.status.description == wanted }) else {
             let isCancelled = Task.isCancelled
             throw MCPError(
                 isCancelled ? .cancelled : .timeout,

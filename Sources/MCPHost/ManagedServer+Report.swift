@@ -83,6 +83,9 @@ extension ManagedServer {
     /// Its process, while there is one.
     package var processID: Int32? { self.process?.processID }
 
+    /// All processes of it that run now, its own among them.
+    package func descendants() async -> [Int32] { await self.process?.descendants() ?? [] }
+
     /// SIGKILL to its process and to nothing else, as if it had crashed: it is restarted, as its policy has it.
     /// - Returns: false where there is none.
     package func crash() -> Bool {

@@ -180,6 +180,12 @@ extension ServerProcess {
         return query
     }
 
+    /// What runs of it now, for whoever wants to know.
+    func find(_ tell: @escaping @Sendable ([Int32]) -> Void) {
+        let guardian = self.guardProcess?.pid
+        ProcessSearch.shared.find(self.query()) { found in tell((found ?? []).map(\.pid).filter { $0 != guardian }) }
+    }
+
     func search() {
         if self.guardProcess != nil {
             // The guard has named them all before it told of the end.

@@ -254,6 +254,14 @@ public final class StdioTransport: Transport {
     /// The server's process, while there is one.
     package var processID: Int32? { self.state.withLock { $0.serverProcess }?.process.pid }
 
+    /// All of the server's processes that run now.
+    package func descendants() async -> [Int32] {
+        guard let serverProcess = self.state.withLock({ $0.serverProcess }) else { return [] }
+        let found = OneShot<[Int32]>()
+        serverProcess.io.execute { _ in serverProcess.find { found.complete($0) } }
+        return await found.wait()
+    }
+
     /// SIGKILL to the server's process and to nothing else, as if it had crashed: for whoever wants to see what happens then.
     package func crash() { self.withServerProcess { _ = $0.server?.signal(SIGKILL) } }
 

@@ -1,0 +1,464 @@
+"""Hosts: MCP servers that are opened, used and closed from any thread, task and event loop, in any order."""
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+from typing import Any, AsyncIterator, Callable, Generator, Generic, Iterator, Mapping, Sequence, TypeVar, Union
+
+from ._channel import Call, Channel, Params, Progress
+from ._errors import LeftBehind, ToolFailed
+from ._results import Report, Result
+
+T = TypeVar("T")
+#: What a form is answered with: its content, a word (`decline`, `cancel`), or a function of message, schema and server that gives one of these.
+Form = Union[Mapping[str, Any], str, Callable[[str, Params, "str | None"], "Mapping[str, Any] | str | None"], None]
+#: What a model says: a text, a whole result, or a function of the request that gives one of these.
+Sampling = Union[str, Mapping[str, Any], Callable[[Params], "str | Mapping[str, Any]"], None]
+#: Whether a page is opened: yes or no, or a function of its address.
+Page = Union[bool, Callable[[str], bool], None]
+
+KINDS = ("form", "url", "sampling", "roots")
+
+
+class Pending(Generic[T]):
+    """A request that is under way: `get()` blocks, `await` does not."""
+
+    def __init__(self, call: Call, limit: float, convert: Callable[[Any], T]) -> None:
+        self._call, self._limit, self._convert = call, limit, convert
+
+    def get(self) -> T:
+        return self._convert(self._call.result(self._limit))
+
+    async def _wait(self) -> T:
+        return self._convert(await self._call.wait())
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._wait().__await__()
+
+
+class Answers:
+    """What is answered when a server asks; the latest that was given counts."""
+
+    def __init__(self) -> None:
+        self.form: Form = None
+        self.url: Page = None
+        self.sampling: Sampling = None
+        self.roots: Sequence[str | os.PathLike[str]] | None = None
+
+    def answer(self, method: str, server: str | None, params: Params) -> Params:
+        if method == "elicitation/create":
+            return self._page(params) if params.get("mode") == "url" else self._form(server, params)
+        if method == "sampling/createMessage":
+            return self._sample(params)
+        return {"roots": [{"uri": root if "://" in str(root) else pathlib.Path(root).resolve().as_uri()} for root in map(str, self.roots or [])]}
+
+    def _form(self, server: str | None, params: Params) -> Params:
+        form = self.form
+        if callable(form):
+            form = form(str(params.get("message", "")), params.get("requestedSchema") or {}, server)
+        if form is None or isinstance(form, str):
+            return {"action": form or "decline"}
+        return {"action": "accept", "content": dict(form)}
+
+    def _page(self, params: Params) -> Params:
+        agrees = self.url(str(params.get("url", ""))) if callable(self.url) else bool(self.url)
+        return {"action": "accept" if agrees else "decline"}
+
+    def _sample(self, params: Params) -> Params:
+        said = self.sampling(params) if callable(self.sampling) else self.sampling
+        if said is None:
+            raise LookupError("no model is there: answers(sampling=...)")
+        if isinstance(said, str):
+            return {"role": "assistant", "content": {"type": "text", "text": said}, "model": "test", "stopReason": "endTurn"}
+        return said
+
+
+class Hosts:
+    """One mcp-host and what was opened through it."""
+
+    def __init__(self, program: str) -> None:
+        self.channel = Channel(program, self._answer)
+        self.lock = threading.Lock()
+        self.hosts: dict[str, Host] = {}
+        self.opened = 0
+        self.closed = 0
+        self.left: list[str] = []
+
+    def _answer(self, method: str, params: Params) -> Params:
+        # While a host is being started nobody can have said what to answer.
+        known = self.hosts.get(str(params.get("host")))
+        answers = known._answers if known else Answers()
+        return answers.answer(method, params.get("server"), params.get("params") or {})
+
+    def ended(self, report: Report, words: Mapping[int, str]) -> list[str]:
+        """Counts what was closed. Returns what was left."""
+        found = complaints(report, words)
+        with self.lock:
+            self.closed += len(report.servers)
+            self.left += found
+        return found
+
+    def start(self, servers: str | Mapping[str, Any] | None, limit: float, kinds: Sequence[str] = KINDS) -> Pending[Host]:
+        """Opens servers: a configuration file, or definitions by name."""
+        params: dict[str, Any] = {"answers": list(kinds), "directory": os.getcwd()}
+        if isinstance(servers, (str, os.PathLike)):
+            params["file"] = os.fspath(servers)
+        elif servers:
+            params["configuration"] = dict(servers)
+        return Pending(self.channel.request("hosts/start", params), limit, lambda started: self._take(started, limit))
+
+    def _take(self, started: Params, limit: float) -> Host:
+        host = Host(self, started, limit)
+        with self.lock:
+            self.hosts[host.id] = host
+            self.opened += len(started["servers"])
+        return host
+
+
+class Host:
+    """Servers that are open. Every method may be called from any thread; `aio` has the same for coroutines, in whatever event loop."""
+
+    def __init__(self, hosts: Hosts, started: Params, limit: float) -> None:
+        self.id: str = started["host"]
+        #: What a person should know of the configuration.
+        self.remarks: list[str] = list(started.get("remarks") or [])
+        #: The default limit of a call, in seconds.
+        self.limit = limit
+        self.report: Report | None = None
+        self.aio = AsyncHost(self)
+        #: What its servers had left when it was closed.
+        self.left: list[str] = []
+        self._words: dict[int, str] = {}
+        self._told: set[int | None] = set()
+        self._hosts = hosts
+        self._answers = Answers()
+        self._names = [server["name"] for server in started["servers"]]
+
+    # Tools, resources, prompts
+
+    def call(
+        self, server: str, tool: str, arguments: Params | None = None, /, *, _timeout: float | None = None,
+        _progress: Progress | None = None, _check: bool = True, **more: Any,
+    ) -> Result:
+        """Calls a tool.
+
+        :param arguments: all arguments at once; those by name go on top.
+        :param _timeout: seconds; by default the host's `limit`.
+        :param _progress: told of the call's progress, on a thread of its own.
+        :param _check: raise `ToolFailed` where the tool says that it failed; otherwise the result says so.
+        :raises InvalidArguments: they do not fit the tool's schema; it was not called.
+        :raises ServerGone: the server has ended, or could not be started.
+        """
+        return self._call(server, tool, arguments, _timeout, _progress, _check, more).get()
+
+    def _call(
+        self, server: str, tool: str, arguments: Params | None, limit: float | None, progress: Progress | None, check: bool, more: Params
+    ) -> Pending[Result]:
+        def convert(raw: Params) -> Result:
+            result = Result(raw)
+            if check and result.is_error:
+                raise ToolFailed(server, tool, result)
+            return result
+
+        seconds = self.limit if limit is None else limit
+        params = {"server": server, "name": tool, "arguments": {**(arguments or {}), **more}, "timeout": seconds}
+        if progress:
+            params["progress"] = True
+        return self._ask("tools/call", params, convert, seconds, progress)
+
+    def tools(self, server: str | None = None) -> list[dict[str, Any]]:
+        """The tools of one server, or of all, as they list them."""
+        return self._list("tools", "tool", server).get()
+
+    def resources(self, server: str | None = None) -> list[dict[str, Any]]:
+        """The resources of one server, or of all."""
+        return self._list("resources", "resource", server).get()
+
+    def prompts(self, server: str | None = None) -> list[dict[str, Any]]:
+        """The prompts of one server, or of all."""
+        return self._list("prompts", "prompt", server).get()
+
+    def read(self, server: str, uri: str) -> Result:
+        """Reads a resource."""
+        return self._ask("resources/read", {"server": server, "uri": uri}, Result).get()
+
+    def prompt(self, server: str, name: str, /, **arguments: str) -> Result:
+        """Fills in a prompt."""
+        return self._ask("prompts/get", {"server": server, "name": name, "arguments": arguments}, Result).get()
+
+    def _list(self, name: str, member: str, server: str | None) -> Pending[list[dict[str, Any]]]:
+        params = {"server": server} if server else {}
+        return self._ask(f"{name}/list", params, lambda listing: [item[member] for item in listing[name]])
+
+    # Servers
+
+    @property
+    def servers(self) -> list[dict[str, Any]]:
+        """What is known of each server: name, status, pid, revision, failure ..."""
+        return self._ask("servers/list", {}, lambda listing: list(listing["servers"])).get()
+
+    @contextlib.contextmanager
+    def open(
+        self, name: str, command: Sequence[str], *, era: str | None = None, env: Mapping[str, str] | None = None,
+        cwd: str | None = None, **definition: Any,
+    ) -> Iterator[Server]:
+        """One more server, for as long as the `with` lasts. What it leaves behind is an error then."""
+        server = self.add(name, command, era=era, env=env, cwd=cwd, **definition)
+        try:
+            yield server
+        finally:
+            self.remove(name)
+
+    def add(
+        self, name: str, command: Sequence[str], *, era: str | None = None, env: Mapping[str, str] | None = None,
+        cwd: str | None = None, **definition: Any,
+    ) -> Server:
+        """One more server, until it is removed or the host is closed.
+
+        :raises ServerGone: it does not come up; nothing of it is left.
+        """
+        return self._add(name, command, era, env, cwd, definition).get()
+
+    def _add(
+        self, name: str, command: Sequence[str], era: str | None, env: Mapping[str, str] | None, cwd: str | None, more: Params
+    ) -> Pending[Server]:
+        optional = {"era": era, "env": dict(env) if env else None, "cwd": cwd}
+        definition = {"command": command[0], "args": list(command[1:]), **{key: value for key, value in optional.items() if value}, **more}
+
+        def convert(_: Params) -> Server:
+            with self._hosts.lock:
+                self._hosts.opened += 1
+            return Server(self, name)
+
+        params = {"server": name, "definition": definition, "directory": os.getcwd(), "answers": list(KINDS)}
+        return self._ask("servers/add", params, convert)
+
+    def remove(self, name: str) -> Report:
+        """Closes a server.
+
+        :raises LeftBehind: it has left something; that is gone now, or named.
+        """
+        self.look()
+        return self._ask("servers/remove", {"server": name}, self._removed).get()
+
+    def _removed(self, answer: Params) -> Report:
+        report = Report({"servers": [answer["server"]]})
+        self._told.add(answer["server"].get("pid"))
+        found = self._hosts.ended(report, self._words)
+        if found:
+            raise LeftBehind("; ".join(found), {"kind": "leftBehind", "server": answer["server"]["name"]})
+        return report
+
+    def restart(self, server: str) -> None:
+        """Closes a server and opens it anew."""
+        self._ask("servers/restart", {"server": server}, lambda _: None).get()
+
+    def kill(self, server: str) -> None:
+        """SIGKILL to a server's process, as if it had crashed. The host restarts it."""
+        self._ask("servers/kill", {"server": server}, lambda _: None).get()
+
+    def wait(self, server: str, status: str = "ready", timeout: float = 30) -> dict[str, Any]:
+        """Waits until a server is `ready`, `restarting`, `failed` ... and tells what is known of it."""
+        return self._ask("servers/wait", {"server": server, "status": status, "timeout": timeout}, dict[str, Any], timeout).get()
+
+    # What has happened
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every change of state of the host and its servers, oldest first: when, why, and which task asked for it."""
+        return self._ask("events", {}, lambda answer: list(answer["events"])).get()
+
+    def why(self, server: str) -> str:
+        """What happened to a server, step by step, and why."""
+        return self._ask("why", {"server": server}, timeline).get()
+
+    def stderr(self, server: str) -> str:
+        """The last lines of a server's standard error."""
+        return self._ask("stderr", {"server": server}, lambda answer: "\n".join(answer["lines"])).get()
+
+    def accounts(self) -> dict[str, int]:
+        """What the host has open: processes, descriptors, timers, tasks, requests."""
+        return self._ask("accounts", {}, dict[str, int]).get()
+
+    # What servers ask
+
+    @contextlib.contextmanager
+    def answers(
+        self, *, form: Form = None, url: Page = None, sampling: Sampling = None, roots: Sequence[str | os.PathLike[str]] | None = None
+    ) -> Iterator[None]:
+        """Answers what servers ask for as long as the `with` lasts; what is not given stays as it was."""
+        before = dict(vars(self._answers))
+        given = {"form": form, "url": url, "sampling": sampling, "roots": roots}
+        vars(self._answers).update({key: value for key, value in given.items() if value is not None})
+        try:
+            yield
+        finally:
+            vars(self._answers).update(before)
+
+    # The end
+
+    def close(self) -> Report:
+        """Closes everything; any number of times, from anywhere."""
+        return self.report or self._close().get()
+
+    def _close(self) -> Pending[Report]:
+        def convert(raw: Params) -> Report:
+            report = Report(raw)
+            if self._hosts.hosts.pop(self.id, None) is not None:
+                # Those that were removed before have been told of.
+                rest = [server for server in report.servers if server.get("pid") is None or server["pid"] not in self._told]
+                self.left = self._hosts.ended(Report({"servers": rest}), self._words)
+            self.report = report
+            return report
+
+        self.look()
+        return self._ask("hosts/shutdown", {}, convert)
+
+    def look(self) -> dict[int, str]:
+        """The processes of all servers now, with their command lines."""
+        def convert(answer: Params) -> dict[int, str]:
+            pids = [pid for server in answer["servers"] for pid in server["descendants"]]
+            return {pid: command_line(pid) for pid in pids}
+
+        found = self._ask("processes", {}, convert).get()
+        self._words.update(found)
+        return found
+
+    def _ask(
+        self, method: str, params: Params, convert: Callable[[Any], T], limit: float | None = None, progress: Progress | None = None
+    ) -> Pending[T]:
+        call = self._hosts.channel.request(method, {"host": self.id, **params}, progress)
+        return Pending(call, self.limit if limit is None else limit, convert)
+
+    def __getattr__(self, name: str) -> Server:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Server(self, name)
+
+
+class AsyncHost:
+    """A host for coroutines: asyncio, trio, or anyio on either. A call that is cancelled is taken back."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    async def call(
+        self, server: str, tool: str, arguments: Params | None = None, /, *, _timeout: float | None = None,
+        _progress: Progress | None = None, _check: bool = True, **more: Any,
+    ) -> Result:
+        """See `Host.call`."""
+        return await self._host._call(server, tool, arguments, _timeout, _progress, _check, more)
+
+    async def tools(self, server: str | None = None) -> list[dict[str, Any]]:
+        """See `Host.tools`."""
+        return await self._host._list("tools", "tool", server)
+
+    async def resources(self, server: str | None = None) -> list[dict[str, Any]]:
+        """See `Host.resources`."""
+        return await self._host._list("resources", "resource", server)
+
+    async def prompts(self, server: str | None = None) -> list[dict[str, Any]]:
+        """See `Host.prompts`."""
+        return await self._host._list("prompts", "prompt", server)
+
+    async def read(self, server: str, uri: str) -> Result:
+        """See `Host.read`."""
+        return await self._host._ask("resources/read", {"server": server, "uri": uri}, Result)
+
+    async def prompt(self, server: str, name: str, /, **arguments: str) -> Result:
+        """See `Host.prompt`."""
+        return await self._host._ask("prompts/get", {"server": server, "name": name, "arguments": arguments}, Result)
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, name: str, command: Sequence[str], *, era: str | None = None, env: Mapping[str, str] | None = None,
+        cwd: str | None = None, **definition: Any,
+    ) -> AsyncIterator[Server]:
+        """See `Host.open`. It may be left in another task than it was entered in."""
+        server = await self._host._add(name, command, era, env, cwd, definition)
+        try:
+            yield server
+        finally:
+            # Not awaited: a task that is cancelled would leave it open.
+            self._host.remove(name)
+
+    async def wait(self, server: str, status: str = "ready", timeout: float = 30) -> dict[str, Any]:
+        """See `Host.wait`."""
+        return await self._host._ask("servers/wait", {"server": server, "status": status, "timeout": timeout}, dict[str, Any], timeout)
+
+    async def close(self) -> Report:
+        """See `Host.close`."""
+        return self._host.report or await self._host._close()
+
+
+class Server:
+    """One server of a host; its tools are its attributes: `mcp_host.git.git_log(repo_path=".")`."""
+
+    def __init__(self, host: Host, name: str) -> None:
+        self.host, self.name = host, name
+        self.aio = AsyncServer(self)
+
+    def call(self, tool: str, arguments: Params | None = None, /, **more: Any) -> Result:
+        """See `Host.call`."""
+        return self.host.call(self.name, tool, arguments, **more)
+
+    def __getattr__(self, name: str) -> Callable[..., Result]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda arguments=None, /, **more: self.call(name, arguments, **more)
+
+
+class AsyncServer:
+    """The same for coroutines."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def call(self, tool: str, arguments: Params | None = None, /, **more: Any) -> Result:
+        """See `Host.call`."""
+        return await self._server.host.aio.call(self._server.name, tool, arguments, **more)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return lambda arguments=None, /, **more: self.call(name, arguments, **more)
+
+
+def complaints(report: Report, words: Mapping[int, str] = {}) -> list[str]:
+    """What servers have left, or may have, by their names; `words` are command lines of processes that were seen."""
+    found = []
+    for server in report.servers:
+        name, ended, left = server["name"], server.get("descendantsEnded") or [], server.get("processesLeft") or []
+        if left:
+            found.append(f"{name} has left processes that are still there: {', '.join(map(str, left))}")
+        if server.get("doubt"):
+            found.append(f"{name}: it is not proved that nothing is left: {server['doubt']}")
+        if ended:
+            named = ", ".join(f"{pid} ({words[pid]})" if pid in words else str(pid) for pid in ended)
+            found.append(f"{name} has left processes, which had to be ended: {named}")
+    return found
+
+
+def command_line(pid: int) -> str:
+    """How a process was started; empty where it has gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        if sys.platform == "linux":
+            return ""
+    shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return shown.stdout.strip()
+
+
+def timeline(answer: Params) -> str:
+    """The events of a server, as lines."""
+    lines = []
+    for event in answer["events"]:
+        place = f"{event['server']}#{event['generation']}" if event.get("server") else "host"
+        lines.append(f"+{event['milliseconds']} ms  {place}: {event['event']}, {event['cause']}  (by {event['task']})")
+    if answer.get("stderr"):
+        lines += ["standard error:", *("  " + line for line in answer["stderr"])]
+    return "\n".join(lines)
