@@ -1,0 +1,175 @@
+import CMCPProcess
+import Foundation
+import MCPControl
+import MCPHost
+import MCPJSON
+import MCPJSONSchema
+import MCPTransport
+import TestSupport
+import Testing
+
+/// A client of the control channel in this process: writes lines, reads lines, and holds both to docs/control.schema.json.
+final class ControlClient: Sendable {
+    private static let schemas: JSONValue = {
+        let file = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appendingPathComponent("docs/control.schema.json")
+        return (try? JSONValue(parsing: Array(Data(contentsOf: file)))) ?? .null
+    }()
+
+    /// Each method that is documented.
+    static var methods: [String] {
+        (self.schemas["$defs"]?.object.map { Array($0.keys) } ?? []).filter { $0.hasSuffix(".params") }
+            .map { String($0.dropLast(".params".count)) }
+    }
+
+    let connection: ControlConnection
+    private let input: Int32
+    private let output: Int32
+    private let state = Watched<[JSONValue]>([])
+    private let isDeaf: Bool
+    private let last = Locked<Int64>(0)
+
+    private init(isDeaf: Bool) {
+        var (toHost, fromHost): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
+        precondition(mcp_pipe(&toHost, -1) == 0 && mcp_pipe(&fromHost, -1) == 0)
+        self.connection = ControlConnection(input: toHost[0], output: fromHost[1])
+        (self.input, self.output) = (toHost[1], fromHost[0])
+        self.isDeaf = isDeaf
+        self.ends = (toHost[0], fromHost[1])
+        if !isDeaf { Thread.detachNewThread { self.read() } }
+    }
+
+    private let ends: (Int32, Int32)
+
+    /// Gives `body` a client, and checks at the end that the connection ends with its input, and what it says of its hosts.
+    /// - Parameter isDeaf: it never reads.
+    static func with(
+        isDeaf: Bool = false,
+        _ body: @escaping @Sendable (ControlClient) async throws -> Void
+    ) async throws -> [String: TeardownReport] {
+        let client = ControlClient(isDeaf: isDeaf)
+        return try await withThrowingTaskGroup(of: [String: TeardownReport]?.self) { group in
+            group.addTask { try await client.connection.run() }
+            do {
+                try await body(client)
+            } catch {
+                client.hangUp()
+                throw error
+            }
+            client.hangUp()
+            let reports = await wait(for: "the end of the connection") { try? await group.next() ?? nil } ?? nil
+            close(client.ends.0)
+            close(client.ends.1)
+            if isDeaf { close(client.output) }
+            return reports ?? [:]
+        }
+    }
+
+    /// The end of what it says.
+    func hangUp() {
+        let isOpen = self.last.withLock { last in
+            defer { last = -1 }
+            return last >= 0
+        }
+        if isOpen { close(self.input) }
+    }
+
+    /// Everything that has come.
+    var received: [JSONValue] { self.state.value }
+
+    private func read() {
+        var bytes = Data()
+        var chunk = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = Foundation.read(self.output, &chunk, chunk.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            bytes += chunk[..<count]
+            while let end = bytes.firstIndex(of: 0x0A) {
+                if let message = try? JSONValue(parsing: Array(bytes[..<end])) {
+                    self.state.withLock { $0.append(message) }
+                }
+                bytes = Data(bytes[(end + 1)...])
+            }
+        }
+        close(self.output)
+    }
+
+    /// Writes bytes as they are.
+    func send(_ text: String) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Foundation.write(self.input, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    /// Begins a request.
+    /// - Returns: its id.
+    @discardableResult
+    func begin(_ method: String, _ params: JSONObject = [:]) -> Int64 {
+        let id = self.last.withLock { last in
+            last += 1
+            return last
+        }
+        Self.check(.object(params), "\(method).params")
+        self.send("{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(method)\",\"params\":\(RawJSON(encoding: params))}\n")
+        return id
+    }
+
+    /// Waits for the answer to a request.
+    func answer(_ id: Int64, _ method: String, sourceLocation: SourceLocation = #_sourceLocation) async -> JSONValue {
+        let message = await self.message("the answer to \(method)", sourceLocation: sourceLocation) {
+            $0["id"]?.int64 == id && $0["method"] == nil
+        }
+        if let error = message["error"] { Self.check(error, "error") }
+        if let result = message["result"] { Self.check(result, "\(method).result") }
+        return message
+    }
+
+    /// Asks, and gives the result.
+    /// - Throws: the error, as it came.
+    @discardableResult
+    func call(_ method: String, _ params: JSONObject = [:], sourceLocation: SourceLocation = #_sourceLocation)
+        async throws -> JSONValue
+    {
+        let message = await self.answer(self.begin(method, params), method, sourceLocation: sourceLocation)
+        if let result = message["result"] { return result }
+        throw Refusal(error: message["error"] ?? .null)
+    }
+
+    /// The kind of the error that a request comes to.
+    func kind(_ method: String, _ params: JSONObject = [:], sourceLocation: SourceLocation = #_sourceLocation) async -> String? {
+        let message = await self.answer(self.begin(method, params), method, sourceLocation: sourceLocation)
+        return message["error"]?["data"]?["kind"]?.string
+    }
+
+    /// Waits for a message.
+    func message(
+        _ what: String,
+        sourceLocation: SourceLocation = #_sourceLocation,
+        _ isIt: @escaping @Sendable (JSONValue) -> Bool
+    ) async -> JSONValue {
+        await self.state.wait(for: what, sourceLocation: sourceLocation) { $0.contains(where: isIt) }
+        return self.state.value.first(where: isIt) ?? .null
+    }
+
+    struct Refusal: Error {
+        var error: JSONValue
+        var kind: String? { self.error["data"]?["kind"]?.string }
+    }
+
+    /// Whether something is as it is documented.
+    static func check(_ value: JSONValue, _ name: String) {
+        guard var root = self.schemas.object else {
+            Issue.record("docs/control.schema.json cannot be read")
+            return
+        }
+        guard root["$defs"]?[name] != nil else { return }
+        root["$ref"] = .string("#/$defs/" + name.replacingOccurrences(of: "/", with: "~1"))
+        let violations = (try? JSONSchema(.object(root)))?.violations(in: value).map(\.description)
+        #expect(violations == [], "\(name): \(value)")
+    }
+}
