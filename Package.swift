@@ -83,14 +83,15 @@ let package = Package(
         // 5: a host that other programs use
         .target(
             name: "MCPControl",
-            dependencies: ["MCPJSON", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost"],
+            dependencies: ["CMCPProcess", "MCPJSON", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost"],
             swiftSettings: systemSettings
         ),
         // 6: the command line
         .executableTarget(
             name: "mcp-host",
             dependencies: [
-                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost", "MCPControl",
+                "MCPJSON", "MCPJSONSchema", "MCPTypes", "MCPTransport", "MCPSession", "MCPClient", "MCPHost",
+                "MCPControl",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "UnixSignals", package: "swift-service-lifecycle"),
             ],
@@ -162,6 +163,15 @@ let package = Package(
             dependencies: [
                 "CTestSupport", "MCPJSON", "MCPTypes", "MCPTransport", "MCPStdio", "MCPSession", "MCPClient", "MCPHost",
                 "TestSupport",
+                "mcp-zoo",
+                "mcp-host",
+            ],
+            swiftSettings: settings
+        ),
+        .testTarget(
+            name: "MCPControlTests",
+            dependencies: [
+                "CMCPProcess", "MCPJSON", "MCPJSONSchema", "MCPTransport", "MCPHost", "MCPControl", "TestSupport",
                 "mcp-zoo",
                 "mcp-host",
             ],

@@ -63,6 +63,18 @@ int mcp_spawn(const char *path, char *const argv[], char *const envp[], const ch
     return failure;
 }
 
+int mcp_peer_is_own(int socket) {
+#if defined(__linux__)
+    struct ucred who;
+    socklen_t size = sizeof who;
+    return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &who, &size) == 0 && who.uid == geteuid();
+#else
+    uid_t user;
+    gid_t group;
+    return getpeereid(socket, &user, &group) == 0 && user == geteuid();
+#endif
+}
+
 ssize_t mcp_send(int socket, const void *bytes, size_t count) {
 #if defined(__linux__)
     return send(socket, bytes, count, MSG_NOSIGNAL);

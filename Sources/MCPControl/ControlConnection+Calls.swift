@@ -98,7 +98,9 @@ extension ControlConnection {
     func getPrompt(_ params: Parameters) async throws -> RawJSON {
         var arguments: [String: String] = [:]
         for (name, value) in try params.object("arguments") ?? JSONObject() {
-            guard let text = value.string else { throw ControlError.invalidParams("arguments.\(name) has to be a text") }
+            guard let text = value.string else {
+                throw ControlError.invalidParams("arguments.\(name) has to be a text")
+            }
             arguments[name] = text
         }
         let result = try await self.host(params).host.getPrompt(
@@ -113,7 +115,9 @@ extension ControlConnection {
     func complete(_ params: Parameters) async throws -> RawJSON {
         let asked: CompleteRequestParams
         do {
-            asked = try RawJSON(encoding: try params.object("params") ?? JSONObject()).decode(CompleteRequestParams.self)
+            asked = try RawJSON(encoding: try params.object("params") ?? JSONObject()).decode(
+                CompleteRequestParams.self
+            )
         } catch let error as JSONError {
             throw ControlError.invalidParams("params.params: \(error)")
         }
@@ -154,7 +158,9 @@ extension ControlConnection {
     func why(_ params: Parameters) throws -> RawJSON {
         let controlled = try self.host(params)
         let server = try params.needed("server")
-        let entries = controlled.host.journal.entries.filter { $0.server == nil || $0.server?.isSame(as: server) == true }
+        let entries = controlled.host.journal.entries.filter {
+            $0.server == nil || $0.server?.isSame(as: server) == true
+        }
         let found = try? controlled.host.server(server)
         guard found != nil || entries.contains(where: { $0.server != nil }) else {
             // It says which there are.

@@ -71,7 +71,9 @@ extension ControlConnection {
         }
         if let value = try params.object("configuration") {
             let read = try Self.configuration(value, folder: try params.text("directory"))
-            configuration.servers.removeAll { known in read.configuration.servers.contains { $0.name.isSame(as: known.name) } }
+            configuration.servers.removeAll { known in
+                read.configuration.servers.contains { $0.name.isSame(as: known.name) }
+            }
             configuration.servers += read.configuration.servers
             remarks += read.remarks
         }
@@ -105,7 +107,9 @@ extension ControlConnection {
     private func shutDown(_ params: Parameters) async throws -> RawJSON {
         let controlled = try self.host(params)
         if controlled.isShared {
-            throw ControlError(MCPError(.notSupported, "the host \"\(controlled.id)\" is shared; it ends with its program"))
+            throw ControlError(
+                MCPError(.notSupported, "the host \"\(controlled.id)\" is shared; it ends with its program")
+            )
         }
         let isNow = try params.flag("now")
         let report = await isNow ? controlled.host.shutdownNow() : controlled.host.shutdown()
@@ -134,7 +138,8 @@ extension ControlConnection {
         }
         server.restart.includesFailedStarts = false
         let answers = try params.texts("answers")
-        let runtime = answers.isEmpty ? nil : ServerRuntime(handlers: try self.handlers(for: answers, of: Locked(controlled.id)))
+        let runtime =
+            answers.isEmpty ? nil : ServerRuntime(handlers: try self.handlers(for: answers, of: Locked(controlled.id)))
         let added = try await controlled.host.addServer(server, runtime: runtime)
         return .object(ControlDocument.server(added))
     }
@@ -160,7 +165,12 @@ extension ControlConnection {
             throw MCPError(.notFound, "it has no process now (it is \(server.status))", server: server.name)
         }
         // Whoever waits for the next one must not find this one.
-        guard await Self.wait(for: host, atMost: .seconds(10), until: { server.processID != process || server.status != .ready })
+        guard
+            await Self.wait(
+                for: host,
+                atMost: .seconds(10),
+                until: { server.processID != process || server.status != .ready }
+            )
         else { throw MCPError(.timeout, "it was killed, and its end has not been seen yet", server: server.name) }
         return [:]
     }
@@ -199,7 +209,8 @@ extension ControlConnection {
             throw MCPError(
                 isCancelled ? .cancelled : .timeout,
                 isCancelled
-                    ? "the waiting was cancelled" : "it is \(server.status), and not \(wanted) within \(limit.inMilliseconds)",
+                    ? "the waiting was cancelled"
+                    : "it is \(server.status), and not \(wanted) within \(limit.inMilliseconds)",
                 server: server.name
             )
         }

@@ -48,8 +48,9 @@ final class ControlClient: Sendable {
         _ body: @escaping @Sendable (ControlClient) async throws -> Void
     ) async throws -> [String: TeardownReport] {
         let client = ControlClient(isDeaf: isDeaf)
-        return try await withThrowingTaskGroup(of: [String: TeardownReport]?.self) { group in
-            group.addTask { try await client.connection.run() }
+        let ended = OneShot<[String: TeardownReport]>()
+        return try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { ended.complete(try await client.connection.run()) }
             do {
                 try await body(client)
             } catch {
@@ -57,7 +58,7 @@ final class ControlClient: Sendable {
                 throw error
             }
             client.hangUp()
-            let reports = await wait(for: "the end of the connection") { try? await group.next() ?? nil } ?? nil
+            let reports = await wait(for: "the end of the connection") { await ended.waitUnlessCancelled() }
             close(client.ends.0)
             close(client.ends.1)
             if isDeaf { close(client.output) }
@@ -106,6 +107,18 @@ final class ControlClient: Sendable {
         }
     }
 
+    /// What is sent from now on is sent only if there is room for it.
+    func setNonblocking() { _ = mcp_set_nonblocking(self.input) }
+
+    /// Sends a line if the other side takes it within a second.
+    /// - Returns: whether it did.
+    func offer(_ text: String) async -> Bool {
+        var entry = pollfd(fd: self.input, events: Int16(POLLOUT), revents: 0)
+        guard poll(&entry, 1, 1000) == 1 else { return false }
+        return text.utf8.withContiguousStorageIfAvailable { write(self.input, $0.baseAddress, $0.count) }
+            == text.utf8.count
+    }
+
     /// Begins a request.
     /// - Returns: its id.
     @discardableResult
@@ -115,7 +128,9 @@ final class ControlClient: Sendable {
             return last
         }
         Self.check(.object(params), "\(method).params")
-        self.send("{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(method)\",\"params\":\(RawJSON(encoding: params))}\n")
+        self.send(
+            "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(method)\",\"params\":\(RawJSON(encoding: params))}\n"
+        )
         return id
     }
 
@@ -141,7 +156,9 @@ final class ControlClient: Sendable {
     }
 
     /// The kind of the error that a request comes to.
-    func kind(_ method: String, _ params: JSONObject = [:], sourceLocation: SourceLocation = #_sourceLocation) async -> String? {
+    func kind(_ method: String, _ params: JSONObject = [:], sourceLocation: SourceLocation = #_sourceLocation) async
+        -> String?
+    {
         let message = await self.answer(self.begin(method, params), method, sourceLocation: sourceLocation)
         return message["error"]?["data"]?["kind"]?.string
     }

@@ -16,7 +16,8 @@ struct ControlTests {
         #expect(ControlClient.methods.count == 23)
         _ = try await ControlClient.with { client in
             for method in ControlClient.methods {
-                let message = await client.answer(client.begin(method), method)
+                client.send("{\"jsonrpc\":\"2.0\",\"id\":\"\(method)\",\"method\":\"\(method)\"}\n")
+                let message = await client.message("the answer to \(method)") { $0["id"]?.string == method }
                 #expect(message["error"]?["code"] != -32601, "\(method): \(message)")
             }
             for method in ["", "shutdown", "tools", "initialize"] {
@@ -40,10 +41,20 @@ struct ControlTests {
             #expect(servers.last?["failure"]?["exitStatus"] == "exit status 7", "\(servers)")
             let added = try await client.call("servers/add", ["server": "more", "definition": Self.zoo()])
             #expect(added["status"] == "ready" && added["pid"]?.int64 != nil)
-            #expect(await client.kind("servers/add", ["server": "more", "definition": Self.zoo()]) == "invalidConfiguration")
-            #expect(await client.kind("servers/add", ["server": "x", "definition": ["url": "https://x"]]) == "notSupported")
-            #expect(await client.kind("servers/add", ["server": "x", "definition": ["comand": "y"]]) == "invalidConfiguration")
-            #expect(await client.kind("servers/add", ["server": "x", "definition": Self.zoo("--exit", "3")]) == "connectionLost")
+            #expect(
+                await client.kind("servers/add", ["server": "more", "definition": Self.zoo()]) == "invalidConfiguration"
+            )
+            #expect(
+                await client.kind("servers/add", ["server": "x", "definition": ["url": "https://x"]]) == "notSupported"
+            )
+            #expect(
+                await client.kind("servers/add", ["server": "x", "definition": ["comand": "y"]])
+                    == "invalidConfiguration"
+            )
+            #expect(
+                await client.kind("servers/add", ["server": "x", "definition": Self.zoo("--exit", "3")])
+                    == "connectionLost"
+            )
             let removed = try await client.call("servers/remove", ["server": "more"])
             #expect(removed["server"]?["processesLeft"] == [])
             #expect(await client.kind("servers/remove", ["server": "more"]) == "notFound")
@@ -52,7 +63,9 @@ struct ControlTests {
             let back = try await client.call("servers/wait", ["server": "good", "status": "ready", "timeout": 60])
             #expect(Set([servers.first?["pid"], again["pid"], back["pid"]]).count == 3)
             #expect(await client.kind("servers/kill", ["server": "dead"]) == "notFound")
-            #expect(await client.kind("servers/wait", ["server": "dead", "status": "ready", "timeout": 0]) == "timeout")
+            #expect(
+                await client.kind("servers/wait", ["server": "dead", "status": "ready", "timeout": 0]) == "timeout"
+            )
             #expect(await client.kind("servers/wait", ["server": "dead", "status": "happy"]) == "invalidArguments")
             let processes = try await client.call("processes")
             #expect(processes["servers"]?.array?.first?["descendants"] == .array([back["pid"] ?? .null]))
@@ -74,17 +87,24 @@ struct ControlTests {
         #expect(reports.count == 1 && reports.values.allSatisfy(\.isClean))
     }
 
-    @Test("tools, resources and prompts: results as the protocol has them, errors with their kind, progress, cancellation")
+    @Test(
+        "tools, resources and prompts: results as the protocol has them, errors with their kind, progress, cancellation"
+    )
     func calls() async throws {
         let demo: JSONValue = ["command": .string(HostProgram.path), "args": ["demo-server"]]
         _ = try await ControlClient.with { client in
             try await client.call("hosts/start", ["configuration": ["demo": demo, "zoo": Self.zoo()]])
             let result = try await client.call(
-                "tools/call", ["server": "demo", "name": "add", "arguments": ["a": 1, "b": 2]])
+                "tools/call",
+                ["server": "demo", "name": "add", "arguments": ["a": 1, "b": 2]]
+            )
             #expect(result["isError"] == false && result["content"]?.array?.first?["text"] == "3", "\(result)")
             let named = try await client.call("tools/call", ["name": "demo__echo", "arguments": ["text": "x"]])
             #expect(named["content"]?.array?.first?["text"] == "x")
-            #expect(await client.kind("tools/call", ["server": "demo", "name": "add", "arguments": ["a": "x"]]) == "invalidArguments")
+            #expect(
+                await client.kind("tools/call", ["server": "demo", "name": "add", "arguments": ["a": "x"]])
+                    == "invalidArguments"
+            )
             #expect(await client.kind("tools/call", ["server": "demo", "name": "none"]) == "serverError")
             let tools = try await client.call("tools/list", ["server": "demo"])["tools"]?.array ?? []
             #expect(tools.contains { $0["name"] == "demo__echo" } && !tools.contains { $0["server"] == "zoo" })
@@ -93,7 +113,9 @@ struct ControlTests {
             #expect(about["contents"]?.array?.first?["text"]?.string?.contains("demo server") == true)
             #expect(await client.kind("resources/read", ["server": "demo", "uri": "demo://no"]) == "serverError")
             let prompt = try await client.call(
-                "prompts/get", ["server": "demo", "name": "summarise", "arguments": ["text": "abc"]])
+                "prompts/get",
+                ["server": "demo", "name": "summarise", "arguments": ["text": "abc"]]
+            )
             #expect(prompt["messages"]?.array?.isEmpty == false)
             let slow = client.begin("tools/call", ["server": "zoo", "name": "hang"])
             client.send("{\"jsonrpc\":\"2.0\",\"method\":\"cancel\",\"params\":{\"id\":\(slow)}}\n")
@@ -108,7 +130,9 @@ struct ControlTests {
         let demo: JSONValue = ["command": .string(HostProgram.path), "args": ["demo-server"]]
         _ = try await ControlClient.with { client in
             let host = try await client.call(
-                "hosts/start", ["configuration": ["demo": demo], "answers": ["form", "url", "sampling", "roots"]])
+                "hosts/start",
+                ["configuration": ["demo": demo], "answers": ["form", "url", "sampling", "roots"]]
+            )
             let call = client.begin("tools/call", ["server": "demo", "name": "greet"])
             let question = await client.message("the question") { $0["method"] == "elicitation/create" }
             ControlClient.check(question["params"] ?? .null, "elicitation/create.question")
@@ -160,20 +184,26 @@ struct ControlTests {
                 (#"{"id":"b","method":"hello"}"#, -32600, "b"),
                 (#"{"jsonrpc":"2.0","id":"c","method":"hello","params":[]}"#, -32602, "c"),
                 (#"{"jsonrpc":"2.0","id":"d","method":"hosts/start","params":{"configuration":3}}"#, -32602, "d"),
-                (#"{"jsonrpc":"2.0","id":"e","method":"tools/call","params":{"name":3}}"#, -32602, "e"),
+                (#"{"jsonrpc":"2.0","id":"e","method":"hello","params":{"protocol":"x"}}"#, -32602, "e"),
                 (#"{"jsonrpc":"2.0","id":"f","method":"servers/add","params":{"server":"x"}}"#, -32000, "f"),
             ] as [(String, Int64, JSONValue)] {
                 let before = client.received.count
                 client.send(line + "\n")
-                let answer = await client.message("an answer to \(line)") { $0["id"] == id && $0["error"]?["code"]?.int64 == code }
+                let answer = await client.message("an answer to \(line)") {
+                    $0["id"] == id && $0["error"]?["code"]?.int64 == code
+                }
                 ControlClient.check(answer["error"] ?? .null, "error")
                 #expect(client.received.count > before || code == -32600, "\(line)")
             }
-            client.send("\n{\"jsonrpc\":\"2.0\",\"method\":\"whatever\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\n")
+            client.send(
+                "\n{\"jsonrpc\":\"2.0\",\"method\":\"whatever\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\n"
+            )
             client.send(#"{"jsonrpc":"2.0","id":"é\u0000","method":"hello"}"# + "\n")
             #expect(await client.message("a strange id") { $0["id"] == "é\u{0}" }["result"]?["protocol"] == 1)
             try await client.call("hosts/start", ["configuration": ["zoo": Self.zoo()]])
-            client.send(#"{"jsonrpc":"2.0","id":"s","method":"tools/call","params":{"server":"zoo","name":"hang"}}"# + "\n")
+            client.send(
+                #"{"jsonrpc":"2.0","id":"s","method":"tools/call","params":{"server":"zoo","name":"hang"}}"# + "\n"
+            )
             client.send(#"{"jsonrpc":"2.0","id":"s","method":"accounts"}"# + "\n")
             let twice = await client.message("the refusal of an id that is in use") { $0["id"] == "s" }
             #expect(twice["error"]?["data"]?["kind"] == "busy")
@@ -183,7 +213,10 @@ struct ControlTests {
     @Test("a client that ends in the middle of a line has said nothing with it; what it had opened is closed")
     func halfLine() async throws {
         let reports = try await ControlClient.with { client in
-            try await client.call("hosts/start", ["configuration": ["one": Self.zoo(), "deaf": Self.zoo("--ignore-eof")]])
+            try await client.call(
+                "hosts/start",
+                ["configuration": ["one": Self.zoo(), "deaf": Self.zoo("--ignore-eof")]]
+            )
             client.begin("tools/call", ["server": "one", "name": "hang"])
             client.send(#"{"jsonrpc":"2.0","id":99,"method":"hosts/st"#)
         }
@@ -198,14 +231,12 @@ struct ControlTests {
                     + "\n"
             )
             // Until nobody takes any more of it: its answers fill the pipe, and what may wait behind that.
-            fcntlNonblocking(client)
+            client.setNonblocking()
             var sent = 0
             let line = "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"\(String(repeating: "x", count: 90))\"}\n"
-            while sent < 64 << 20, client.offer(line) { sent += line.utf8.count }
+            while sent < 64 << 20, await client.offer(line) { sent += line.utf8.count }
             #expect(sent < 64 << 20, "all of it was taken")
         }
         #expect(reports["h1"]?.isClean == true, "\(reports)")
     }
 }
-
-private func fcntlNonblocking(_ client: ControlClient) { client.setNonblocking() }

@@ -27,6 +27,9 @@ int mcp_pipe(int ends[2], int private_end);
 /// A pair of connected stream sockets that are not inherited; as mcp_pipe.
 int mcp_socket_pair(int ends[2], int private_end);
 
+/// Whether the program at the other end of a local socket runs as the same user: 1 or 0.
+int mcp_peer_is_own(int socket);
+
 /// Writes to a socket without ever raising SIGPIPE. Returns the count, or -1 (errno).
 ssize_t mcp_send(int socket, const void *bytes, size_t count);
 
