@@ -105,6 +105,8 @@ extension ControlConnection {
     }
 
     private func shutDown(_ params: Parameters) async throws -> RawJSON {
+        // All who close it get the same report.
+        if let id = try params.text("host"), let report = self.hosts.report(of: id) { return RawJSON(encoding: report) }
         let controlled = try self.host(params)
         if controlled.isShared {
             throw ControlError(
@@ -113,7 +115,7 @@ extension ControlConnection {
         }
         let isNow = try params.flag("now")
         let report = await isNow ? controlled.host.shutdownNow() : controlled.host.shutdown()
-        if report.isComplete { self.hosts.remove(controlled) }
+        if report.isComplete { self.hosts.remove(controlled, report) }
         return RawJSON(encoding: report)
     }
 

@@ -41,6 +41,8 @@ final class ControlledHosts: Sendable {
     private struct State {
         var last = 0
         var hosts: [ControlledHost] = []
+        /// How the latest were closed, for whoever closes one again.
+        var reports: [(id: String, report: TeardownReport)] = []
         var isOver = false
     }
 
@@ -85,7 +87,18 @@ final class ControlledHosts: Sendable {
     }
 
     /// It is closed.
-    func remove(_ host: ControlledHost) { self.state.withLock { $0.hosts.removeAll { $0 === host } } }
+    func remove(_ host: ControlledHost, _ report: TeardownReport) {
+        self.state.withLock { state in
+            state.hosts.removeAll { $0 === host }
+            if state.reports.count == Self.maximum { state.reports.removeFirst() }
+            if !state.reports.contains(where: { $0.id == host.id }) { state.reports.append((host.id, report)) }
+        }
+    }
+
+    /// How a host was closed that is not there any more.
+    func report(of id: String) -> TeardownReport? {
+        self.state.withLock { $0.reports.first { $0.id.isSame(as: id) }?.report }
+    }
 
     /// Closes all that the client has started, side by side, and takes in no more.
     func close(cause: String) async -> [String: TeardownReport] {

@@ -82,6 +82,7 @@ struct ControlTests {
             #expect(try await client.call("hosts/list")["hosts"]?.array?.count == 2)
             let report = try await client.call("hosts/shutdown", ["host": second["host"] ?? .null])
             #expect(report["clean"] == true)
+            #expect(try await client.call("hosts/shutdown", ["host": second["host"] ?? .null]) == report)
             #expect(await client.kind("accounts", ["host": second["host"] ?? .null]) == "notFound")
         }
         #expect(reports.count == 1 && reports.values.allSatisfy(\.isClean))

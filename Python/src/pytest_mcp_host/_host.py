@@ -10,7 +10,7 @@ import threading
 from typing import Any, AsyncIterator, Callable, Generator, Generic, Iterator, Mapping, Sequence, TypeVar, Union
 
 from ._channel import Call, Channel, Params, Progress
-from ._errors import LeftBehind, ToolFailed
+from ._errors import LeftBehind, NotFound, ToolFailed
 from ._results import Report, Result
 
 T = TypeVar("T")
@@ -323,7 +323,10 @@ class Host:
             pids = [pid for server in answer["servers"] for pid in server["descendants"]]
             return {pid: command_line(pid) for pid in pids}
 
-        found = self._ask("processes", {}, convert).get()
+        try:
+            found = self._ask("processes", {}, convert).get()
+        except NotFound:
+            return {}  # Somebody else has closed it.
         self._words.update(found)
         return found
 
