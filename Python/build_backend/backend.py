@@ -21,7 +21,7 @@ import tempfile
 import zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent.parent
-VERSION = re.search(r'^version = "(.*)"', (HERE / "pyproject.toml").read_text(), re.M).group(1)  # type: ignore[union-attr]
+VERSION = re.search(r'^version = "(.*)"', (HERE / "pyproject.toml").read_text(), re.MULTILINE).group(1)  # type: ignore[union-attr]
 PACKAGE, DIST = "pytest_mcp_host", f"pytest_mcp_host-{VERSION}"
 
 

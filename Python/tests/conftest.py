@@ -9,6 +9,7 @@ import socket
 import tempfile
 
 import pytest
+from typing_extensions import Self
 
 from pytest_mcp_host import mcp_host_path
 
@@ -39,7 +40,7 @@ def run(project: pytest.Pytester, source: str, *words: str) -> pytest.RunResult:
 class Alive:
     """A socket that a server, and all that it starts, hold open: the kernel closes it when the last of them is gone."""
 
-    def __enter__(self) -> Alive:
+    def __enter__(self) -> Self:
         self.folder = tempfile.mkdtemp(prefix="alive-", dir="/tmp")
         self.path = f"{self.folder}/s"
         self.socket = socket.socket(socket.AF_UNIX)

@@ -167,7 +167,7 @@ def proved(project: pytest.Pytester, source: str, *words: str) -> pytest.RunResu
 
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_pytest_asyncio(project, mode):
-    pytest.importorskip("pytest_asyncio")
+    pytest.importorskip("pytest_asyncio", minversion="1.0")
     result = proved(project, asyncio_tests(mode), "-o", f"asyncio_mode={mode}", "-p", "no:anyio")
     result.assert_outcomes(passed=3 * len(SCOPES) ** 2)
 
@@ -180,6 +180,6 @@ def test_anyio(project, scope):
 
 
 def test_patterns_of_the_report(project):
-    pytest.importorskip("pytest_asyncio")
+    pytest.importorskip("pytest_asyncio", minversion="1.0")
     result = proved(project, PATTERNS, "-o", "asyncio_mode=auto", "-p", "no:anyio")
     result.assert_outcomes(passed=7)

@@ -1,7 +1,8 @@
 """What can go wrong. Each error says which server, and what is known of its end."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._results import Result

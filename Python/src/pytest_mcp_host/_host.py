@@ -7,7 +7,8 @@ import pathlib
 import subprocess
 import sys
 import threading
-from typing import Any, AsyncIterator, Callable, Generator, Generic, Iterator, Mapping, Sequence, TypeVar, Union
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from ._channel import Call, Channel, Params, Progress
 from ._errors import LeftBehind, NotFound, ToolFailed
@@ -15,11 +16,11 @@ from ._results import Report, Result
 
 T = TypeVar("T")
 #: What a form is answered with: its content, a word (`decline`, `cancel`), or a function of message, schema and server that gives one of these.
-Form = Union[Mapping[str, Any], str, Callable[[str, Params, "str | None"], "Mapping[str, Any] | str | None"], None]
+Form: TypeAlias = "Mapping[str, Any] | str | Callable[[str, Params, str | None], Mapping[str, Any] | str | None] | None"
 #: What a model says: a text, a whole result, or a function of the request that gives one of these.
-Sampling = Union[str, Mapping[str, Any], Callable[[Params], "str | Mapping[str, Any]"], None]
+Sampling: TypeAlias = "str | Mapping[str, Any] | Callable[[Params], str | Mapping[str, Any]] | None"
 #: Whether a page is opened: yes or no, or a function of its address.
-Page = Union[bool, Callable[[str], bool], None]
+Page: TypeAlias = "bool | Callable[[str], bool] | None"
 
 KINDS = ("form", "url", "sampling", "roots")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ._binary import mcp_host_path
 from ._errors import LeftBehind

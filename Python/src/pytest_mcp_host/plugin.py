@@ -1,8 +1,8 @@
 """Fixtures for MCP servers under test. All of them are synchronous generators, so there is no event loop that they could leave in the wrong task."""
 from __future__ import annotations
 
-import pathlib
-from typing import Any, Iterator, Mapping, Union
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -12,7 +12,7 @@ from ._host import Host, Hosts
 from ._manager import HostManager
 
 #: A configuration file, or definitions by name.
-Servers = Union[str, Mapping[str, Any], None]
+Servers: TypeAlias = "str | Mapping[str, Any] | None"
 SCOPES = ("function", "class", "module", "package", "session")
 
 
@@ -170,7 +170,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if scope not in SCOPES:
             raise pytest.UsageError(f"{item.nodeid}: mcp_host(scope=...) is one of {', '.join(SCOPES)}, and not {scope!r}")
         info: Any = getattr(item, "_fixtureinfo", None)
-        manager: Any = getattr(item.session, "_fixturemanager")
+        manager: Any = item.session._fixturemanager
         if info is not None and "mcp_host" in info.name2fixturedefs:
             where = item if pytest.version_tuple >= (8,) else item.nodeid
             info.name2fixturedefs["mcp_host"] = manager.getfixturedefs(f"_mcp_host_{scope}", where)
@@ -227,7 +227,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     if report.failed:
         try:
             report.sections.extend(item.config.stash[_KEY].sections())
-        except Exception as error:  # It must not hide the failure that it is to explain.
+        except Exception as error:  # noqa: BLE001  It must not hide the failure that it is to explain.
             report.sections.append(("mcp-host", f"nothing more is known: {error}"))
 
 
