@@ -129,6 +129,15 @@ extension ControlConnection {
         return RawJSON(encoding: result)
     }
 
+    /// Any request of the protocol, as it is.
+    func forward(_ params: Parameters) async throws -> RawJSON {
+        let host = try self.host(params).host
+        let (server, method) = (try params.needed("server"), try params.needed("method"))
+        let object = try params.object("params").map { RawJSON(encoding: $0) }
+        let session = try await host.session(of: server, for: try params.text("caller"))
+        return try await session.forward(method, params: object, options: try self.options(params))
+    }
+
     // MARK: What has happened
 
     /// What the journal has; and what comes into it, until the request is cancelled or the host is closed.

@@ -28,6 +28,7 @@ extension ControlConnection {
         case "tools/call": return try await self.callTool(params, request.id)
         case "resources/read": return try await self.readResource(params)
         case "prompts/get": return try await self.getPrompt(params)
+        case "forward": return try await self.forward(params)
         case "complete": return try await self.complete(params)
         case "events": return try await self.events(params, request.id)
         case "why": return try self.why(params)

@@ -29,9 +29,8 @@ public final class ControlSocket: Sendable {
     /// - Throws: `invalidConfiguration` where there is a listener, or the folder is somebody else's.
     public init(path: String, shared: [String: MCPHost] = [:]) throws(MCPError) {
         let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
-        var address = sockaddr_un()
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw Self.error("\(path) is too long for the name of a socket (100 bytes)")
+        guard var address = LocalSocket.address(path) else {
+            throw Self.error("\(path) is no name for a socket: it has at most 100 bytes")
         }
         try Self.prepare(folder.isEmpty ? "/" : folder)
         self.lock = open("\(path).lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
@@ -42,19 +41,8 @@ public final class ControlSocket: Sendable {
         }
         // Its listener is gone: it would hold the lock.
         unlink(path)
-        #if os(Linux)
-            let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
-        #else
-            let descriptor = socket(AF_UNIX, SOCK_STREAM, 0)
-            _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
-        #endif
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let isBound = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) == 0
-            }
-        }
+        guard let descriptor = LocalSocket.make() else { throw Self.error("no socket can be made: \(Self.lastError)") }
+        let isBound = LocalSocket.with(&address) { bind(descriptor, $0, $1) } == 0
         guard isBound, chmod(path, 0o600) == 0, listen(descriptor, 64) == 0 else {
             let why = Self.lastError
             _ = close(descriptor)

@@ -14,11 +14,22 @@ struct Control: AsyncParsableCommand {
             """
     )
 
+    @Option(name: .long, help: "Listen at this socket instead, for several programs of this user.") var socket: String?
+
     func run() async throws {
-        let connection = ControlConnection(input: 0, output: 1)
+        let socket = self.socket
+        let listener: ControlSocket?
+        do throws(MCPError) {
+            listener = try socket.map { path throws(MCPError) in try ControlSocket(path: path) }
+        } catch {
+            throw Verdict(error).code ?? ExitCodes.usage
+        }
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sighup, .sigint)
-        let reports = try await withThrowingTaskGroup(of: [String: TeardownReport]?.self) { group in
-            group.addTask(name: "control") { try await connection.run() }
+        let unclean = try await withThrowingTaskGroup(of: [TeardownReport]?.self) { group in
+            group.addTask(name: "control") {
+                if let listener { return await listener.run() }
+                return try await ControlConnection(input: 0, output: 1).run().values.filter { !$0.isClean }
+            }
             group.addTask(name: "signals") {
                 for await _ in signals { break }
                 return nil
@@ -27,9 +38,9 @@ struct Control: AsyncParsableCommand {
             var reports = try await group.next() ?? nil
             group.cancelAll()
             if reports == nil { reports = try await group.next() ?? nil }
-            return reports ?? [:]
+            return reports ?? []
         }
-        for (host, report) in reports where !report.isClean { Terminal.note("\(host): \(report)") }
-        if !reports.values.allSatisfy(\.isClean) { throw ExitCodes.leftBehind }
+        for report in unclean { Terminal.note("\(report)") }
+        if !unclean.isEmpty { throw ExitCodes.leftBehind }
     }
 }

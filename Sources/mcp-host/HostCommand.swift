@@ -27,7 +27,7 @@ struct HostCommand {
         let questions: Questions
         do throws(MCPError) {
             questions = try Questions(self.options.answer) { spinner.stop() }
-            loaded = try self.options.load()
+            loaded = try self.options.load(usesSocket: !self.endsBySignal)
             if let names = try choose(loaded) { loaded.configuration.servers.removeAll { !names.contains($0.name) } }
             if !self.endsBySignal {
                 // Whoever waits for one answer is told at once that a server does not come up.
@@ -43,6 +43,7 @@ struct HostCommand {
         var runtime = HostRuntime()
         runtime.lifecycleLog = LifecycleLog()
         runtime.handlers = questions.handlers
+        runtime.servers = loaded.endpoints.mapValues { ServerRuntime(endpoint: $0) }
         let count = loaded.configuration.servers.count
         spinner.start("starting \(count) server\(count == 1 ? "" : "s")")
         let host = MCPHost(loaded.configuration, runtime: runtime)

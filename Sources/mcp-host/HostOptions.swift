@@ -1,5 +1,6 @@
 import ArgumentParser
 import MCPClient
+import MCPControl
 import MCPHost
 import MCPJSON
 import MCPTransport
@@ -38,6 +39,13 @@ struct HostOptions: ParsableArguments {
     )
     var answer: [String] = []
 
+    @Option(
+        name: .long,
+        help:
+            "A socket: `run` lets other mcp-hosts use its servers there, and other verbs use those instead of their own."
+    )
+    var socket: String?
+
     @Flag(name: .long, help: "Print one JSON document on standard output, and nothing else there.")
     var json = false
 
@@ -51,17 +59,36 @@ struct HostOptions: ParsableArguments {
         var disabled: [String: String] = [:]
         /// What a person should know of it.
         var remarks: [String] = []
+        /// How servers are reached that another host holds.
+        var endpoints: [String: Endpoint] = [:]
 
         var names: [String] { self.configuration.servers.map(\.name) }
     }
 
     /// Reads what counts. Whatever a person should know of it is told on standard error.
-    func load() throws(MCPError) -> Loaded {
-        var loaded = try self.read()
+    /// - Parameter usesSocket: the servers are those that another host holds, where its socket is named.
+    func load(usesSocket: Bool = true) throws(MCPError) -> Loaded {
+        var loaded: Loaded
+        if usesSocket, let socket = self.socket { loaded = try self.borrow(socket) } else { loaded = try self.read() }
         Terminal.hide(in: loaded.configuration)
         for remark in loaded.remarks { Terminal.note(Terminal.line(remark, limit: 2000)) }
         do throws(MCPError) { try self.applyLimits(to: &loaded.configuration) } catch {
             throw MCPError(.invalidArguments, error.message)
+        }
+        return loaded
+    }
+
+    /// The servers of another host.
+    private func borrow(_ socket: String) throws(MCPError) -> Loaded {
+        if GivenProgram.words != nil || !self.config.isEmpty {
+            throw MCPError(.invalidArguments, "--socket names whose servers are used; leave --config and -- out")
+        }
+        var loaded = Loaded(configuration: HostConfiguration())
+        for (name, endpoint) in try ControlTransport.servers(at: socket) {
+            var server = ServerDefinition(name: name, transport: .unusable("it is held by the host at \(socket)"))
+            server.remembersEra = false
+            loaded.configuration.servers.append(server)
+            loaded.endpoints[name] = endpoint
         }
         return loaded
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import MCPControl
 import MCPHost
 import MCPJSON
 import MCPTransport
@@ -12,12 +13,13 @@ struct Run: AsyncParsableCommand {
     @OptionGroup var options: HostOptions
 
     func run() async throws {
-        let (words, json) = (self.servers, self.options.json)
+        let (words, json, path) = (self.servers, self.options.json, self.options.socket)
         try await HostCommand(options: self.options, endsBySignal: true).run { loaded throws(MCPError) in
             try Target.servers(words, in: loaded)
         } _: { host in
             // What happens from here on is told; what has happened before is in the servers' failures.
             let known = host.journal.entries.last?.number ?? 0
+            let socket = try path.map { path throws(MCPError) in try ControlSocket(path: path, shared: ["run": host]) }
             let failures = host.servers.compactMap { server in
                 server.failure.map { ServerFailure(server: server.name, error: $0) }
             }
@@ -33,14 +35,14 @@ struct Run: AsyncParsableCommand {
                 Terminal.note("\(Terminal.line(server.name)): \(server.status)\(revision)")
             }
             Terminal.note("Ctrl-C closes them", onTerminal: true)
-            await Self.follow(host, after: known)
+            await Self.follow(host, after: known, socket)
             verdict.document["ready"] = .number(JSONNumber(Int64(ready)))
             return verdict
         }
     }
 
     /// Tells of each end and each restart, until somebody asks for the end of all.
-    private static func follow(_ host: MCPHost, after known: Int) async {
+    private static func follow(_ host: MCPHost, after known: Int, _ socket: ControlSocket?) async {
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 for await entry in host.journal.updates() {
@@ -50,6 +52,7 @@ struct Run: AsyncParsableCommand {
                     Terminal.note("\(Terminal.line(server)): \(entry.event), \(Terminal.paragraph(entry.cause))")
                 }
             }
+            group.addTask(name: "control") { _ = await socket?.run() }
             await host.closing()
             group.cancelAll()
         }

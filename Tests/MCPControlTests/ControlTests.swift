@@ -13,7 +13,7 @@ struct ControlTests {
 
     @Test("every method that is documented is there, and no other is documented")
     func methods() async throws {
-        #expect(ControlClient.methods.count == 23)
+        #expect(ControlClient.methods.count == 24)
         _ = try await ControlClient.with { client in
             for method in ControlClient.methods {
                 client.send("{\"jsonrpc\":\"2.0\",\"id\":\"\(method)\",\"method\":\"\(method)\"}\n")
