@@ -272,9 +272,9 @@ class Host:
         """Every change of state of the host and its servers, oldest first: when, why, and which task asked for it."""
         return self._ask("events", {}, lambda answer: list(answer["events"])).get()
 
-    def why(self, server: str) -> str:
-        """What happened to a server, step by step, and why."""
-        return self._ask("why", {"server": server}, timeline).get()
+    def why(self, server: str, *, stderr: bool = True) -> str:
+        """What happened to a server, step by step, and why; and what it has written to standard error."""
+        return self._ask("why", {"server": server}, lambda answer: timeline(answer, stderr)).get()
 
     def stderr(self, server: str) -> str:
         """The last lines of a server's standard error."""
@@ -457,12 +457,12 @@ def command_line(pid: int) -> str:
     return shown.stdout.strip()
 
 
-def timeline(answer: Params) -> str:
+def timeline(answer: Params, stderr: bool) -> str:
     """The events of a server, as lines."""
     lines = []
     for event in answer["events"]:
         place = f"{event['server']}#{event['generation']}" if event.get("server") else "host"
         lines.append(f"+{event['milliseconds']} ms  {place}: {event['event']}, {event['cause']}  (by {event['task']})")
-    if answer.get("stderr"):
+    if stderr and answer["stderr"]:
         lines += ["standard error:", *("  " + line for line in answer["stderr"])]
     return "\n".join(lines)

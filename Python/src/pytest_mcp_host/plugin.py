@@ -66,7 +66,7 @@ class Plugin:
                 name = server["name"]
                 if text := host.stderr(name):
                     found.append((f"standard error of {name}", text))
-                found.append((f"mcp-host: what happened to {name}", host.why(name)))
+                found.append((f"mcp-host: what happened to {name}", host.why(name, stderr=False)))
         if self._hosts and self._hosts.channel.log:
             found.append(("mcp-host: last messages", "\n".join(list(self._hosts.channel.log)[-10:])))
         return found
