@@ -24,6 +24,7 @@ struct Control: AsyncParsableCommand {
         } catch {
             throw Verdict(error).code ?? ExitCodes.usage
         }
+        if let socket { Terminal.out("listening at \(socket)") }
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sighup, .sigint)
         let unclean = try await withThrowingTaskGroup(of: [TeardownReport]?.self) { group in
             group.addTask(name: "control") {
