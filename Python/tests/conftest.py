@@ -1,10 +1,12 @@
 """The plugin under test runs pytest in a process of its own, as users do."""
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import tempfile
 
@@ -56,6 +58,13 @@ class Alive:
             connection.settimeout(limit)
             while connection.recv(1024):
                 pass
+
+    def kill(self) -> None:
+        """Ends what still holds it: on Linux, by the numbers that the kernel tells."""
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if self.path.encode() in path.read_bytes().split(b"\0"):
+                    os.kill(int(path.parent.name), signal.SIGKILL)
 
     def __exit__(self, *_: object) -> None:
         self.socket.close()
