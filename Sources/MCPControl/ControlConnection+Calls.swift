@@ -74,7 +74,7 @@ extension ControlConnection {
                 var document: JSONObject = ["id": request, "progress": ControlDocument.value(progress.progress)]
                 if let total = progress.total { document["total"] = ControlDocument.value(total) }
                 if let message = progress.message { document["message"] = .string(message) }
-                writer.offer { _ in ControlMessage.notification("progress", document) }
+                writer.offer(ControlMessage.notification("progress", document))
             }
         }
         let result: CallToolResult =
@@ -149,18 +149,20 @@ extension ControlConnection {
             return .object(["events": .array(entries.map(ControlDocument.event))])
         }
         let request = ControlDocument.value(id)
-        for await entry in host.journal.updates() where entry.number > since {
-            self.writer.offer { dropped in
-                ControlMessage.notification(
-                    "event",
-                    [
-                        "id": request, "event": ControlDocument.event(entry),
-                        "dropped": .number(JSONNumber(Int64(dropped))),
-                    ]
-                )
+        // The journal numbers without gaps, so that what is lost anywhere shows.
+        var told = Int(clamping: since)
+        for await entry in host.journal.updates() {
+            if entry.number > told {
+                let dropped = told == 0 ? 0 : entry.number - told - 1
+                let document: JSONObject = [
+                    "id": request, "event": ControlDocument.event(entry),
+                    "dropped": .number(JSONNumber(Int64(dropped))),
+                ]
+                if self.writer.offer(ControlMessage.notification("event", document)) { told = entry.number }
             }
             if entry.server == nil, entry.event == "closed" { break }
         }
+        try Task.checkCancellation()
         return .object(["events": []])
     }
 
@@ -184,8 +186,10 @@ extension ControlConnection {
     }
 
     func standardError(_ params: Parameters) throws -> RawJSON {
-        let controlled = try self.host(params)
-        let lines = controlled.standardError.lines(of: try params.needed("server"))
+        let (controlled, server) = (try self.host(params), try params.needed("server"))
+        let lines = controlled.standardError.lines(of: server)
+        // One that has been removed may still be asked for; of one that never was it is said which there are.
+        if lines.isEmpty { _ = try controlled.host.server(server) }
         return .object(["lines": .array(lines.map { .string($0) })])
     }
 

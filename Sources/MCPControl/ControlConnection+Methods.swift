@@ -4,6 +4,14 @@ import MCPJSON
 import MCPTransport
 import MCPTypes
 
+#if canImport(Darwin)
+    import Darwin
+#elseif canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The methods of docs/control.md.
 extension ControlConnection {
     /// The version of the channel: counts up where a client of an older one would go wrong.
@@ -64,40 +72,55 @@ extension ControlConnection {
     // MARK: Hosts
 
     private func startHost(_ params: Parameters) async throws -> RawJSON {
-        var configuration = HostConfiguration()
-        var remarks: [String] = []
-        if let file = try params.text("file") {
-            let read = try ConfigurationFile(contentsOf: file)
-            (configuration, remarks) = (read.configuration, read.remarks)
-        }
+        var file = ConfigurationFile()
+        if let path = try params.text("file") { file = try await Self.configuration(at: path) }
         if let value = try params.object("configuration") {
-            let read = try Self.configuration(value, folder: try params.text("directory"))
-            configuration.servers.removeAll { known in
-                read.configuration.servers.contains { $0.name.isSame(as: known.name) }
-            }
-            configuration.servers += read.configuration.servers
-            remarks += read.remarks
+            file.add(try Self.configuration(value, folder: try params.text("directory")), named: "configuration")
         }
-        let lines = StandardErrorLines()
+        var configuration = file.configuration
         // Whoever waits for the start is told at once that a server does not come up.
         for place in configuration.servers.indices { configuration.servers[place].restart.includesFailedStarts = false }
-        let id = Locked("")
+        let (lines, id) = (StandardErrorLines(), Locked(""))
         var runtime = HostRuntime(handlers: try self.handlers(for: try params.texts("answers"), of: id))
         runtime.lifecycleLog = LifecycleLog()
         runtime.onStandardError = { server, line in lines.add(line, of: server) }
-        let host = MCPHost(configuration, runtime: runtime)
-        let controlled = try self.hosts.add(host, lines)
+        let controlled = try self.hosts.add(lines) { MCPHost(configuration, runtime: runtime) }
         id.withLock { $0 = controlled.id }
+        let host = controlled.host
         host.launch()
         guard await host.ready() else {
-            host.beginShutdown(.graceful, cause: "the request to start it was cancelled")
-            // It stays on the books until it is closed, or the client goes.
-            throw MCPError(.cancelled, "starting the host was cancelled; what was open is being closed")
+            host.beginShutdown(.graceful, cause: "the request to start it was taken back")
+            self.closeLater(controlled)
+            throw CancellationError()
         }
         var document = ControlDocument.servers(host)
         document["host"] = .string(controlled.id)
-        document["remarks"] = .array(remarks.map { .string($0) })
+        document["remarks"] = .array(file.remarks.map { .string($0) })
         return .object(document)
+    }
+
+    /// Reads a file on a thread of its own: it may be on a file system that does not answer.
+    private static func configuration(at path: String) async throws -> ConfigurationFile {
+        let outcome = OneShot<Result<ConfigurationFile, MCPError>>()
+        let failure = SmallThread.start {
+            var info = stat()
+            guard stat(path, &info) != 0 || info.st_mode & S_IFMT == S_IFREG else {
+                let error = MCPError(
+                    .invalidConfiguration,
+                    "\(path) is no file; write its content into \"configuration\""
+                )
+                outcome.complete(.failure(error))
+                return
+            }
+            let result: Result<ConfigurationFile, MCPError>
+            do throws(MCPError) { result = .success(try ConfigurationFile(contentsOf: path)) } catch {
+                result = .failure(error)
+            }
+            outcome.complete(result)
+        }
+        guard failure == 0 else { throw MCPError(.busy, "there is no thread for reading \(path)") }
+        guard let result = await outcome.waitUnlessCancelled() else { throw CancellationError() }
+        return try result.get()
     }
 
     private static func configuration(_ value: JSONObject, folder: String?) throws -> ConfigurationFile {
@@ -107,23 +130,34 @@ extension ControlConnection {
 
     private func shutDown(_ params: Parameters) async throws -> RawJSON {
         // All who close it get the same report.
-        if let id = try params.text("host"), let report = self.hosts.report(of: id) { return RawJSON(encoding: report) }
+        if let report = self.hosts.report(of: try params.text("host")) { return RawJSON(encoding: report) }
         let controlled = try self.host(params)
         if controlled.isShared {
-            throw ControlError(
-                MCPError(.notSupported, "the host \"\(controlled.id)\" is shared; it ends with its program")
-            )
+            throw MCPError(.notSupported, "the host \"\(controlled.id)\" is shared; it ends with its program")
         }
         let isNow = try params.flag("now")
         let report = await isNow ? controlled.host.shutdownNow() : controlled.host.shutdown()
-        if report.isComplete { self.hosts.remove(controlled, report) }
+        guard report.isComplete else {
+            self.closeLater(controlled)
+            throw CancellationError()
+        }
+        self.hosts.remove(controlled, report)
         return RawJSON(encoding: report)
     }
 
     // MARK: Servers
 
-    private func addServer(_ params: Parameters) async throws -> RawJSON {
+    /// A host whose servers are the client's to add, to end and to restart.
+    private func ownHost(_ params: Parameters) throws -> ControlledHost {
         let controlled = try self.host(params)
+        if controlled.isShared {
+            throw MCPError(.notSupported, "the host \"\(controlled.id)\" is shared, and its servers are everybody's")
+        }
+        return controlled
+    }
+
+    private func addServer(_ params: Parameters) async throws -> RawJSON {
+        let controlled = try self.ownHost(params)
         let name = try params.needed("server")
         guard let definition = try params.object("definition") else {
             throw ControlError.invalidParams("definition is missing: an object with command, args, env ...")
@@ -148,55 +182,69 @@ extension ControlConnection {
     }
 
     private func removeServer(_ params: Parameters) async throws -> RawJSON {
-        let (controlled, name) = (try self.host(params), try params.needed("server"))
+        let (controlled, name) = (try self.ownHost(params), try params.needed("server"))
         _ = try controlled.host.server(name)
-        guard let report = await controlled.host.removeServer(name) else {
-            throw MCPError(.cancelled, "the server is being closed, and nobody waits for it", server: name)
-        }
+        guard let report = await controlled.host.removeServer(name) else { throw CancellationError() }
+        controlled.standardError.forget(name)
         return .object(["server": report.json])
     }
 
     private func restartServer(_ params: Parameters) async throws -> RawJSON {
-        let server = try await self.host(params).host.restartServer(try params.needed("server"))
+        let server = try await self.ownHost(params).host.restartServer(try params.needed("server"))
         return .object(ControlDocument.server(server))
     }
 
     private func killServer(_ params: Parameters) async throws -> RawJSON {
-        let host = try self.host(params).host
+        let host = try self.ownHost(params).host
         let server = try host.server(try params.needed("server"))
-        guard let process = server.processID, server.crash() else {
+        guard let generation = server.crash() else {
             throw MCPError(.notFound, "it has no process now (it is \(server.status))", server: server.name)
         }
         // Whoever waits for the next one must not find this one.
-        guard
-            await Self.wait(
-                for: host,
-                atMost: .seconds(10),
-                until: { server.processID != process || server.status != .ready }
-            )
-        else { throw MCPError(.timeout, "it was killed, and its end has not been seen yet", server: server.name) }
+        let isKnown = try await Self.wait(for: server, of: host, atMost: .seconds(10)) {
+            host.journal.entries(for: server.name).contains {
+                $0.generation == generation && ["lost", "ended", "closed", "failed"].contains($0.event)
+            }
+        }
+        if !isKnown {
+            throw MCPError(.timeout, "it was killed, and its end has not been seen yet", server: server.name)
+        }
         return [:]
     }
 
     /// Waits until something is so; looks whenever something happens to the host.
-    /// - Returns: whether it is.
+    /// - Returns: whether it is; false when the time is over, and when the server or its host is closed for good.
+    /// - Throws: where the calling task is cancelled.
     private static func wait(
-        for host: MCPHost,
+        for server: ManagedServer,
+        of host: MCPHost,
         atMost limit: Duration,
         until condition: @escaping @Sendable () -> Bool
-    ) async -> Bool {
-        let reached = OneShot<Bool>()
+    ) async throws -> Bool {
+        if condition() { return true }
+        let over = OneShot<Bool>()
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
-                for await _ in host.journal.updates() where condition() {
-                    reached.complete(true)
-                    return
+                for await entry in host.journal.updates() {
+                    if condition() {
+                        _ = over.complete(true)
+                        return
+                    }
+                    if entry.server == nil, entry.event == "closed" {
+                        _ = over.complete(false)
+                        return
+                    }
                 }
             }
-            _ = await reached.waitUnlessCancelled(atMost: limit, by: SystemMonotonicClock(), late: false)
+            group.addTask {
+                // Removed, or closed with its host: nothing follows.
+                if await server.waitUntilGoneUnlessCancelled() != nil, server.isOver { over.complete(false) }
+            }
+            _ = await over.waitUnlessCancelled(atMost: limit, by: SystemMonotonicClock(), late: false)
             group.cancelAll()
         }
-        return reached.value == true
+        try Task.checkCancellation()
+        return condition()
     }
 
     private func waitForServer(_ params: Parameters) async throws -> RawJSON {
@@ -207,15 +255,12 @@ extension ControlConnection {
             throw ControlError.invalidParams("status has to be one of \(known.joined(separator: ", "))")
         }
         let limit = try params.seconds("timeout") ?? .seconds(30)
-        guard await Self.wait(for: host, atMost: limit, until: { server.status.description == wanted }) else {
-            let isCancelled = Task.isCancelled
-            throw MCPError(
-                isCancelled ? .cancelled : .timeout,
-                isCancelled
-                    ? "the waiting was cancelled"
-                    : "it is \(server.status), and not \(wanted) within \(limit.inMilliseconds)",
-                server: server.name
-            )
+        let isReached = try await Self.wait(for: server, of: host, atMost: limit) {
+            server.status.description == wanted
+        }
+        guard isReached else {
+            let why = "it is \(server.status), and not \(wanted) within \(limit.inMilliseconds)"
+            throw MCPError(.timeout, why, server: server.name)
         }
         return .object(ControlDocument.server(server))
     }

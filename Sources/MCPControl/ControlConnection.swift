@@ -23,10 +23,15 @@ public final class ControlConnection: Sendable {
     static let maximumMessageSize = 64 << 20
 
     private let input: Int32
+    private let ending: Ending
     let writer: LineWriter
     let hosts: ControlledHosts
     private let requests = InboundRequests(limit: maximumRequests)
     private let questions = Locked(Questions())
+    /// What is to be done beside answering.
+    private let jobs: (stream: AsyncStream<Job>, continuation: AsyncStream<Job>.Continuation)
+    /// Nobody reads from the client any more.
+    private let hasRead = OneShot<Void>()
 
     private struct Questions {
         var last: Int64 = 0
@@ -39,6 +44,12 @@ public final class ControlConnection: Sendable {
         case error(RawJSON)
         /// The client has gone.
         case none
+    }
+
+    private enum Job: Sendable {
+        case answer(Request)
+        /// Nobody waits for its end.
+        case close(ControlledHost)
     }
 
     struct Request: Sendable {
@@ -54,63 +65,85 @@ public final class ControlConnection: Sendable {
     ///   - input: where the client writes.
     ///   - output: where it reads.
     ///   - shared: hosts that all clients may use, by their ids; they are not closed with the client.
-    public init(input: Int32, output: Int32, shared: [String: MCPHost] = [:]) {
+    /// - Throws: `launchFailed` where no descriptors are left.
+    public init(input: Int32, output: Int32, shared: [String: MCPHost] = [:]) throws(MCPError) {
         self.input = input
-        self.writer = LineWriter(input: input, output: output)
+        self.ending = try Ending()
+        self.writer = try LineWriter(output: output, ending: self.ending)
         self.hosts = ControlledHosts(shared: shared)
+        self.jobs = AsyncStream<Job>.makeStream(bufferingPolicy: .unbounded)
     }
 
-    /// Serves the client until its input ends, nobody reads the answers any more, or the calling task is cancelled; returns when everything it had
+    /// Ends it, as the end of the client's input does: nothing more is read, what runs may come to its end, what was opened is closed. From anywhere,
+    /// any number of times.
+    public func end() { self.ending.begin() }
+
+    /// Serves the client until its input ends, nobody reads the answers any more, or somebody asks for the end; returns when everything it had
     /// opened is closed.
-    /// - Returns: how that went; nil where no host was left to close.
+    /// - Returns: of the hosts that it had, those of which something may be left.
     /// - Throws: `launchFailed` where there is no thread for it.
     @discardableResult
-    public func run() async throws(MCPError) -> [String: TeardownReport] {
-        let (requests, continuation) = AsyncStream<Request>.makeStream(bufferingPolicy: .unbounded)
-        self.writer.over.whenComplete { continuation.finish() }
-        guard self.writer.start() == 0, SmallThread.start({ self.read(continuation) }) == 0 else {
+    public func run() async throws(MCPError) -> [TeardownReport] {
+        self.writer.over.whenComplete { self.ending.begin() }
+        guard self.writer.start(), SmallThread.start({ self.read() }) == 0 else {
+            self.writer.finish()
             throw MCPError(.launchFailed, "there is no thread for a client of the control channel")
         }
-        let reports = await withDiscardingTaskGroup { group in
-            for await request in requests {
-                group.addTask(name: "control: \(request.method)") { await self.perform(request) }
+        await withTaskCancellationHandler {
+            await withDiscardingTaskGroup { group in
+                for await job in self.jobs.stream {
+                    switch job {
+                    case .answer(let request):
+                        group.addTask(name: "control: \(request.method)") { await self.perform(request) }
+                    case .close(let host): group.addTask { await self.hosts.close(host) }
+                    }
+                }
+                // Nobody answers any more; what runs may come to its end within the time that its host gives it.
+                await self.hosts.close(cause: "the client has ended its input")
+                self.requests.end()
             }
-            // Nobody answers any more; what runs may come to its end within the time that its host gives it.
-            self.endQuestions()
-            let reports = await self.hosts.close(cause: "the client has ended its input")
-            self.requests.end()
-            return reports
+        } onCancel: {
+            self.ending.begin()
         }
+        await self.hasRead.wait()
         self.writer.finish()
         await self.writer.over.wait()
-        return reports
+        return self.hosts.unclean
     }
+
+    /// Sees to the end of a host for which nobody waits.
+    func closeLater(_ host: ControlledHost) { self.jobs.continuation.yield(.close(host)) }
 
     // MARK: What comes
 
     /// Reads to the end, on a thread of its own.
-    private func read(_ requests: AsyncStream<Request>.Continuation) {
+    private func read() {
         var framer = LineFramer(limit: Self.maximumMessageSize)
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {
-            self.writer.waitForRoom()
+            self.writer.waitForRoom(self.input)
+            guard Readiness.wait(for: self.input, POLLIN, self.ending) == .ready else { break }
             let count = chunk.withUnsafeMutableBytes { systemRead(self.input, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
             guard count > 0 else { break }
             chunk.withUnsafeBytes { bytes in
-                framer.append(UnsafeRawBufferPointer(rebasing: bytes[..<count])) { frame in
-                    switch frame {
-                    case .message(let message): self.take(message, requests)
-                    case .stray(_, let size): self.refuse(nil, .noMessage("a line of \(size) bytes is no JSON object"))
-                    case .oversized(let start, let size):
-                        let why = "a message of \(size) bytes exceeds the limit of \(Self.maximumMessageSize) bytes"
-                        self.refuse(Self.id(inStart: start), .invalidRequest(why))
-                    }
-                }
+                framer.append(UnsafeRawBufferPointer(rebasing: bytes[..<count])) { self.take($0) }
             }
         }
+        self.ending.begin()
         self.endQuestions()
-        requests.finish()
+        self.jobs.continuation.finish()
+        self.hasRead.complete(())
+    }
+
+    private func take(_ frame: LineFramer.Frame) {
+        switch frame {
+        case .message(let message): self.take(message)
+        case .stray(_, let size): self.refuse(nil, .noMessage("a line of \(size) bytes is no JSON object"))
+        case .oversized(let start, let size):
+            let why = "a message of \(size) bytes exceeds the limit of \(Self.maximumMessageSize) bytes"
+            self.refuse(Self.id(inStart: start), .invalidRequest(why))
+        }
     }
 
     private static func id(inStart start: RawJSON) -> JSONRPCRequestID? {
@@ -118,7 +151,7 @@ public final class ControlConnection: Sendable {
         return id
     }
 
-    private func take(_ message: RawJSON, _ requests: AsyncStream<Request>.Continuation) {
+    private func take(_ message: RawJSON) {
         let envelope: Envelope
         do throws(Envelope.Malformed) { envelope = try Envelope(scanning: message, isStrict: true) } catch {
             return self.refuse(error.isAnswer ? nil : error.id, .invalidRequest(error.reason))
@@ -128,11 +161,12 @@ public final class ControlConnection: Sendable {
             switch self.requests.admit(id) {
             case .begin(let cancelled):
                 let request = Request(id: id, method: method, params: envelope.payload, cancelled: cancelled)
-                requests.yield(request)
+                self.jobs.continuation.yield(.answer(request))
             case .refuse(let why): self.refuse(id, ControlError(MCPError(.busy, why)))
             }
         case .notification("cancel"):
-            if let id = (try? envelope.payload?.decode(JSONObject.self))?["id"] { self.cancel(id) }
+            // Not decoded: this thread has not the room for a value as deep as a client may make it.
+            if let id = envelope.payload.flatMap({ Envelope.id(inStart: $0) }) { self.requests.cancel(id) }
         case .notification: break
         case .result(let id): self.answered(id, .result(envelope.payload ?? [:]))
         case .error(let id?): self.answered(id, .error(envelope.payload ?? [:]))
@@ -140,12 +174,14 @@ public final class ControlConnection: Sendable {
         }
     }
 
-    private func cancel(_ id: JSONValue) {
-        if let number = id.int64 { self.requests.cancel(.integer(number)) }
-        if let text = id.string { self.requests.cancel(.string(text)) }
-    }
-
+    /// - Parameter id: of the message that is refused. One that belongs to a request which is under way would end that for the client.
     private func refuse(_ id: JSONRPCRequestID?, _ error: ControlError) {
+        var error = error
+        var id = id
+        if let known = id, self.requests.isRunning(known) {
+            error.data["id"] = ControlDocument.value(known)
+            id = nil
+        }
         self.writer.write(ControlMessage.error(id, error))
     }
 
@@ -167,7 +203,10 @@ public final class ControlConnection: Sendable {
         self.requests.left(request.id)
         switch outcome {
         case .success(let result)?: self.writer.write(ControlMessage.result(request.id, result))
-        case .failure(let error)?: self.writer.write(ControlMessage.error(request.id, error))
+        case .failure(let error)?:
+            let isTakenBack = request.cancelled.isComplete
+            let error = isTakenBack ? ControlError(MCPError(.cancelled, "the request was taken back")) : error
+            self.writer.write(ControlMessage.error(request.id, error))
         case nil: break
         }
     }
@@ -180,7 +219,9 @@ public final class ControlConnection: Sendable {
         } catch let error as MCPError {
             return .failure(ControlError(error))
         } catch {
-            return .failure(ControlError(MCPError(.cancelled, "\(error)")))
+            return .failure(
+                ControlError(MCPError(error is CancellationError ? .cancelled : .init("failed"), "\(error)"))
+            )
         }
     }
 
@@ -189,6 +230,7 @@ public final class ControlConnection: Sendable {
     /// Asks the client for something that a server wants.
     /// - Throws: a rejection with the client's words, or that there is nobody any more.
     func ask(_ method: String, _ params: JSONObject) async throws -> RawJSON {
+        guard self.writer.hasRoom else { throw MCPError(.busy, "the client does not read what it is asked") }
         let answer = OneShot<Answer>()
         let id: String? = self.questions.withLock { questions in
             if questions.isOver { return nil }

@@ -20,7 +20,8 @@ public final class ControlSocket: Sendable {
     /// Nobody else has the path while this is held.
     private let lock: Int32
     private let shared: [String: MCPHost]
-    private let clients = Locked<Set<Int32>>([])
+    private let ending: Ending
+    private let clients = Locked<[Int32: ControlConnection]>([:])
 
     /// Listens at a path. What a listener that is gone has left there is replaced.
     /// - Parameters:
@@ -32,6 +33,7 @@ public final class ControlSocket: Sendable {
         guard var address = LocalSocket.address(path) else {
             throw Self.error("\(path) is no name for a socket: it has at most 100 bytes")
         }
+        let ending = try Ending()
         try Self.prepare(folder.isEmpty ? "/" : folder)
         self.lock = open("\(path).lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard self.lock >= 0 else { throw Self.error("\(path).lock cannot be opened: \(Self.lastError)") }
@@ -39,8 +41,15 @@ public final class ControlSocket: Sendable {
             _ = close(self.lock)
             throw Self.error("somebody listens at \(path) already")
         }
-        // Its listener is gone: it would hold the lock.
-        unlink(path)
+        // Its listener is gone: it would hold the lock. Anything else that has the name is not ours to take away.
+        var info = stat()
+        if lstat(path, &info) == 0 {
+            guard info.st_mode & S_IFMT == S_IFSOCK, info.st_uid == geteuid() else {
+                _ = close(self.lock)
+                throw Self.error("\(path) is there, and no socket of yours")
+            }
+            unlink(path)
+        }
         guard let descriptor = LocalSocket.make() else { throw Self.error("no socket can be made: \(Self.lastError)") }
         let isBound = LocalSocket.with(&address) { bind(descriptor, $0, $1) } == 0
         guard isBound, chmod(path, 0o600) == 0, listen(descriptor, 64) == 0 else {
@@ -49,14 +58,15 @@ public final class ControlSocket: Sendable {
             _ = close(self.lock)
             throw Self.error("\(path) cannot be listened at: \(why)")
         }
-        (self.path, self.descriptor, self.shared) = (path, descriptor, shared)
+        _ = mcp_set_nonblocking(descriptor)
+        (self.path, self.descriptor, self.shared, self.ending) = (path, descriptor, shared, ending)
     }
 
     /// The folder is there, and this user's alone.
     private static func prepare(_ folder: String) throws(MCPError) {
         if mkdir(folder, 0o700) == 0 { return }
         var info = stat()
-        guard stat(folder, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else {
+        guard lstat(folder, &info) == 0, info.st_mode & S_IFMT == S_IFDIR else {
             throw self.error("\(folder) is no folder, and cannot be made one")
         }
         guard info.st_uid == geteuid(), info.st_mode & 0o077 == 0 else {
@@ -66,56 +76,85 @@ public final class ControlSocket: Sendable {
         }
     }
 
-    /// Serves clients until the calling task is cancelled; returns when everything that they had opened is closed.
-    /// - Returns: what was not closed as it should have been.
-    public func run() async -> [TeardownReport] {
+    /// Ends it: no more clients, and those that are there are served to the end as if they had ended their input. From anywhere.
+    public func end() {
+        self.ending.begin()
+        for connection in self.clients.withLock({ Array($0.values) }) { connection.end() }
+    }
+
+    /// Serves clients until somebody asks for the end, or the calling task is cancelled; returns when everything that they had opened is closed.
+    /// - Returns: of their hosts, those of which something may be left.
+    /// - Throws: `launchFailed` where there is no thread for it, and where no client can be taken any more.
+    public func run() async throws(MCPError) -> [TeardownReport] {
+        defer { self.leave() }
         let (accepted, continuation) = AsyncStream<Int32>.makeStream(bufferingPolicy: .unbounded)
-        guard SmallThread.start({ self.accept(continuation) }) == 0 else { return [] }
+        let hasEnded = OneShot<MCPError?>()
+        let failure = SmallThread.start {
+            let error = self.accept(continuation)
+            continuation.finish()
+            hasEnded.complete(error)
+        }
+        guard failure == 0 else { throw MCPError(.launchFailed, "there is no thread for taking clients") }
         let unclean = Locked<[TeardownReport]>([])
         await withTaskCancellationHandler {
             await withDiscardingTaskGroup { group in
-                for await client in accepted {
+                // To the end of the stream, also in a cancelled task: each descriptor in it is to be closed.
+                var clients = accepted.makeAsyncIterator()
+                while let client = await clients.next() {
                     group.addTask(name: "control: client \(client)") {
-                        let connection = ControlConnection(input: client, output: client, shared: self.shared)
-                        let reports = try? await connection.run()
-                        self.clients.withLock { _ = $0.remove(client) }
-                        _ = close(client)
-                        unclean.withLock { $0 += (reports ?? [:]).values.filter { !$0.isClean } }
+                        let reports = await self.serve(client)
+                        unclean.withLock { $0 += reports }
                     }
                 }
             }
         } onCancel: {
-            // Ends the waiting for clients, and the reading from those that are there.
-            _ = shutdown(self.descriptor, Int32(SHUT_RDWR))
-            self.clients.withLock { clients in
-                for client in clients { _ = shutdown(client, Int32(SHUT_RD)) }
-            }
+            self.end()
         }
-        unlink(self.path)
-        _ = close(self.descriptor)
-        _ = close(self.lock)
+        if let error = await hasEnded.wait() { throw error }
         return unclean.withLock { $0 }
     }
 
+    private func serve(_ client: Int32) async -> [TeardownReport] {
+        defer {
+            self.clients.withLock { $0[client] = nil }
+            _ = close(client)
+        }
+        guard let connection = try? ControlConnection(input: client, output: client, shared: self.shared) else {
+            return []
+        }
+        self.clients.withLock { $0[client] = connection }
+        // It may have begun in between.
+        if self.ending.hasBegun { connection.end() }
+        return (try? await connection.run()) ?? []
+    }
+
+    /// Gives back what it has.
+    private func leave() {
+        unlink(self.path)
+        _ = close(self.descriptor)
+        _ = close(self.lock)
+    }
+
     /// Takes clients, on a thread of its own.
-    private func accept(_ clients: AsyncStream<Int32>.Continuation) {
-        while true {
+    /// - Returns: why no more can be taken; nil where the end has begun.
+    private func accept(_ clients: AsyncStream<Int32>.Continuation) -> MCPError? {
+        while Readiness.wait(for: self.descriptor, POLLIN, self.ending) == .ready {
             let client = systemAccept(self.descriptor)
-            if client < 0 {
-                if errno == EINTR || errno == ECONNABORTED { continue }
-                break
+            guard client >= 0 else {
+                switch errno {
+                case EINTR, EAGAIN, ECONNABORTED, EPROTO: continue
+                case EMFILE, ENFILE, ENOBUFS, ENOMEM:
+                    // Whoever is there may go, and leave room.
+                    if Readiness.wait(for: -1, 0, self.ending, limit: 100) == .ending { return nil }
+                default: return Self.error("no client can be taken at \(self.path) any more: \(Self.lastError)")
+                }
+                continue
             }
             _ = fcntl(client, F_SETFD, FD_CLOEXEC)
-            let isTaken =
-                mcp_peer_is_own(client) == 1
-                && self.clients.withLock { known in
-                    guard known.count < Self.maximumClients else { return false }
-                    known.insert(client)
-                    return true
-                }
-            if isTaken { clients.yield(client) } else { _ = close(client) }
+            let isTaken = mcp_peer_is_own(client) == 1 && self.clients.withLock { $0.count } < Self.maximumClients
+            if !isTaken { _ = close(client) } else if case .terminated = clients.yield(client) { _ = close(client) }
         }
-        clients.finish()
+        return nil
     }
 
     private static func error(_ message: String) -> MCPError { MCPError(.invalidConfiguration, message) }

@@ -1,3 +1,4 @@
+import CMCPProcess
 import MCPHost
 import MCPJSON
 import MCPSession
@@ -63,18 +64,27 @@ public final class ControlTransport: Transport {
             receiver.transportDidBreak(error)
             return TransportEnd(launchError: error)
         }
-        let writer = LineWriter(input: descriptor, output: descriptor)
+        let ending: Ending, writer: LineWriter
+        do throws(MCPError) {
+            ending = try Ending()
+            writer = try LineWriter(output: descriptor, ending: ending)
+        } catch {
+            _ = systemClose(descriptor)
+            receiver.transportDidBreak(error)
+            return TransportEnd(launchError: error)
+        }
         let isClosed = self.state.withLock { state in
             (state.descriptor, state.writer, state.receiver) = (descriptor, writer, receiver)
             return state.isClosed
         }
-        let hasThreads = writer.start() == 0 && SmallThread.start { self.read(descriptor) } == 0
+        let hasThreads = writer.start() && SmallThread.start { self.read(descriptor) } == 0
         if !hasThreads {
             self.end.complete(MCPError(.launchFailed, "there is no thread for talking to the other host"))
         }
         if !isClosed, hasThreads { receiver.transportDidOpen() }
         if isClosed { self.close(.graceful) }
         let error = await self.end.wait()
+        ending.begin()
         writer.finish()
         _ = shutdown(descriptor, Int32(SHUT_RDWR))
         await writer.over.wait()
@@ -245,14 +255,19 @@ struct ControlClient {
     private var gone: MCPError { MCPError(.connectionLost, "the host at \(self.socket) did not answer") }
 
     static func connect(_ path: String) throws(MCPError) -> Int32 {
-        guard let descriptor = LocalSocket.make(), var address = LocalSocket.address(path) else {
-            throw MCPError(.notFound, "\(path) is no name for a socket")
+        guard var address = LocalSocket.address(path), let descriptor = LocalSocket.make() else {
+            throw MCPError(.notFound, "\(path) is no name for a socket, or there are no descriptors left")
         }
+        mcp_ignore_sigpipe()
         guard LocalSocket.with(&address, { systemConnect(descriptor, $0, $1) }) == 0 else {
             let why =
                 errno == ENOENT || errno == ECONNREFUSED ? "nobody listens there" : String(cString: strerror(errno))
             _ = systemClose(descriptor)
             throw MCPError(.notFound, "\(path): \(why); `mcp-host run --socket \(path)` does")
+        }
+        guard mcp_peer_is_own(descriptor) == 1 else {
+            _ = systemClose(descriptor)
+            throw MCPError(.notFound, "\(path): somebody else listens there")
         }
         return descriptor
     }

@@ -18,19 +18,29 @@ final class ControlledHost: Sendable {
 
 /// The latest lines of servers' standard error.
 final class StandardErrorLines: Sendable {
-    private static let limit = 200
-    private let lines = Locked<[String: [String]]>([:])
+    private static let lines = 200
+    private static let bytes = 64 << 10
+    private let kept = Locked<[WireString: (lines: [String], bytes: Int)]>([:])
 
     func add(_ line: String, of server: String) {
-        self.lines.withLock { lines in
-            var ofServer = lines[server] ?? []
-            if ofServer.count >= Self.limit { ofServer.removeFirst(Self.limit / 4) }
-            ofServer.append(line)
-            lines[server] = ofServer
+        self.kept.withLock { kept in
+            var (lines, bytes) = kept[WireString(server)] ?? ([], 0)
+            lines.append(line)
+            bytes += line.utf8.count
+            if lines.count > Self.lines || bytes > Self.bytes {
+                // Half of it at once: not one for each that comes.
+                while lines.count > Self.lines / 2 || bytes > Self.bytes / 2, lines.count > 1 {
+                    bytes -= lines.removeFirst().utf8.count
+                }
+            }
+            kept[WireString(server)] = (lines, bytes)
         }
     }
 
-    func lines(of server: String) -> [String] { self.lines.withLock { $0[server] ?? [] } }
+    func lines(of server: String) -> [String] { self.kept.withLock { $0[WireString(server)]?.lines ?? [] } }
+
+    /// The server is there no more.
+    func forget(_ server: String) { self.kept.withLock { $0[WireString(server)] = nil } }
 }
 
 /// The hosts of one client: those it has started, and those that all share.
@@ -43,6 +53,8 @@ final class ControlledHosts: Sendable {
         var hosts: [ControlledHost] = []
         /// How the latest were closed, for whoever closes one again.
         var reports: [(id: String, report: TeardownReport)] = []
+        /// Those of which something may be left.
+        var unclean: [TeardownReport] = []
         var isOver = false
     }
 
@@ -72,14 +84,15 @@ final class ControlledHosts: Sendable {
     }
 
     /// Takes a host in before it is launched, so that whatever happens it is closed.
-    func add(_ host: MCPHost, _ standardError: StandardErrorLines) throws(ControlError) -> ControlledHost {
+    /// - Parameter make: makes it, if there is room for one.
+    func add(_ standardError: StandardErrorLines, _ make: () -> MCPHost) throws(ControlError) -> ControlledHost {
         let result: Result<ControlledHost, MCPError> = self.state.withLock { state in
             if state.isOver { return .failure(MCPError(.hostClosed, "the client has ended its input")) }
             guard state.hosts.count < Self.maximum else {
                 return .failure(MCPError(.busy, "a client may have \(Self.maximum) hosts at once"))
             }
-            state.last += 1
-            let controlled = ControlledHost("h\(state.last)", host, standardError)
+            repeat { state.last += 1 } while state.hosts.contains { $0.id == "h\(state.last)" }
+            let controlled = ControlledHost("h\(state.last)", make(), standardError)
             state.hosts.append(controlled)
             return .success(controlled)
         }
@@ -89,28 +102,39 @@ final class ControlledHosts: Sendable {
     /// It is closed.
     func remove(_ host: ControlledHost, _ report: TeardownReport) {
         self.state.withLock { state in
-            state.hosts.removeAll { $0 === host }
+            guard let place = state.hosts.firstIndex(where: { $0 === host }) else { return }
+            state.hosts.remove(at: place)
+            if !report.isClean { state.unclean.append(report) }
             if state.reports.count == Self.maximum { state.reports.removeFirst() }
-            if !state.reports.contains(where: { $0.id == host.id }) { state.reports.append((host.id, report)) }
+            state.reports.append((host.id, report))
         }
     }
 
+    /// How those were closed of which something may be left.
+    var unclean: [TeardownReport] { self.state.withLock { $0.unclean } }
+
     /// How a host was closed that is not there any more.
-    func report(of id: String) -> TeardownReport? {
-        self.state.withLock { $0.reports.first { $0.id.isSame(as: id) }?.report }
+    /// - Parameter id: nil for the only one that there was.
+    func report(of id: String?) -> TeardownReport? {
+        self.state.withLock { state in
+            if let id { return state.reports.first { $0.id.isSame(as: id) }?.report }
+            return state.hosts.isEmpty && state.reports.count == 1 ? state.reports[0].report : nil
+        }
+    }
+
+    /// Closes one, and waits for it whatever happens to the calling task.
+    func close(_ host: ControlledHost) async {
+        let report = await host.host.close(cause: "the request to start or to close it was taken back")
+        self.remove(host, report)
     }
 
     /// Closes all that the client has started, side by side, and takes in no more.
-    func close(cause: String) async -> [String: TeardownReport] {
+    func close(cause: String) async {
         let own = self.state.withLock { state in
             state.isOver = true
             return state.hosts.filter { !$0.isShared }
         }
         for host in own { host.host.beginShutdown(.graceful, cause: cause) }
-        var reports: [String: TeardownReport] = [:]
-        for host in own { reports[host.id] = await host.host.close(cause: cause) }
-        // Their handlers ask the client, which has them.
-        self.state.withLock { $0.hosts.removeAll { !$0.isShared } }
-        return reports
+        for host in own { self.remove(host, await host.host.close(cause: cause)) }
     }
 }

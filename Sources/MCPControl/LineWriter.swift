@@ -1,3 +1,4 @@
+import CMCPProcess
 import Dispatch
 import MCPJSON
 import MCPTransport
@@ -12,44 +13,61 @@ import MCPTransport
 
 /// What is said to a client, line by line, on a thread of its own: a client that does not read holds up nobody but itself.
 ///
-/// Answers are never lost while somebody can read them, and so are limited by what is read from the client meanwhile: nothing, once
-/// ``limit`` bytes wait. News (events, progress) are dropped when that much waits, and counted.
+/// Answers are not lost while somebody may read them; so, while ``limit`` bytes wait, nothing more is read from the client, and nothing is asked of
+/// it. News (events, progress) are dropped then. When the end has begun there is one time for all that waits.
 final class LineWriter: Sendable {
     private struct State {
         var lines: [RawJSON] = []
         var bytes = 0
-        /// News that were dropped, since that was told.
-        var dropped = 0
         /// Nobody reads any more, or all has been said.
         var isOver = false
         var isFinishing = false
-        /// The reader waits for room.
-        var isFull = false
     }
 
-    /// Bytes that may wait before no more is read from the client.
+    /// Bytes that may wait.
     static let limit = 8 << 20
-    /// How long a client that has ended its input, or has gone, may let us wait before it counts as gone.
-    private static let patience: Int32 = 5000
-    /// Of which a pipe takes all or nothing.
-    private static let piece = 4096
+    /// How long a client may take, from the beginning of the end, to read what is said to it, in milliseconds.
+    private static let patience: Int64 = 5000
+    /// Of which a pipe takes all or nothing, so that a write after `poll` does not block.
+    private static let piece = Int(PIPE_BUF)
 
-    private let input: Int32
     private let output: Int32
+    private let ending: Ending
     private let state = Locked(State())
     private let work = DispatchSemaphore(value: 0)
-    private let room = DispatchSemaphore(value: 0)
+    /// Readable when there is room again.
+    private let room: (read: Int32, write: Int32)
     /// All has been written, or nobody reads any more.
     let over = OneShot<Void>()
 
     /// - Parameters:
-    ///   - input: where the client is read from, by others: its end says that the client may have gone.
-    ///   - output: where it reads.
-    init(input: Int32, output: Int32) { (self.input, self.output) = (input, output) }
+    ///   - output: where the client reads.
+    ///   - ending: told when the end begins.
+    /// - Throws: `launchFailed` where no descriptors are left.
+    init(output: Int32, ending: Ending) throws(MCPError) {
+        var ends: [Int32] = [-1, -1]
+        guard mcp_pipe(&ends, -1) == 0 else { throw MCPError(.launchFailed, "no pipe could be made for a client") }
+        for end in ends { _ = mcp_set_nonblocking(end) }
+        (self.output, self.ending, self.room) = (output, ending, (ends[0], ends[1]))
+        // Writing to a client that has gone is an error of that write.
+        mcp_ignore_sigpipe()
+    }
+
+    deinit {
+        mcp_close(self.room.read)
+        mcp_close(self.room.write)
+    }
 
     /// Starts the thread.
-    /// - Returns: 0 or an errno.
-    func start() -> Int32 { SmallThread.start { self.run() } }
+    /// - Returns: whether there is one; all is over where not.
+    func start() -> Bool {
+        if SmallThread.start({ self.run() }) == 0 { return true }
+        self.end()
+        return false
+    }
+
+    /// Whether more may be asked of the client.
+    var hasRoom: Bool { self.state.withLock { $0.bytes <= Self.limit && !$0.isOver } }
 
     /// Queues an answer, or a question.
     func write(_ line: RawJSON) {
@@ -63,21 +81,12 @@ final class LineWriter: Sendable {
     }
 
     /// Queues what may be lost.
-    /// - Parameter line: made of the number of those that were lost before it.
-    func offer(_ line: (_ dropped: Int) -> RawJSON) {
-        let isTaken = self.state.withLock { state in
-            if state.isOver { return false }
-            if state.bytes > Self.limit {
-                state.dropped += 1
-                return false
-            }
-            let line = line(state.dropped)
-            state.dropped = 0
-            state.lines.append(line)
-            state.bytes += line.count + 1
-            return true
-        }
-        if isTaken { self.work.signal() }
+    /// - Returns: whether it was not.
+    @discardableResult
+    func offer(_ line: @autoclosure () -> RawJSON) -> Bool {
+        guard self.hasRoom else { return false }
+        self.write(line())
+        return true
     }
 
     /// Nothing more will be queued.
@@ -86,15 +95,21 @@ final class LineWriter: Sendable {
         self.work.signal()
     }
 
-    /// Blocks while too much waits to be read by the client.
-    func waitForRoom() {
-        while true {
-            let isFull = self.state.withLock { state in
-                state.isFull = state.bytes > Self.limit && !state.isOver
-                return state.isFull
-            }
-            if !isFull { return }
-            self.room.wait()
+    /// Blocks while too much waits to be read by the client, unless the end begins, or the client has said all that it will: what is left of that
+    /// is not much.
+    /// - Parameter input: where it is read from.
+    func waitForRoom(_ input: Int32) {
+        while !self.hasRoom, !self.over.isComplete {
+            var entries = [
+                pollfd(fd: self.room.read, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: input, events: Readiness.hangUp, revents: 0),
+                pollfd(fd: self.ending.descriptor, events: 0, revents: 0),
+            ]
+            let count = poll(&entries, nfds_t(entries.count), -1)
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            if count <= 0 || entries[1].revents != 0 || entries[2].revents != 0 { return }
+            var bytes = [UInt8](repeating: 0, count: 64)
+            _ = systemRead(self.room.read, &bytes, bytes.count)
         }
     }
 
@@ -107,29 +122,26 @@ final class LineWriter: Sendable {
             }
             for line in lines {
                 guard self.put(line) else { return self.end() }
-                self.told(line.count + 1)
+                let hasRoom = self.state.withLock { state in
+                    let wasFull = state.bytes > Self.limit
+                    state.bytes -= line.count + 1
+                    return wasFull && state.bytes <= Self.limit
+                }
+                if hasRoom { self.tellRoom() }
             }
             if isFinishing, self.state.withLock({ $0.lines.isEmpty }) { return self.end() }
         }
     }
 
-    private func told(_ count: Int) {
-        let hasRoom = self.state.withLock { state in
-            state.bytes -= count
-            guard state.isFull, state.bytes <= Self.limit / 2 else { return false }
-            state.isFull = false
-            return true
-        }
-        if hasRoom { self.room.signal() }
+    private func tellRoom() {
+        var byte: UInt8 = 1
+        _ = systemWrite(self.room.write, &byte, 1)
     }
 
     private func end() {
-        let wasFull = self.state.withLock { state in
-            defer { state = State(isOver: true) }
-            return state.isFull
-        }
-        if wasFull { self.room.signal() }
+        self.state.withLock { $0 = State(isOver: true) }
         self.over.complete(())
+        self.tellRoom()
     }
 
     /// - Returns: false where nobody will read it.
@@ -146,30 +158,30 @@ final class LineWriter: Sendable {
     }
 
     private func waitUntilWritable() -> Bool {
-        #if os(Linux)
-            let hangUp = Int16(0x2000)  // POLLRDHUP
-        #else
-            let hangUp = Int16(0)
-        #endif
-        var entries = [
-            pollfd(fd: self.output, events: Int16(POLLOUT), revents: 0),
-            pollfd(fd: self.input, events: hangUp, revents: 0),
-        ]
-        var limit: Int32 = -1
-        while true {
-            let count = poll(&entries, nfds_t(entries.count), limit)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return false }
-            if entries[0].revents & Int16(POLLOUT) != 0 { return true }
-            if entries[0].revents != 0 { return false }
-            // It says no more; whether it still listens shows within a while.
-            entries.removeLast()
-            limit = Self.patience
+        if !self.ending.hasBegun, Readiness.wait(for: self.output, POLLOUT, self.ending) == .ready { return true }
+        let left = max(0, self.lastMoment() - Self.now)
+        return Readiness.wait(for: self.output, POLLOUT, nil, limit: Int32(left)) == .ready
+    }
+
+    private let deadline = Locked<Int64?>(nil)
+
+    /// When whoever has not read it will not read it.
+    private func lastMoment() -> Int64 {
+        self.deadline.withLock { deadline in
+            if let deadline { return deadline }
+            let moment = Self.now + Self.patience
+            deadline = moment
+            return moment
         }
     }
+
+    private static var now: Int64 { Int64(SystemMonotonicClock().now / .milliseconds(1)) }
 }
 
 // The system's own, where a member of that name is in the way.
+private func systemRead(_ descriptor: Int32, _ start: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+    read(descriptor, start, count)
+}
 private func systemWrite(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
     write(descriptor, start, count)
 }

@@ -87,10 +87,12 @@ extension ManagedServer {
     package func descendants() async -> [Int32] { await self.process?.descendants() ?? [] }
 
     /// SIGKILL to its process and to nothing else, as if it had crashed: it is restarted, as its policy has it.
-    /// - Returns: false where there is none.
-    package func crash() -> Bool {
-        guard let process = self.process, process.processID != nil else { return false }
+    /// - Returns: which of its connections that was; nil where there is no process.
+    package func crash() -> Int? {
+        guard let connection = self.state.withLock({ $0.connection }),
+            let process = connection.session.transport as? StdioTransport, process.processID != nil
+        else { return nil }
         process.crash()
-        return true
+        return connection.generation
     }
 }

@@ -232,7 +232,7 @@ public final class ManagedServer: Sendable {
     public func waitUntilGone() async -> TeardownReport.Server { await self.state.withLock { $0.gone }.wait() }
 
     /// The same, unless the calling task is cancelled.
-    func waitUntilGoneUnlessCancelled() async -> TeardownReport.Server? {
+    package func waitUntilGoneUnlessCancelled() async -> TeardownReport.Server? {
         await self.state.withLock { $0.gone }.waitUnlessCancelled()
     }
 
@@ -274,7 +274,7 @@ public final class ManagedServer: Sendable {
     }
 
     /// Whether nobody can use it any more: a caller's own is replaced then.
-    var isOver: Bool { self.state.withLock { [.closing, .closed].contains($0.machine.state) } }
+    package var isOver: Bool { self.state.withLock { [.closing, .closed].contains($0.machine.state) } }
 
     /// It does not run because nobody needs it, or is just being stopped for that: what it has listed is given without starting it.
     var isAsleep: Bool { self.state.withLock { $0.machine.isAsleep } }

@@ -32,6 +32,9 @@ package final class InboundRequests: Sendable {
         }
     }
 
+    /// Whether it is being worked on.
+    package func isRunning(_ id: JSONRPCRequestID) -> Bool { self.state.withLock { $0.running[id] != nil } }
+
     /// The other side wants no answer any more.
     package func cancel(_ id: JSONRPCRequestID) { self.state.withLock { $0.running[id] }?.complete(()) }
 

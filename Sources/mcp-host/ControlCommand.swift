@@ -26,19 +26,22 @@ struct Control: AsyncParsableCommand {
         }
         if let socket { Terminal.out("listening at \(socket)") }
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sighup, .sigint)
+        let connection = try listener == nil ? ControlConnection(input: 0, output: 1) : nil
         let unclean = try await withThrowingTaskGroup(of: [TeardownReport]?.self) { group in
             group.addTask(name: "control") {
-                if let listener { return await listener.run() }
-                return try await ControlConnection(input: 0, output: 1).run().values.filter { !$0.isClean }
+                if let connection { return try await connection.run() }
+                return try await listener?.run() ?? []
             }
             group.addTask(name: "signals") {
-                for await _ in signals { break }
+                // The first closes as the end of the input does.
+                for await _ in signals {
+                    connection?.end()
+                    listener?.end()
+                }
                 return nil
             }
-            // The first signal closes as the end of the input does; after it a second one ends the program by itself.
-            var reports = try await group.next() ?? nil
+            let reports = try await group.next() ?? nil
             group.cancelAll()
-            if reports == nil { reports = try await group.next() ?? nil }
             return reports ?? []
         }
         for report in unclean { Terminal.note("\(report)") }

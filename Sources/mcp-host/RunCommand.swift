@@ -52,7 +52,9 @@ struct Run: AsyncParsableCommand {
                     Terminal.note("\(Terminal.line(server)): \(entry.event), \(Terminal.paragraph(entry.cause))")
                 }
             }
-            group.addTask(name: "control") { _ = await socket?.run() }
+            group.addTask(name: "control") {
+                do throws(MCPError) { _ = try await socket?.run() } catch { Terminal.note(Terminal.line("\(error)")) }
+            }
             await host.closing()
             group.cancelAll()
         }

@@ -29,10 +29,10 @@ final class ControlClient: Sendable {
     private let isDeaf: Bool
     private let last = Locked<Int64>(0)
 
-    private init(isDeaf: Bool) {
+    private init(isDeaf: Bool) throws {
         var (toHost, fromHost): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
         precondition(mcp_pipe(&toHost, -1) == 0 && mcp_pipe(&fromHost, -1) == 0)
-        self.connection = ControlConnection(input: toHost[0], output: fromHost[1])
+        self.connection = try ControlConnection(input: toHost[0], output: fromHost[1])
         (self.input, self.output) = (toHost[1], fromHost[0])
         self.isDeaf = isDeaf
         self.ends = (toHost[0], fromHost[1])
@@ -41,14 +41,14 @@ final class ControlClient: Sendable {
 
     private let ends: (Int32, Int32)
 
-    /// Gives `body` a client, and checks at the end that the connection ends with its input, and what it says of its hosts.
+    /// Gives `body` a client, and checks at the end that the connection ends with its input.
     /// - Parameter isDeaf: it never reads.
     static func with(
         isDeaf: Bool = false,
         _ body: @escaping @Sendable (ControlClient) async throws -> Void
-    ) async throws -> [String: TeardownReport] {
-        let client = ControlClient(isDeaf: isDeaf)
-        let ended = OneShot<[String: TeardownReport]>()
+    ) async throws -> [TeardownReport] {
+        let client = try ControlClient(isDeaf: isDeaf)
+        let ended = OneShot<[TeardownReport]>()
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { ended.complete(try await client.connection.run()) }
             do {
@@ -62,7 +62,7 @@ final class ControlClient: Sendable {
             close(client.ends.0)
             close(client.ends.1)
             if isDeaf { close(client.output) }
-            return reports ?? [:]
+            return reports ?? []
         }
     }
 
