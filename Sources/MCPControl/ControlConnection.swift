@@ -167,6 +167,8 @@ public final class ControlConnection: Sendable {
         case .notification("cancel"):
             // Not decoded: this thread has not the room for a value as deep as a client may make it.
             if let id = envelope.payload.flatMap({ Envelope.id(inStart: $0) }) { self.requests.cancel(id) }
+        // Where a child of the client has the input open as well, its end does not come.
+        case .notification("end"): self.ending.begin()
         case .notification: break
         case .result(let id): self.answered(id, .result(envelope.payload ?? [:]))
         case .error(let id?): self.answered(id, .error(envelope.payload ?? [:]))

@@ -1,24 +1,30 @@
 """The control channel: mcp-host as a process of its own, asked from any thread, with or without an event loop.
 
-No event loop is ever entered here, so none can be left in the wrong task.
+No event loop is ever entered here, so none can be left in the wrong task. Three threads do all input and output: whoever asks only puts a whole line
+into a queue, and may do so from a signal handler or a finalizer, and be interrupted at any moment.
 """
 from __future__ import annotations
 
 import asyncio
 import collections
 import concurrent.futures
+import contextlib
+import inspect
 import itertools
 import json
+import os
+import queue
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+import weakref
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, Generic, TypeVar
 
 from ._errors import HostGone, HostTimeout, error_of
 
-Future = concurrent.futures.Future
+T = TypeVar("T")
 Params = Mapping[str, Any]
 #: Answers a question of a server: gets the method, and the parameters of docs/control.md.
 Answer = Callable[[str, Params], Params]
@@ -29,191 +35,329 @@ Progress = Callable[[Params], None]
 GRACE = 30.0
 
 
-class Call:
-    """A request that is under way."""
+class Pending(Generic[T]):
+    """A request that is under way: `get()` blocks, `await` does not. Whatever ends the waiting early takes the request back."""
 
-    def __init__(self, channel: Channel, number: int, method: str, params: Params) -> None:
-        self.channel, self.number, self.method, self.params = channel, number, method, params
-        self.future: Future[Any] = Future()
+    def __init__(self, channel: Channel, number: int, method: str, params: Params, limit: float) -> None:
+        self.channel, self.number, self.method, self.params, self.limit = channel, number, method, params, limit
+        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
+        self.progress: Progress | None = None
+        #: What becomes of the answer, on the reader's thread.
+        self.convert: Callable[[Any], T] = lambda answer: answer
+        #: What is done with the outcome if nobody gets it.
+        self.undo: Callable[[T], object] | None = None
+        #: It is done whether somebody waits for it or not.
+        self.is_kept = False
+        self._is_awaited = False
 
-    def cancel(self) -> None:
-        """Takes it back; the server is told."""
-        self.channel.notify("cancel", {"id": self.number})
-
-    def result(self, limit: float) -> Any:
-        """Waits for the answer. Whatever interrupts the waiting takes the request back."""
+    def get(self) -> T:
+        """Waits for the outcome."""
+        self._is_awaited = True
         try:
-            return self.future.result(limit + GRACE)
-        except concurrent.futures.TimeoutError:
-            if self.future.done():
-                raise
-            self.cancel()
-            raise HostTimeout(f"mcp-host has not answered {self.method} within {limit + GRACE:g} s", {"kind": "timeout"}) from None
-        except BaseException:
-            if not self.future.done():
-                self.cancel()
+            return self.future.result(self.limit + GRACE)
+        except BaseException as error:
+            if isinstance(error, concurrent.futures.TimeoutError) and not self.future.done():
+                self._abandon()
+                raise self._late() from None
+            if not self._is_outcome(error):
+                self._abandon()
             raise
 
-    async def wait(self) -> Any:
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> T:
         """The same in whatever event loop runs: asyncio's or trio's, also under anyio."""
+        self._is_awaited = True
+        try:
+            if await self._sleep():
+                return self.future.result(0)
+        except BaseException as error:
+            if not self._is_outcome(error):
+                self._abandon()
+            raise
+        self._abandon()
+        raise self._late()
+
+    async def _sleep(self) -> bool:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            await self._wait_in_trio()
-        else:
-            await self._wait_in_asyncio(loop)
-        return self.future.result(0)
+            return await self._sleep_in_trio()
+        done: asyncio.Future[None] = loop.create_future()
 
-    async def _wait_in_asyncio(self, loop: asyncio.AbstractEventLoop) -> None:
-        done = loop.create_future()
-
-        def wake(_: Future[Any]) -> None:
-            try:
+        def wake(_: object) -> None:
+            with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits there any more.
                 loop.call_soon_threadsafe(_finish, done)
-            except RuntimeError:
-                pass  # The loop is closed: nobody waits there any more.
 
         self.future.add_done_callback(wake)
+        alarm = loop.call_later(self.limit + GRACE, _finish, done)
         try:
             await done
-        except asyncio.CancelledError:
-            self.cancel()
-            raise
+        finally:
+            alarm.cancel()
+        return self.future.done()
 
-    async def _wait_in_trio(self) -> None:
+    async def _sleep_in_trio(self) -> bool:
         trio: Any = sys.modules.get("trio")
         if trio is None:
-            raise RuntimeError("no event loop is running here that is known; use the call without aio")
+            raise RuntimeError("no event loop is running here that is known; use the method without await")
         token, event = trio.lowlevel.current_trio_token(), trio.Event()
 
-        def wake(_: Future[Any]) -> None:
-            try:
+        def wake(_: object) -> None:
+            with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(event.set)
-            except trio.RunFinishedError:
-                pass
 
         self.future.add_done_callback(wake)
-        try:
+        with trio.move_on_after(self.limit + GRACE):
             await event.wait()
-        except trio.Cancelled:
-            self.cancel()
-            raise
+        return self.future.done()
+
+    def _is_outcome(self, error: BaseException) -> bool:
+        return self.future.done() and self.future.exception() is error
+
+    def _abandon(self) -> None:
+        if self.is_kept:
+            return
+        if not self.future.done():
+            self.channel.notify("cancel", {"id": self.number})
+        if self.undo is not None:
+            undo = self.undo
+
+            def take_back(future: concurrent.futures.Future[T]) -> None:
+                if future.exception() is None:
+                    undo(future.result())
+
+            self.future.add_done_callback(take_back)
+
+    def _late(self) -> HostTimeout:
+        return HostTimeout(f"mcp-host has not answered {self.method} within {self.limit + GRACE:g} s", {"kind": "timeout"})
+
+    def __del__(self) -> None:
+        if not self._is_awaited and not sys.is_finalizing():
+            import warnings
+
+            warnings.warn(f"the request {self.method} was made, and its outcome never awaited", RuntimeWarning, stacklevel=2)
 
 
 class Channel:
     """A running `mcp-host control`. Everything that was opened through it ends with it."""
 
-    def __init__(self, program: str, answer: Answer | None = None) -> None:
+    def __init__(self, program: str, answer: Answer | None = None, directory: str | None = None) -> None:
         self.program = program
         self.answer: Answer | None = answer
-        #: The latest requests and what came of them, for reports.
-        self.log: collections.deque[str] = collections.deque(maxlen=50)
+        #: The latest requests and what came of them, for reports: when, and what.
+        self.log: collections.deque[tuple[float, str]] = collections.deque(maxlen=50)
+        self.status: int | None = None
         self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
-        self._calls: dict[int, tuple[Call, Progress | None]] = {}
-        self._gone: HostGone | None = None
+        # Held for a moment only, and never while anything blocks; the same thread may have it already, in a signal handler.
+        self._lock = threading.RLock()
+        self._calls: dict[int, Pending[Any]] = {}
+        self._gone: str | None = None
+        self._is_closing = False
         self._errors: collections.deque[str] = collections.deque(maxlen=50)
+        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         # A session of its own: Ctrl-C is for the tests, whose tear-down closes what was opened.
         self._process = subprocess.Popen(
-            [program, "control"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-        for target in (self._read, self._read_errors):
-            threading.Thread(target=target, name="mcp-host", daemon=True).start()
-        self.hello = self.request("hello", {"protocol": 1}).result(10)
+            [program, "control"], bufsize=0, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True)
+        _channels.add(self)
+        targets = (self._read, self._write, self._read_errors, self._work)
+        self._threads = [threading.Thread(target=target, name=f"mcp-host{target.__name__}", daemon=True) for target in targets]
+        for thread in self._threads:
+            thread.start()
+        try:
+            self.request("hello", {"protocol": 1, "pid": os.getpid()}, 10).get()
+        except BaseException:
+            self._process.kill()
+            self.close()
+            raise
 
     # What is asked
 
-    def request(self, method: str, params: Params, progress: Progress | None = None) -> Call:
-        """Asks for something; see `Call`."""
-        call = Call(self, next(self._numbers), method, params)
+    def request(
+        self, method: str, params: Params, limit: float, convert: Callable[[Any], T] | None = None, progress: Progress | None = None,
+        undo: Callable[[T], object] | None = None, *, is_kept: bool = False,
+    ) -> Pending[T]:
+        """Asks for something; see `Pending`.
+
+        :raises HostGone: mcp-host has ended.
+        :raises TypeError: a parameter cannot be said in JSON.
+        """
+        pending: Pending[T] = Pending(self, next(self._numbers), method, params, limit)
+        pending._is_awaited = True  # Until it is on its way.
+        line = _line({"id": pending.number, "method": method, "params": params})
+        pending.progress, pending.undo, pending.is_kept = progress, undo, is_kept
+        if convert is not None:
+            pending.convert = convert
         with self._lock:
             if self._gone is not None:
-                raise self._gone
-            self._calls[call.number] = (call, progress)
-        self._send({"id": call.number, "method": method, "params": params})
-        return call
+                raise HostGone(self._gone, {"kind": "hostGone"})
+            self._calls[pending.number] = pending
+        self._outbox.put(line)
+        pending._is_awaited = False
+        return pending
 
     def notify(self, method: str, params: Params) -> None:
         """Says something that has no answer."""
-        self._send({"method": method, "params": params})
+        self._outbox.put(_line({"method": method, "params": params}))
+
+    @property
+    def is_gone(self) -> bool:
+        """mcp-host has ended, or is about to."""
+        return self._gone is not None or self._is_closing
 
     def close(self) -> int:
-        """Ends the input, and waits until everything is closed. Returns mcp-host's exit status: 0 if nothing is left."""
-        assert self._process.stdin is not None
-        with self._lock:
-            try:
-                self._process.stdin.close()
-            except OSError:
-                pass
+        """Ends it, and waits until everything is closed; again and again is once.
+
+        :returns: mcp-host's exit status: 0 if nothing is left.
+        """
+        if self.status is not None:
+            return self.status
+        self._is_closing = True
+        # Not only the end of its input: a child of this process may have that open.
+        self.notify("end", {})
+        self._outbox.put(None)
         try:
-            return self._process.wait(GRACE)
+            self.status = self._process.wait(GRACE)
         except subprocess.TimeoutExpired:
             # What is left is ended by its guards.
             self._process.kill()
-            return self._process.wait()
-
-    def _send(self, message: dict[str, Any]) -> None:
-        line = json.dumps({"jsonrpc": "2.0", **message}, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
-        assert self._process.stdin is not None
-        with self._lock:
-            try:
-                self._process.stdin.write(line)
-                self._process.stdin.flush()
-            except (OSError, ValueError):
-                pass  # The reader finds out why.
+            self.status = self._process.wait()
+        self._jobs.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(GRACE)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        return self.status
 
     # What comes
 
+    def _write(self) -> None:
+        assert self._process.stdin is not None
+        while (line := self._outbox.get()) is not None:
+            rest = memoryview(line)
+            try:
+                while rest:
+                    rest = rest[self._process.stdin.write(rest):]
+            except (OSError, ValueError):
+                return  # The reader finds out why.
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            message = json.loads(line)
-            if "method" not in message:
-                self._answered(message)
-            elif "id" in message:
-                threading.Thread(target=self._asked, args=(message,), name="mcp-host question", daemon=True).start()
-            elif message["method"] == "progress":
-                with self._lock:
-                    _, progress = self._calls.get(message["params"]["id"], (None, None))
-                if progress:
-                    progress(message["params"])
+        why = ""
+        try:
+            with open(self._process.stdout.fileno(), "rb", closefd=False) as lines:
+                for line in lines:
+                    self._take(json.loads(line))
+        except Exception as error:  # noqa: BLE001  Whatever it is, nobody must wait for an answer any more.
+            why = f", and said what is no answer ({error})"
+            self._process.kill()
         status = self._process.wait()
-        words = "\n".join(self._errors)
+        words = "".join(f"\n{line}" for line in self._errors)
         with self._lock:
-            self._gone = HostGone(f"mcp-host has ended with status {status}" + (f":\n{words}" if words else ""), {"kind": "hostGone"})
+            self._gone = f"mcp-host has ended with status {status}{why}{':' if words else ''}{words}"
             calls, self._calls = list(self._calls.values()), {}
-        for call, _ in calls:
-            call.future.set_exception(self._gone)
+        for call in calls:
+            call.future.set_exception(HostGone(self._gone, {"kind": "hostGone"}))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "method" not in message:
+            self._answered(message)
+        elif "id" in message:
+            threading.Thread(target=self._asked, args=(message,), name="mcp-host question", daemon=True).start()
+        elif message["method"] == "progress":
+            with self._lock:
+                call = self._calls.get(message["params"]["id"])
+            if call is not None and call.progress is not None:
+                self._jobs.put(lambda: self._tell(call, message["params"]))
+
+    def _tell(self, call: Pending[Any], progress: Params) -> None:
+        try:
+            assert call.progress is not None
+            call.progress(progress)
+        except BaseException as error:  # noqa: BLE001  It is the call's own.
+            call.progress = None
+            self.notify("cancel", {"id": call.number})
+            with self._lock:
+                is_open = self._calls.pop(call.number, None) is not None
+            if is_open:
+                call.future.set_exception(error)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
 
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._errors.append(line.decode("utf-8", "replace").rstrip("\n"))
+        with open(self._process.stderr.fileno(), "rb", closefd=False) as lines:
+            for line in lines:
+                self._errors.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     def _answered(self, message: dict[str, Any]) -> None:
         with self._lock:
-            call, _ = self._calls.pop(message.get("id") or 0, (None, None))
+            call = self._calls.pop(message.get("id") or 0, None)
         if call is None:
             return
         error = message.get("error")
         if call.method in _TOLD:
             asked = {key: call.params[key] for key in ("server", "name", "uri", "arguments") if key in call.params}
-            self.log.append(f"{time.strftime('%H:%M:%S')} {call.method} {_short(asked)}\n    {_short(error or message.get('result'))}")
-        if error is not None:
-            call.future.set_exception(error_of(error))
+            text = f"{time.strftime('%H:%M:%S')} {call.method} {_short(asked)}\n    {_short(error or message.get('result'))}"
+            self.log.append((time.monotonic(), text))
+        try:
+            if error is not None:
+                raise error_of(error)
+            outcome = call.convert(message.get("result"))
+        except Exception as failure:  # noqa: BLE001  Whoever waits gets it.
+            call.future.set_exception(failure)
         else:
-            call.future.set_result(message.get("result"))
+            call.future.set_result(outcome)
 
     def _asked(self, message: dict[str, Any]) -> None:
-        params = message.get("params") or {}
         try:
             if self.answer is None:
                 raise LookupError(f"nobody answers {message['method']}")
-            result = self.answer(message["method"], params)
-        except Exception as error:  # noqa: BLE001  Whatever a test's handler does, the server gets an answer.
-            self._send({"id": message["id"], "error": {"code": -32000, "message": f"{error}"}})
-        else:
-            self._send({"id": message["id"], "result": result})
+            result = self.answer(message["method"], message.get("params") or {})
+            if inspect.isawaitable(result):
+                if inspect.iscoroutine(result):
+                    result.close()
+                raise TypeError("answers are given by functions, and not by coroutines")
+            line = _line({"id": message["id"], "result": result})
+        except BaseException as error:  # noqa: BLE001  Whatever a test's handler does, the server gets an answer.
+            line = _line({"id": message["id"], "error": {"code": -32000, "message": f"{type(error).__name__}: {error}"}})
+        self._outbox.put(line)
+
+    def _forked(self) -> None:
+        """In a child of this process: what is open is the parent's."""
+        self._lock = threading.RLock()
+        self._gone = "this process was forked from the one that has started mcp-host; start one of its own"
+        self._calls = {}
+        self.status = self._process.returncode = 0
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError, ValueError):
+                    pipe.close()
+
+
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for channel in list(_channels):
+        channel._forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+#: What a test has asked its servers, as far as somebody who looks for its failure wants to see it.
+_TOLD = frozenset({"tools/call", "resources/read", "prompts/get", "complete", "servers/add", "servers/remove", "servers/restart", "servers/kill"})
 
 
 def _finish(done: asyncio.Future[None]) -> None:
@@ -221,8 +365,9 @@ def _finish(done: asyncio.Future[None]) -> None:
         done.set_result(None)
 
 
-#: What a test has asked its servers, as far as somebody who looks for its failure wants to see it.
-_TOLD = frozenset({"tools/call", "resources/read", "prompts/get", "complete", "servers/add", "servers/remove", "servers/restart", "servers/kill"})
+def _line(message: Params) -> bytes:
+    # In ASCII: a text may have halves of characters, which JSON can say and UTF-8 cannot.
+    return json.dumps({"jsonrpc": "2.0", **message}, separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def _short(value: Any) -> str:

@@ -1,17 +1,18 @@
 """Hosts: MCP servers that are opened, used and closed from any thread, task and event loop, in any order."""
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import pathlib
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
-from ._channel import Call, Channel, Params, Progress
-from ._errors import LeftBehind, NotFound, ToolFailed
+from ._channel import Channel, Params, Pending, Progress
+from ._errors import LeftBehind, ToolFailed
 from ._results import Report, Result
 
 T = TypeVar("T")
@@ -25,40 +26,34 @@ Page: TypeAlias = "bool | Callable[[str], bool] | None"
 KINDS = ("form", "url", "sampling", "roots")
 
 
-class Pending(Generic[T]):
-    """A request that is under way: `get()` blocks, `await` does not."""
-
-    def __init__(self, call: Call, limit: float, convert: Callable[[Any], T]) -> None:
-        self._call, self._limit, self._convert = call, limit, convert
-
-    def get(self) -> T:
-        return self._convert(self._call.result(self._limit))
-
-    async def _wait(self) -> T:
-        return self._convert(await self._call.wait())
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._wait().__await__()
-
-
 class Answers:
-    """What is answered when a server asks; the latest that was given counts."""
+    """What is answered when a server asks; the latest that was given counts, for each kind."""
 
     def __init__(self) -> None:
-        self.form: Form = None
-        self.url: Page = None
-        self.sampling: Sampling = None
-        self.roots: Sequence[str | os.PathLike[str]] | None = None
+        self.given: list[Mapping[str, Any]] = []
+        #: What handlers have raised, until somebody is told.
+        self.errors: list[BaseException] = []
+
+    def _latest(self, kind: str) -> Any:
+        return next((given[kind] for given in reversed(self.given) if given.get(kind) is not None), None)
 
     def answer(self, method: str, server: str | None, params: Params) -> Params:
+        try:
+            return self._answer(method, server, params)
+        except BaseException as error:
+            if not isinstance(error, Refusal):
+                self.errors.append(error)
+            raise
+
+    def _answer(self, method: str, server: str | None, params: Params) -> Params:
         if method == "elicitation/create":
             return self._page(params) if params.get("mode") == "url" else self._form(server, params)
         if method == "sampling/createMessage":
             return self._sample(params)
-        return {"roots": [{"uri": root if "://" in str(root) else pathlib.Path(root).resolve().as_uri()} for root in map(str, self.roots or [])]}
+        return {"roots": [{"uri": root if "://" in str(root) else pathlib.Path(root).resolve().as_uri()} for root in map(str, self._latest("roots") or [])]}
 
     def _form(self, server: str | None, params: Params) -> Params:
-        form = self.form
+        form: Form = self._latest("form")
         if callable(form):
             form = form(str(params.get("message", "")), params.get("requestedSchema") or {}, server)
         if form is None or isinstance(form, str):
@@ -66,13 +61,15 @@ class Answers:
         return {"action": "accept", "content": dict(form)}
 
     def _page(self, params: Params) -> Params:
-        agrees = self.url(str(params.get("url", ""))) if callable(self.url) else bool(self.url)
+        page: Page = self._latest("url")
+        agrees = page(str(params.get("url", ""))) if callable(page) else bool(page)
         return {"action": "accept" if agrees else "decline"}
 
     def _sample(self, params: Params) -> Params:
-        said = self.sampling(params) if callable(self.sampling) else self.sampling
+        model: Sampling = self._latest("sampling")
+        said = model(params) if callable(model) else model
         if said is None:
-            raise LookupError("no model is there: answers(sampling=...)")
+            return _refuse("no model is there: answers(sampling=...)")
         if isinstance(said, str):
             return {"role": "assistant", "content": {"type": "text", "text": said}, "model": "test", "stopReason": "endTurn"}
         return said
@@ -81,10 +78,12 @@ class Answers:
 class Hosts:
     """One mcp-host and what was opened through it."""
 
-    def __init__(self, program: str) -> None:
-        self.channel = Channel(program, self._answer)
-        self.lock = threading.Lock()
+    def __init__(self, program: str, directory: str | None = None) -> None:
+        self.channel = Channel(program, self._answer, directory)
+        self.lock = threading.RLock()
         self.hosts: dict[str, Host] = {}
+        #: In whose name things are opened now: a test, a fixture.
+        self.owner: object = None
         self.opened = 0
         self.closed = 0
         self.left: list[str] = []
@@ -105,15 +104,25 @@ class Hosts:
 
     def start(self, servers: str | Mapping[str, Any] | None, limit: float, kinds: Sequence[str] = KINDS) -> Pending[Host]:
         """Opens servers: a configuration file, or definitions by name."""
+        return self.start_then(servers, limit, lambda host: host, lambda host: host, kinds)
+
+    def start_then(
+        self, servers: str | Mapping[str, Any] | None, limit: float, then: Callable[[Host], T], host_of: Callable[[T], Host],
+        kinds: Sequence[str] = KINDS,
+    ) -> Pending[T]:
+        """The same, with what is made of the host. Whoever gives up waiting for it does not want it any more."""
         params: dict[str, Any] = {"answers": list(kinds), "directory": os.getcwd()}
         if isinstance(servers, (str, os.PathLike)):
             params["file"] = os.fspath(servers)
         elif servers:
             params["configuration"] = dict(servers)
-        return Pending(self.channel.request("hosts/start", params), limit, lambda started: self._take(started, limit))
+        owner = self.owner
+        return self.channel.request(
+            "hosts/start", params, limit, lambda started: then(self._take(started, limit, owner)),
+            undo=lambda made: host_of(made)._close())
 
-    def _take(self, started: Params, limit: float) -> Host:
-        host = Host(self, started, limit)
+    def _take(self, started: Params, limit: float, owner: object) -> Host:
+        host = Host(self, started, limit, owner)
         with self.lock:
             self.hosts[host.id] = host
             self.opened += len(started["servers"])
@@ -123,7 +132,7 @@ class Hosts:
 class Host:
     """Servers that are open. Every method may be called from any thread; `aio` has the same for coroutines, in whatever event loop."""
 
-    def __init__(self, hosts: Hosts, started: Params, limit: float) -> None:
+    def __init__(self, hosts: Hosts, started: Params, limit: float, owner: object = None) -> None:
         self.id: str = started["host"]
         #: What a person should know of the configuration.
         self.remarks: list[str] = list(started.get("remarks") or [])
@@ -131,8 +140,12 @@ class Host:
         self.limit = limit
         self.report: Report | None = None
         self.aio = AsyncHost(self)
-        #: What its servers had left when it was closed.
+        #: What its servers had left when it was closed, as long as nobody has been told.
         self.left: list[str] = []
+        self.is_told = False
+        self.owner = owner
+        #: Servers that were added, and in whose name.
+        self.added: dict[str, object] = {}
         self._words: dict[int, str] = {}
         self._told: set[int | None] = set()
         self._hosts = hosts
@@ -166,6 +179,8 @@ class Host:
             return result
 
         seconds = self.limit if limit is None else limit
+        if unknown := [name for name in more if name.startswith("_")]:
+            raise TypeError(f"call has no option {unknown[0]}; an argument of that name goes into the third parameter: {{{unknown[0]!r}: ...}}")
         params = {"server": server, "name": tool, "arguments": {**(arguments or {}), **more}, "timeout": seconds}
         if progress:
             params["progress"] = True
@@ -227,16 +242,20 @@ class Host:
     def _add(
         self, name: str, command: Sequence[str], era: str | None, env: Mapping[str, str] | None, cwd: str | None, more: Params
     ) -> Pending[Server]:
+        if isinstance(command, str):
+            raise TypeError(f"command is a list of words, as [{command.split()[0]!r}, ...], and not one text")
+        owner = self._hosts.owner
         optional = {"era": era, "env": dict(env) if env else None, "cwd": cwd}
         definition = {"command": command[0], "args": list(command[1:]), **{key: value for key, value in optional.items() if value}, **more}
 
         def convert(_: Params) -> Server:
             with self._hosts.lock:
                 self._hosts.opened += 1
+                self.added[name] = owner
             return Server(self, name)
 
         params = {"server": name, "definition": definition, "directory": os.getcwd(), "answers": list(KINDS)}
-        return self._ask("servers/add", params, convert)
+        return self._ask("servers/add", params, convert, undo=lambda server: self._remove(name))
 
     def remove(self, name: str) -> Report:
         """Closes a server.
@@ -244,11 +263,15 @@ class Host:
         :raises LeftBehind: it has left something; that is gone now, or named.
         """
         self.look()
-        return self._ask("servers/remove", {"server": name}, self._removed).get()
+        return self._remove(name).get()
+
+    def _remove(self, name: str) -> Pending[Report]:
+        return self._ask("servers/remove", {"server": name}, self._removed, is_kept=True)
 
     def _removed(self, answer: Params) -> Report:
         report = Report({"servers": [answer["server"]]})
         self._told.add(answer["server"].get("pid"))
+        self.added.pop(answer["server"]["name"], None)
         found = self._hosts.ended(report, self._words)
         if found:
             raise LeftBehind("; ".join(found), {"kind": "leftBehind", "server": answer["server"]["name"]})
@@ -291,21 +314,25 @@ class Host:
         self, *, form: Form = None, url: Page = None, sampling: Sampling = None, roots: Sequence[str | os.PathLike[str]] | None = None
     ) -> Iterator[None]:
         """Answers what servers ask for as long as the `with` lasts; what is not given stays as it was."""
-        before = dict(vars(self._answers))
         given = {"form": form, "url": url, "sampling": sampling, "roots": roots}
-        vars(self._answers).update({key: value for key, value in given.items() if value is not None})
+        self._answers.given.append(given)
         try:
             yield
         finally:
-            vars(self._answers).update(before)
+            self._answers.given = [other for other in self._answers.given if other is not given]
+            if self._answers.errors:
+                raise self._answers.errors.pop()
 
     # The end
 
     def close(self) -> Report:
         """Closes everything; any number of times, from anywhere."""
+        if self.report is None and self._hosts.channel.is_gone:
+            # It was closed with mcp-host, which has said how.
+            self.report = Report({"clean": self._hosts.channel.status == 0})
         return self.report or self._close().get()
 
-    def _close(self) -> Pending[Report]:
+    def _close(self, check: Callable[[Report], Report] = lambda report: report) -> Pending[Report]:
         def convert(raw: Params) -> Report:
             report = Report(raw)
             if self._hosts.hosts.pop(self.id, None) is not None:
@@ -313,33 +340,40 @@ class Host:
                 rest = [server for server in report.servers if server.get("pid") is None or server["pid"] not in self._told]
                 self.left = self._hosts.ended(Report({"servers": rest}), self._words)
             self.report = report
-            return report
+            return check(report)
 
         self.look()
-        return self._ask("hosts/shutdown", {}, convert)
+        return self._ask("hosts/shutdown", {}, convert, is_kept=True)
 
     def look(self) -> dict[int, str]:
-        """The processes of all servers now, with their command lines."""
+        """The processes of all servers now, with their command lines. Never fails: it only makes what is said clearer."""
+
         def convert(answer: Params) -> dict[int, str]:
             pids = [pid for server in answer["servers"] for pid in server["descendants"]]
-            return {pid: command_line(pid) for pid in pids}
+            found = {pid: command_line(pid) for pid in pids}
+            self._words.update(found)
+            return found
 
-        try:
-            found = self._ask("processes", {}, convert).get()
-        except NotFound:
-            return {}  # Somebody else has closed it.
-        self._words.update(found)
-        return found
+        with contextlib.suppress(Exception):
+            pending = self._ask("processes", {}, convert, limit=5)
+            return {} if _in_loop() else pending.get()
+        return {}
 
     def _ask(
-        self, method: str, params: Params, convert: Callable[[Any], T], limit: float | None = None, progress: Progress | None = None
+        self, method: str, params: Params, convert: Callable[[Any], T], limit: float | None = None, progress: Progress | None = None,
+        undo: Callable[[T], object] | None = None, is_kept: bool = False,
     ) -> Pending[T]:
-        call = self._hosts.channel.request(method, {"host": self.id, **params}, progress)
-        return Pending(call, self.limit if limit is None else limit, convert)
+        seconds = self.limit if limit is None else limit
+        return self._hosts.channel.request(
+            method, {"host": self.id, **params}, seconds, convert, progress, undo, is_kept=is_kept)
 
     def __getattr__(self, name: str) -> Server:
         if name.startswith("_"):
             raise AttributeError(name)
+        return Server(self, name)
+
+    def __getitem__(self, name: str) -> Server:
+        """A server whose name is no attribute: `mcp_host["my-server"]`."""
         return Server(self, name)
 
 
@@ -412,6 +446,10 @@ class Server:
     def __getattr__(self, name: str) -> Callable[..., Result]:
         if name.startswith("_"):
             raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Callable[..., Result]:
+        """A tool whose name is no attribute: `mcp_host.git["git-log"]()`."""
         return lambda arguments=None, /, **more: self.call(name, arguments, **more)
 
 
@@ -431,6 +469,14 @@ class AsyncServer:
         return lambda arguments=None, /, **more: self.call(name, arguments, **more)
 
 
+class Refusal(Exception):
+    """A server does not get what it asks for, and nobody is to blame."""
+
+
+def _refuse(why: str) -> Params:
+    raise Refusal(why)
+
+
 def complaints(report: Report, words: Mapping[int, str] = {}) -> list[str]:
     """What servers have left, or may have, by their names; `words` are command lines of processes that were seen."""
     found = []
@@ -444,6 +490,15 @@ def complaints(report: Report, words: Mapping[int, str] = {}) -> list[str]:
             named = ", ".join(f"{pid} ({words[pid]})" if pid in words else str(pid) for pid in ended)
             found.append(f"{name} has left processes, which had to be ended: {named}")
     return found
+
+
+def _in_loop() -> bool:
+    """Nothing may block here; what is asked is asked in order, so that its answer comes first all the same."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def command_line(pid: int) -> str:

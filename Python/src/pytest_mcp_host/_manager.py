@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from ._binary import mcp_host_path
+from ._channel import Pending
 from ._errors import LeftBehind
-from ._host import Host, Hosts, Pending
+from ._host import Host, Hosts
 from ._results import Report
 
 
@@ -25,7 +27,8 @@ class HostManager:
     :param timeout: seconds that a call may take.
     """
 
-    _default: Hosts | None = None
+    #: Where those that are made without hosts of their own get them: the plugin's, of the innermost run.
+    _runs: ClassVar[list[Callable[[], Hosts]]] = []
 
     def __init__(
         self, configuration: str | os.PathLike[str] | Mapping[str, Any] | None = None, *, timeout: float = 60, hosts: Hosts | None = None
@@ -39,7 +42,7 @@ class HostManager:
     def host(self) -> Host:
         """The host, once it is initialized."""
         if self._host is None:
-            raise RuntimeError("initialize() comes first")
+            raise AttributeError("initialize() comes first")
         return self._host
 
     def initialize(self) -> Any:
@@ -47,17 +50,13 @@ class HostManager:
         return _now_or_later(self._pending_start())
 
     def _pending_start(self) -> Pending[HostManager]:
-        hosts = self._hosts or HostManager._default
-        if hosts is None:
-            hosts = HostManager._default = Hosts(mcp_host_path())
-        pending = hosts.start(self._configuration, self._timeout)
+        hosts = self._hosts or (HostManager._runs[-1]() if HostManager._runs else _own())
 
-        def took(started: Any) -> HostManager:
-            self._host = convert(started)
+        def take(host: Host) -> HostManager:
+            self._host = host
             return self
 
-        convert = pending._convert
-        return Pending(pending._call, pending._limit, took)
+        return hosts.start_then(self._configuration, self._timeout, take, lambda manager: manager.host)
 
     def register(self, name: str, command: Sequence[str], **definition: Any) -> Any:
         """One more server. Returns it."""
@@ -78,18 +77,15 @@ class HostManager:
         host = self._host
         if host is None:
             return _Done(Report({"servers": []})) if _has_loop() else Report({"servers": []})
-        if host.report is not None:
-            return _Done(host.report) if _has_loop() else host.report
-        pending = host._close()
+        if host.report is not None or host._hosts.channel.is_gone:
+            report = host.close()
+            return _Done(report) if _has_loop() else report
 
-        def checked(raw: Any) -> Report:
-            report = convert(raw)
-            if host.left or not report.is_clean:
-                raise LeftBehind("; ".join(host.left) or str(report), {"kind": "leftBehind"})
+        def check(report: Report) -> Report:
+            raise_what_is_left(host, report)
             return report
 
-        convert = pending._convert
-        return _now_or_later(Pending(pending._call, pending._limit, checked))
+        return _now_or_later(host._close(check))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -106,6 +102,22 @@ class _Done:
     def __await__(self) -> Any:
         return self._value
         yield
+
+
+def raise_what_is_left(host: Host, report: Report) -> None:
+    """Says once what a host's servers have left."""
+    left, host.left = host.left, []
+    if left or not report.is_clean and not host.is_told:
+        host.is_told = True
+        raise LeftBehind("; ".join(left) or str(report), {"kind": "leftBehind"})
+
+
+def _own() -> Hosts:
+    """Outside of pytest: one for the program, to its end."""
+    hosts = Hosts(mcp_host_path())
+    atexit.register(hosts.channel.close)
+    HostManager._runs.append(lambda: hosts)
+    return hosts
 
 
 def _has_loop() -> bool:

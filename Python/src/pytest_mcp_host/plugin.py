@@ -1,19 +1,29 @@
 """Fixtures for MCP servers under test. All of them are synchronous generators, so there is no event loop that they could leave in the wrong task."""
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+import argparse
+import contextlib
+import time
+from collections.abc import Generator, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import pytest
 
 from ._binary import mcp_host_path
-from ._errors import LeftBehind
+from ._errors import LeftBehind, McpHostError
 from ._host import Host, Hosts
-from ._manager import HostManager
+from ._manager import HostManager, raise_what_is_left
 
 #: A configuration file, or definitions by name.
 Servers: TypeAlias = "str | Mapping[str, Any] | None"
 SCOPES = ("function", "class", "module", "package", "session")
+
+
+class Owner(NamedTuple):
+    """In whose name something is opened, and for how long that lasts at most."""
+
+    key: object
+    scope: str
 
 
 class Plugin:
@@ -21,42 +31,82 @@ class Plugin:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.timeout = float(config.getoption("mcp_host_timeout"))
-        self._hosts: Hosts | None = None
-        #: The test that is running, and whether its body is.
-        self.item: pytest.Item | None = None
-        self.in_body = False
-        self.counts = {"opened": 0, "closed": 0, "left": 0}
+        self.timeout: float = config.getoption("mcp_host_timeout")
+        self._all: list[Hosts] = []
+        self._owner: object = None
+        #: When the test that is running began.
+        self.since = 0.0
+        self.counts = {"opened": 0, "closed": 0, "left": 0, "status": 0}
 
     @property
     def hosts(self) -> Hosts:
-        """mcp-host, started when it is needed first."""
-        if self._hosts is None:
-            self._hosts = Hosts(mcp_host_path())
-            HostManager._default = self._hosts
-        return self._hosts
+        """mcp-host, started when it is needed first, and anew if it has ended."""
+        if not self._all or self._all[-1].channel.is_gone:
+            self._all.append(Hosts(mcp_host_path(), str(self.config.rootpath)))
+            self._all[-1].owner = self._owner
+        return self._all[-1]
 
     @property
     def live(self) -> list[Host]:
-        return list(self._hosts.hosts.values()) if self._hosts else []
+        if not self._all or self._all[-1].channel.is_gone:
+            return []
+        return list(self._all[-1].hosts.values())
 
-    def start(self, servers: Servers) -> Host:
-        return self.hosts.start(servers, self.timeout).get()
+    @contextlib.contextmanager
+    def in_the_name_of(self, owner: Owner) -> Iterator[None]:
+        """What is opened meanwhile has to be closed by whoever that is."""
+        before, self._owner = self._owner, owner
+        for hosts in self._all[-1:]:
+            hosts.owner = owner
+        try:
+            yield
+        finally:
+            self._owner = before
+            for hosts in self._all[-1:]:
+                hosts.owner = before
+
+    def start(self, servers: Servers, scope: str) -> Host:
+        host = self.hosts.start(servers, self.timeout).get()
+        # Closed by its fixture.
+        host.owner = Owner(self, scope)
+        return host
 
     def stop(self, host: Host) -> None:
         """Closes a host. What its servers have left is an error of the test, or of the last of those that used it."""
-        report = host.close()
-        if host.left or not report.is_clean:
-            raise LeftBehind("; ".join(host.left) or str(report), {"kind": "leftBehind"})
+        raise_what_is_left(host, host.close())
 
-    def finish(self) -> int:
+    def close_what_is_left(self, owner: Owner) -> list[str]:
+        """Closes what somebody has opened and not closed, and would stay open without him. Returns what that was."""
+        left = []
+        for host in self.live:
+            try:
+                if host.owner == owner:
+                    left.append(f"a host with {', '.join(host._names) or 'no servers'} is still open; it has been closed")
+                    host.close()
+                    left += host.left
+                    host.left, host.is_told = [], True
+                    continue
+                holder = host.owner
+                if isinstance(holder, Owner) and SCOPES.index(holder.scope) <= SCOPES.index(owner.scope):
+                    continue
+                for name in [name for name, other in host.added.items() if other == owner]:
+                    pid = next((server["pid"] for server in host.servers if server["name"] == name), None)
+                    words = host.look().get(pid or 0) or ""
+                    left.append(f"server {name} is still open (process {pid}{': ' + words if words else ''}); it has been closed")
+                    host.remove(name)
+            except McpHostError as error:
+                left.append(error.message)
+        return left
+
+    def finish(self) -> None:
         """Ends mcp-host, and with it whatever is still open."""
-        if self._hosts is None:
-            return 0
-        status = self._hosts.channel.close()
-        self.counts = {"opened": self._hosts.opened, "closed": self._hosts.closed, "left": len(self._hosts.left)}
-        self._hosts, HostManager._default = None, None
-        return status
+        hosts, self._all = self._all, []
+        for one in hosts:
+            status = one.channel.close()
+            self.counts["opened"] += one.opened
+            self.counts["closed"] += one.closed
+            self.counts["left"] += len(one.left)
+            self.counts["status"] = self.counts["status"] or status
 
     def sections(self) -> list[tuple[str, str]]:
         """What helps to understand a failure."""
@@ -67,25 +117,35 @@ class Plugin:
                 if text := host.stderr(name):
                     found.append((f"standard error of {name}", text))
                 found.append((f"mcp-host: what happened to {name}", host.why(name, stderr=False)))
-        if self._hosts and self._hosts.channel.log:
-            found.append(("mcp-host: last messages", "\n".join(list(self._hosts.channel.log)[-10:])))
+        if self._all:
+            messages = [text for when, text in list(self._all[-1].channel.log)[-10:] if when >= self.since]
+            if messages:
+                found.append(("mcp-host: last messages", "\n".join(messages)))
         return found
 
 
 _KEY = pytest.StashKey[Plugin]()
 
 
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 31_536_000:
+        raise argparse.ArgumentTypeError("more than 0, and at most a year")
+    return seconds
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mcp-host", "MCP servers under test")
     group.addoption(
-        "--mcp-host-timeout", dest="mcp_host_timeout", default="60", metavar="SECONDS", help="how long a call of a tool may take (default 60)"
-    )
+        "--mcp-host-timeout", dest="mcp_host_timeout", default=60.0, type=_seconds, metavar="SECONDS",
+        help="how long a call of a tool may take (default 60)")
     parser.addini("mcp_host_config", "configuration file of the servers of mcp_host and mcp (default: .mcp.json, if it is there)", default="")
     parser.addini("mcp_host_scope", "scope of the fixture mcp_host: function, class, module, package or session (default)", default="session")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_KEY] = Plugin(config)
+    plugin = config.stash[_KEY] = Plugin(config)
+    HostManager._runs.append(lambda: plugin.hosts)
     config.addinivalue_line("markers", "mcp_host(scope): the scope of the fixture mcp_host for these tests")
 
 
@@ -117,38 +177,38 @@ def mcp_servers(pytestconfig: pytest.Config) -> Servers:
     return str(path) if path.exists() else None
 
 
-def _open(request: pytest.FixtureRequest) -> Iterator[Host]:
+def _open(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Host]:
     plugin = request.config.stash[_KEY]
-    host = plugin.start(request.getfixturevalue("mcp_servers"))
+    host = plugin.start(servers, request.scope)
     yield host
     plugin.stop(host)
 
 
 @pytest.fixture(scope=_scope)
-def mcp_host(request: pytest.FixtureRequest) -> Iterator[Host]:
+def mcp_host(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[Host]:
     """The servers of the configuration, opened once for the scope of `mcp_host_scope`, or of the mark `mcp_host(scope=...)`."""
-    yield from _open(request)
+    yield from _open(request, mcp_servers)
 
 
 @pytest.fixture
-def mcp(request: pytest.FixtureRequest) -> Iterator[Host]:
+def mcp(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[Host]:
     """The same servers, fresh for one test."""
-    yield from _open(request)
+    yield from _open(request, mcp_servers)
 
 
 @pytest.fixture(scope=_scope)
-def host_manager(request: pytest.FixtureRequest) -> Iterator[HostManager]:
+def host_manager(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[HostManager]:
     """A manager of the configuration: `initialize`, `register`, `shutdown`, from any fixture and any task. Closed at the end, if it is not by then."""
     plugin = request.config.stash[_KEY]
-    manager = HostManager(request.getfixturevalue("mcp_servers"), timeout=plugin.timeout, hosts=plugin.hosts)
+    manager = HostManager(mcp_servers, timeout=plugin.timeout, hosts=plugin.hosts)
     yield manager
     if manager._host is not None:
         plugin.stop(manager._host)
 
 
 def _of_scope(scope: str) -> Any:
-    def fixture(request: pytest.FixtureRequest) -> Iterator[Host]:
-        yield from _open(request)
+    def fixture(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[Host]:
+        yield from _open(request, mcp_servers)
 
     return pytest.fixture(scope=scope, name=f"_mcp_host_{scope}")(fixture)  # type: ignore[call-overload]
 
@@ -164,9 +224,11 @@ _mcp_host_session = _of_scope("session")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark = item.get_closest_marker("mcp_host")
-        scope = mark.kwargs.get("scope") if mark else None
-        if scope is None:
+        if mark is None:
             continue
+        if len(mark.args) + len(mark.kwargs) != 1 or mark.kwargs.keys() - {"scope"}:
+            raise pytest.UsageError(f"{item.nodeid}: write mcp_host(scope=...)")
+        scope = mark.args[0] if mark.args else mark.kwargs["scope"]
         if scope not in SCOPES:
             raise pytest.UsageError(f"{item.nodeid}: mcp_host(scope=...) is one of {', '.join(SCOPES)}, and not {scope!r}")
         info: Any = getattr(item, "_fixtureinfo", None)
@@ -181,43 +243,40 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    item.config.stash[_KEY].item = item
+    item.config.stash[_KEY].since = time.monotonic()
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    plugin = item.config.stash[_KEY]
-    before = {host.id: {server["name"] for server in host.servers} for host in plugin.live}
-    plugin.in_body = True
-    yield
-    plugin.in_body = False
-    item.stash[_OPENED] = [
-        (host, server)
-        for host in plugin.live
-        if host.id in before
-        for server in host.servers
-        if server["name"] not in before[host.id]
-    ]
+    with item.config.stash[_KEY].in_the_name_of(Owner(item.nodeid, "function")):
+        yield
 
 
-_OPENED = pytest.StashKey["list[tuple[Host, dict[str, Any]]]"]()
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+    with request.config.stash[_KEY].in_the_name_of(Owner(id(fixturedef), request.scope)):
+        return (yield)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    plugin = item.config.stash[_KEY]
-    left = []
-    for host, server in item.stash.get(_OPENED, []):
-        if host.report is None and any(known["name"] == server["name"] for known in host.servers):
-            words = host.look().get(server["pid"] or 0) or ""
-            left.append(f"server {server['name']} is still open (process {server['pid']}{': ' + words if words else ''}); it has been closed")
-            try:
-                host.remove(server["name"])
-            except LeftBehind as error:
-                left.append(error.message)
-    plugin.item = None
+def pytest_fixture_post_finalizer(fixturedef: Any, request: pytest.FixtureRequest) -> None:
+    left = request.config.stash[_KEY].close_what_is_left(Owner(id(fixturedef), request.scope))
+    if left:
+        raise LeftBehind(f"fixture {fixturedef.argname}: {'; '.join(left)}", {"kind": "leftBehind"})
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    # Before the fixtures go: what is named here is the test's own.
+    left = item.config.stash[_KEY].close_what_is_left(Owner(item.nodeid, "function"))
+    try:
+        result = yield
+    except BaseException as error:
+        if left:
+            raise LeftBehind("; ".join(left), {"kind": "leftBehind"}) from error
+        raise
     if left:
         raise LeftBehind("; ".join(left), {"kind": "leftBehind"})
+    return result
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -234,14 +293,20 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 # The end of the run
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
+# Around the tear-down of what is still set up, and within what prints the summary.
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     plugin = session.config.stash[_KEY]
-    status = plugin.finish()
-    output: Any = getattr(session.config, "workeroutput", None)
-    if output is not None:
-        output["mcp_host"] = plugin.counts
-    if status != 0 and session.exitstatus == 0:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    try:
+        # What is set up is torn down in here.
+        return (yield)
+    finally:
+        plugin.finish()
+        output: Any = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output["mcp_host"] = plugin.counts
+        if plugin.counts["status"] != 0 and session.exitstatus == 0:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -256,6 +321,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if counts["opened"]:
         opened = counts["opened"]
         left = f"{counts['left']} left something" if counts["left"] else "0 processes left"
+        if counts["status"] != 0:
+            left += f"; mcp-host ended with status {counts['status']}, so it is not proved that nothing is left"
         terminalreporter.write_line(f"mcp-host: {opened} server{'' if opened == 1 else 's'} opened, {counts['closed']} closed, {left}")
 
 
@@ -263,3 +330,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     plugin = config.stash.get(_KEY, None)
     if plugin:
         plugin.finish()
+        HostManager._runs.pop()
