@@ -9,7 +9,6 @@ import asyncio
 import collections
 import concurrent.futures
 import contextlib
-import inspect
 import itertools
 import json
 import os
@@ -324,10 +323,6 @@ class Channel:
             if self.answer is None:
                 raise LookupError(f"nobody answers {message['method']}")
             result = self.answer(message["method"], message.get("params") or {})
-            if inspect.isawaitable(result):
-                if inspect.iscoroutine(result):
-                    result.close()
-                raise TypeError("answers are given by functions, and not by coroutines")
             line = _line({"id": message["id"], "result": result})
         except BaseException as error:  # noqa: BLE001  Whatever a test's handler does, the server gets an answer.
             line = _line({"id": message["id"], "error": {"code": -32000, "message": f"{type(error).__name__}: {error}"}})

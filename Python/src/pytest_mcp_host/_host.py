@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import os
 import pathlib
 import subprocess
@@ -45,6 +46,14 @@ class Answers:
                 self.errors.append(error)
             raise
 
+    @staticmethod
+    def _given(value: Any) -> Any:
+        if inspect.isawaitable(value):
+            if inspect.iscoroutine(value):
+                value.close()
+            raise TypeError("answers are given by functions, and not by coroutines")
+        return value
+
     def _answer(self, method: str, server: str | None, params: Params) -> Params:
         if method == "elicitation/create":
             return self._page(params) if params.get("mode") == "url" else self._form(server, params)
@@ -55,19 +64,19 @@ class Answers:
     def _form(self, server: str | None, params: Params) -> Params:
         form: Form = self._latest("form")
         if callable(form):
-            form = form(str(params.get("message", "")), params.get("requestedSchema") or {}, server)
+            form = self._given(form(str(params.get("message", "")), params.get("requestedSchema") or {}, server))
         if form is None or isinstance(form, str):
             return {"action": form or "decline"}
         return {"action": "accept", "content": dict(form)}
 
     def _page(self, params: Params) -> Params:
         page: Page = self._latest("url")
-        agrees = page(str(params.get("url", ""))) if callable(page) else bool(page)
+        agrees = self._given(page(str(params.get("url", "")))) if callable(page) else bool(page)
         return {"action": "accept" if agrees else "decline"}
 
     def _sample(self, params: Params) -> Params:
         model: Sampling = self._latest("sampling")
-        said = model(params) if callable(model) else model
+        said = self._given(model(params)) if callable(model) else model
         if said is None:
             return _refuse("no model is there: answers(sampling=...)")
         if isinstance(said, str):
