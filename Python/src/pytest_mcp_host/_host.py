@@ -62,7 +62,7 @@ class Answers:
         return {"roots": [{"uri": root if "://" in str(root) else pathlib.Path(root).resolve().as_uri()} for root in map(str, self._latest("roots") or [])]}
 
     def _form(self, server: str | None, params: Params) -> Params:
-        form: Form = self._latest("form")
+        form: Any = self._latest("form")
         if callable(form):
             form = self._given(form(str(params.get("message", "")), params.get("requestedSchema") or {}, server))
         if form is None or isinstance(form, str):
