@@ -41,6 +41,10 @@ def programs() -> dict[str, pathlib.Path]:
     missing = {"mcp-host", "mcp-guard"} - found.keys()
     if missing:
         sys.exit(f"pytest-mcp-host: {', '.join(sorted(missing))} is not in {prefix}")
+    for path in found.values():
+        # A debug build, or one that is linked dynamically, works on the machine that has built it and nowhere else.
+        if sys.platform == "linux" and re.search(rb"lib(swift\w*|Foundation\w*|dispatch)\.so", path.read_bytes()):
+            sys.exit(f"pytest-mcp-host: {path} needs Swift's libraries at run time; Scripts/install.sh builds one that does not")
     return found
 
 
@@ -71,6 +75,11 @@ class Wheel:
         self.record.append((name, f"sha256={digest}", len(data)))
 
     def finish(self, metadata: str, entry_points: str = "") -> str:
+        for name in ("LICENSE", "NOTICE"):
+            for path in (HERE / name, HERE.parent / name):
+                if path.exists():
+                    self.add(f"{self.info}/licenses/{name}", path.read_bytes())
+                    break
         self.add(f"{self.info}/METADATA", metadata.encode())
         self.add(f"{self.info}/WHEEL", f"Wheel-Version: 1.0\nGenerator: swift-mcp-host\nRoot-Is-Purelib: false\nTag: {self.tag}\n".encode())
         if entry_points:
@@ -83,9 +92,10 @@ class Wheel:
         return self.path.name
 
 
-def metadata(name: str, summary: str, *more: str) -> str:
-    readme = (HERE / "README.md").read_text() if (HERE / "README.md").exists() else ""
-    head = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSION}\nSummary: {summary}", "Requires-Python: >=3.10", "License: Apache-2.0", *more]
+def metadata(name: str, summary: str, *more: str, readme: str | None = None) -> str:
+    readme = (HERE / "README.md").read_text() if readme is None else readme
+    head = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {VERSION}\nSummary: {summary}", "Requires-Python: >=3.10", "License: Apache-2.0",
+            "Project-URL: Source, https://github.com/swift-mcp-host/swift-mcp-host", *more]
     return "\n".join(head) + "\nDescription-Content-Type: text/markdown\n\n" + readme
 
 
@@ -113,9 +123,10 @@ def build_editable(wheel_directory: str, config_settings: object = None, metadat
 def build_sdist(sdist_directory: str, config_settings: object = None) -> str:
     name = f"{DIST}.tar.gz"
     with tarfile.open(pathlib.Path(sdist_directory) / name, "w:gz") as archive:
-        for path in ("pyproject.toml", "README.md", "build_backend", "src"):
+        for path in ("pyproject.toml", "README.md", "build_backend", "src", "../LICENSE"):
             if (HERE / path).exists():
-                archive.add(HERE / path, f"{DIST}/{path}", filter=lambda info: None if "__pycache__" in info.name else info)
+                name_in_it = f"{DIST}/{pathlib.PurePath(path).name}"
+                archive.add(HERE / path, name_in_it, filter=lambda info: None if "__pycache__" in info.name else info)
         info = tarfile.TarInfo(f"{DIST}/PKG-INFO")
         data = metadata(*PLUGIN_METADATA[:3]).encode()
         info.size = len(data)
@@ -129,7 +140,8 @@ def build_command_wheel(wheel_directory: str) -> str:
     wheel = Wheel(wheel_directory, f"mcp_host-{VERSION}", tag(binaries))
     for name, path in sorted(binaries.items()):
         wheel.add(f"mcp_host-{VERSION}.data/scripts/{name}", path.read_bytes(), 0o755)
-    return wheel.finish(metadata("mcp-host", "Open MCP servers, use them, and close them again with proof"))
+    readme = "The command `mcp-host`: opens MCP servers, uses them, and closes them again with proof.\n\n    uvx mcp-host tools -- python server.py\n"
+    return wheel.finish(metadata("mcp-host", "Open MCP servers, use them, and close them again with proof", readme=readme))
 
 
 if __name__ == "__main__":
