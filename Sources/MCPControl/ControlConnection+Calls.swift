@@ -9,24 +9,22 @@ extension ControlConnection {
     // MARK: Lists
 
     func list(_ method: String, _ params: Parameters) async throws -> RawJSON {
-        let host = try self.host(params).host
-        let only = try params.text("server")
-        if let only { _ = try host.server(only) }
+        let (host, only) = (try self.host(params).host, try params.text("server"))
         switch method {
         case "tools/list":
-            return try Self.document(of: try await host.tools(), only, "tools") { item in
+            return try Self.document(of: try await host.tools(of: only), only, "tools") { item in
                 ["name": .string(item.qualifiedName), "tool": ControlDocument.value(item.item)]
             }
         case "resources/list":
-            return try Self.document(of: try await host.resources(), only, "resources") {
+            return try Self.document(of: try await host.resources(of: only), only, "resources") {
                 ["resource": ControlDocument.value($0.item)]
             }
         case "resources/templates/list":
-            return try Self.document(of: try await host.resourceTemplates(), only, "resourceTemplates") {
+            return try Self.document(of: try await host.resourceTemplates(of: only), only, "resourceTemplates") {
                 ["resourceTemplate": ControlDocument.value($0.item)]
             }
         default:
-            return try Self.document(of: try await host.prompts(), only, "prompts") {
+            return try Self.document(of: try await host.prompts(of: only), only, "prompts") {
                 ["prompt": ControlDocument.value($0.item)]
             }
         }
@@ -39,18 +37,16 @@ extension ControlConnection {
         _ name: String,
         _ members: (ServerItem<Item>) -> JSONObject
     ) throws -> RawJSON {
-        let isMeant = { (server: String?) in only.map { server?.isSame(as: $0) == true } ?? true }
-        let failures = listing.failures.filter { isMeant($0.server) }
-        if only != nil, let failure = failures.first { throw failure.error.naming(failure.server) }
-        let items = listing.items.filter { isMeant($0.server) }.map { item in
+        if only != nil, let failure = listing.failures.first { throw failure.error.naming(failure.server) }
+        let items = listing.items.map { item in
             var document = members(item)
             document["server"] = .string(item.server)
             return JSONValue.object(document)
         }
         return .object([
             name: .array(items),
-            "failures": .array(failures.map { ControlDocument.failure($0.error.naming($0.server)) }),
-            "problems": .array(listing.problems.filter { isMeant($0.server) }.map(ControlDocument.problem)),
+            "failures": .array(listing.failures.map { ControlDocument.failure($0.error.naming($0.server)) }),
+            "problems": .array(listing.problems.map(ControlDocument.problem)),
         ])
     }
 

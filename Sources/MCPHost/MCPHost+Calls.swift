@@ -48,9 +48,11 @@ extension ServerItem where Item == Tool {
 /// The protocol's methods over all servers. From any task.
 extension MCPHost {
     /// The tools of all servers that can be reached, as the host offers them (``ServerDefinition/tools``).
-    public func tools() async throws(MCPError) -> HostListing<Tool> {
+    /// - Parameter server: only this one's; nil for all.
+    /// - Throws: `notFound` if there is no such server. Why a server cannot list is in the listing's failures.
+    public func tools(of server: String? = nil) async throws(MCPError) -> HostListing<Tool> {
         let servers = self.servers
-        var listing = try await self.collect([.toolsList], { $0.tools != nil }) { session throws(MCPError) in
+        var listing = try await self.collect([.toolsList], of: server, { $0.tools != nil }) { session throws(MCPError) in
             try await session.listTools()
         }
         let selections = servers.map { (WireString($0.name), $0.definition.tools) }.filter { !$0.1.isEverything }
@@ -63,23 +65,23 @@ extension MCPHost {
         return listing
     }
 
-    /// The resources of all servers that can be reached.
-    public func resources() async throws(MCPError) -> HostListing<Resource> {
-        try await self.collect([.resourcesList], { $0.resources != nil }) { session throws(MCPError) in
+    /// The resources of all servers that can be reached; see ``tools(of:)``.
+    public func resources(of server: String? = nil) async throws(MCPError) -> HostListing<Resource> {
+        try await self.collect([.resourcesList], of: server, { $0.resources != nil }) { session throws(MCPError) in
             try await session.listResources()
         }
     }
 
-    /// The resource templates of all servers that can be reached.
-    public func resourceTemplates() async throws(MCPError) -> HostListing<ResourceTemplate> {
-        try await self.collect([.resourcesTemplatesList], { $0.resources != nil }) { session throws(MCPError) in
+    /// The resource templates of all servers that can be reached; see ``tools(of:)``.
+    public func resourceTemplates(of server: String? = nil) async throws(MCPError) -> HostListing<ResourceTemplate> {
+        try await self.collect([.resourcesTemplatesList], of: server, { $0.resources != nil }) { session throws(MCPError) in
             try await session.listResourceTemplates()
         }
     }
 
-    /// The prompts of all servers that can be reached.
-    public func prompts() async throws(MCPError) -> HostListing<Prompt> {
-        try await self.collect([.promptsList], { $0.prompts != nil }) { session throws(MCPError) in
+    /// The prompts of all servers that can be reached; see ``tools(of:)``.
+    public func prompts(of server: String? = nil) async throws(MCPError) -> HostListing<Prompt> {
+        try await self.collect([.promptsList], of: server, { $0.prompts != nil }) { session throws(MCPError) in
             try await session.listPrompts()
         }
     }
@@ -250,15 +252,16 @@ extension MCPHost {
         }
     }
 
-    /// Asks all servers that offer something, in parallel.
+    /// Asks all servers that offer something, or one of them, in parallel.
     private func collect<Item: Sendable>(
         _ methods: [Method],
+        of server: String?,
         _ offers: @escaping @Sendable (ServerCapabilities) -> Bool,
         _ list: @escaping @Sendable (ClientSession) async throws(MCPError) -> [Item]
     ) async throws(MCPError) -> HostListing<Item> {
         try self.root.beginCall()
         defer { self.root.endCall() }
-        let servers = self.servers
+        let servers = try server.map { name throws(MCPError) in [try self.server(name)] } ?? self.servers
         let results = await withTaskGroup(of: (Int, Result<[Item], MCPError>).self) { group in
             for (place, server) in servers.enumerated() {
                 group.addTask {

@@ -227,35 +227,28 @@ class Host:
         return self._ask("servers/list", {}, lambda listing: list(listing["servers"])).get()
 
     @contextlib.contextmanager
-    def open(
-        self, name: str, command: Sequence[str], *, era: str | None = None, env: Mapping[str, str] | None = None,
-        cwd: str | None = None, **definition: Any,
-    ) -> Iterator[Server]:
-        """One more server, for as long as the `with` lasts. What it leaves behind is an error then."""
-        server = self.add(name, command, era=era, env=env, cwd=cwd, **definition)
+    def open(self, name: str, command: Sequence[str], **definition: Any) -> Iterator[Server]:
+        """One more server, for as long as the `with` lasts; see `add`. What it leaves behind is an error then."""
+        server = self.add(name, command, **definition)
         try:
             yield server
         finally:
             self.remove(name)
 
-    def add(
-        self, name: str, command: Sequence[str], *, era: str | None = None, env: Mapping[str, str] | None = None,
-        cwd: str | None = None, **definition: Any,
-    ) -> Server:
+    def add(self, name: str, command: Sequence[str], **definition: Any) -> Server:
         """One more server, until it is removed or the host is closed.
 
+        :param command: the program and its arguments.
+        :param definition: what a configuration has besides: `era`, `env`, `cwd`, `callTimeout` ...
         :raises ServerGone: it does not come up; nothing of it is left.
         """
-        return self._add(name, command, era, env, cwd, definition).get()
+        return self._add(name, command, definition).get()
 
-    def _add(
-        self, name: str, command: Sequence[str], era: str | None, env: Mapping[str, str] | None, cwd: str | None, more: Params
-    ) -> Pending[Server]:
+    def _add(self, name: str, command: Sequence[str], definition: Params) -> Pending[Server]:
         if isinstance(command, str):
             raise TypeError(f"command is a list of words, as [{command.split()[0]!r}, ...], and not one text")
         owner = self._hosts.owner
-        optional = {"era": era, "env": dict(env) if env else None, "cwd": cwd}
-        definition = {"command": command[0], "args": list(command[1:]), **{key: value for key, value in optional.items() if value}, **more}
+        definition = {"command": command[0], "args": list(command[1:]), **{key: value for key, value in definition.items() if value is not None}}
 
         def convert(_: Params) -> Server:
             with self._hosts.lock:
@@ -420,17 +413,14 @@ class AsyncHost:
         return await self._host._ask("prompts/get", {"server": server, "name": name, "arguments": arguments}, Result)
 
     @contextlib.asynccontextmanager
-    async def open(
-        self, name: str, command: Sequence[str], *, era: str | None = None, env: Mapping[str, str] | None = None,
-        cwd: str | None = None, **definition: Any,
-    ) -> AsyncIterator[Server]:
+    async def open(self, name: str, command: Sequence[str], **definition: Any) -> AsyncIterator[Server]:
         """See `Host.open`. It may be left in another task than it was entered in."""
-        server = await self._host._add(name, command, era, env, cwd, definition)
+        server = await self._host._add(name, command, definition)
         try:
             yield server
         finally:
-            # Not awaited: a task that is cancelled would leave it open.
-            self._host.remove(name)
+            # It is done whether somebody waits for it or not, in a task that is cancelled too.
+            await self._host._remove(name)
 
     async def wait(self, server: str, status: str = "ready", timeout: float = 30) -> dict[str, Any]:
         """See `Host.wait`."""

@@ -60,8 +60,7 @@ class HostManager:
 
     def register(self, name: str, command: Sequence[str], **definition: Any) -> Any:
         """One more server. Returns it."""
-        options = {key: definition.pop(key, None) for key in ("era", "env", "cwd")}
-        return _now_or_later(self.host._add(name, command, options["era"], options["env"], options["cwd"], definition))
+        return _now_or_later(self.host._add(name, command, definition))
 
     def call(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
         """Calls a tool. Returns its result."""

@@ -213,11 +213,8 @@ def _of_scope(scope: str) -> Any:
     return pytest.fixture(scope=scope, name=f"_mcp_host_{scope}")(fixture)  # type: ignore[call-overload]
 
 
-_mcp_host_function = _of_scope("function")
-_mcp_host_class = _of_scope("class")
-_mcp_host_module = _of_scope("module")
-_mcp_host_package = _of_scope("package")
-_mcp_host_session = _of_scope("session")
+for _one in SCOPES:
+    globals()[f"_mcp_host_{_one}"] = _of_scope(_one)
 
 
 @pytest.hookimpl(tryfirst=True)
