@@ -14,6 +14,7 @@
 #else
 #include <libproc.h>
 #include <sys/proc.h>
+#include <sys/sysctl.h>
 #endif
 
 #if defined(__linux__)
@@ -138,6 +139,16 @@ ssize_t mcp_process_numbers(pid_t **list) {
     return -1;
 }
 
+size_t mcp_process_arguments(pid_t pid, char *bytes, size_t room) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return 0;
+    ssize_t count = read(fd, bytes, room);
+    close(fd);
+    return count < 0 ? 0 : (size_t)count;
+}
+
 int mcp_process_signal(const struct mcp_process *process, int signal) {
     int fd = mcp_pidfd_open(process->pid);
     if (fd < 0 && errno == ESRCH) return ESRCH;
@@ -195,6 +206,28 @@ ssize_t mcp_process_numbers(pid_t **list) {
         return -1;
     }
     *list = pids;
+    return count;
+}
+size_t mcp_process_arguments(pid_t pid, char *bytes, size_t room) {
+    int most_name[2] = {CTL_KERN, KERN_ARGMAX}, name[3] = {CTL_KERN, KERN_PROCARGS2, pid};
+    int most = 0, arguments = 0;
+    size_t size = sizeof most;
+    if (sysctl(most_name, 2, &most, &size, NULL, 0) != 0 || most <= 0) return 0;
+    char *all = malloc((size_t)most);
+    size_t count = 0;
+    size = (size_t)most;
+    if (all && sysctl(name, 3, all, &size, NULL, 0) == 0 && size > sizeof arguments) {
+        // Their number, the path of the program, zeros, the arguments, and the environment, which is nobody's business.
+        memcpy(&arguments, all, sizeof arguments);
+        size_t at = sizeof arguments;
+        while (at < size && all[at]) at++;
+        while (at < size && !all[at]) at++;
+        for (; arguments > 0 && at < size && count < room; at++) {
+            bytes[count++] = all[at];
+            arguments -= !all[at];
+        }
+    }
+    free(all);
     return count;
 }
 

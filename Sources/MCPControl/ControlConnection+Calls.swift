@@ -191,16 +191,35 @@ extension ControlConnection {
 
     /// What runs of each server now.
     func processes(_ params: Parameters) async throws -> RawJSON {
-        var documents: [JSONValue] = []
-        for server in try self.host(params).host.servers {
-            guard let pid = server.processID else { continue }
-            let descendants = await server.descendants()
-            documents.append([
-                "server": .string(server.name), "pid": .number(JSONNumber(Int64(pid))),
-                "descendants": .array(descendants.map { .number(JSONNumber(Int64($0))) }),
-            ])
-        }
+        let found = await Self.processes(of: try self.host(params).host.servers)
+        let documents = found.filter { !$0.processes.isEmpty }
+            .map { server, processes -> JSONValue in
+                let list = processes.map { process -> JSONValue in
+                    ["pid": .number(JSONNumber(Int64(process.pid))), "command": .string(process.command)]
+                }
+                return ["server": .string(server.name), "processes": .array(list)]
+            }
         return .object(["servers": .array(documents)])
+    }
+
+    private typealias Processes = [(pid: Int32, command: String)]
+
+    /// Looks at all at once: one look at the system's processes is enough for them.
+    private static func processes(of servers: [ManagedServer]) async -> [(server: ManagedServer, processes: Processes)] {
+        await withTaskGroup(of: (Int, Processes).self) { group in
+            for (place, server) in servers.enumerated() { group.addTask { (place, await server.processes()) } }
+            let found = await group.reduce(into: [Int: Processes]()) { $0[$1.0] = $1.1 }
+            return servers.enumerated().map { ($1, found[$0] ?? []) }
+        }
+    }
+
+    /// How what runs of servers was started, by the numbers of the processes: when something of it is left, nobody can be asked any more.
+    static func commands(of servers: [ManagedServer]) async -> JSONValue {
+        var commands = JSONObject()
+        for (_, processes) in await self.processes(of: servers) {
+            for process in processes { commands["\(process.pid)"] = .string(process.command) }
+        }
+        return .object(commands)
     }
 
     func accounts(_ params: Parameters) throws -> RawJSON {

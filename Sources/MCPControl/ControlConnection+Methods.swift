@@ -49,6 +49,10 @@ extension ControlConnection {
 
     private func hello(_ params: Parameters) throws(ControlError) -> RawJSON {
         let asked = try params.number("protocol") ?? Self.version
+        if let pid = try params.number("pid") {
+            guard let pid = Int32(exactly: pid), pid > 0 else { throw .invalidParams("pid has to be a process's number") }
+            self.watch(pid)
+        }
         guard asked == Self.version else {
             throw ControlError(
                 MCPError(.notSupported, "protocol \(asked) is not spoken here; this mcp-host speaks \(Self.version)")
@@ -130,19 +134,19 @@ extension ControlConnection {
 
     private func shutDown(_ params: Parameters) async throws -> RawJSON {
         // All who close it get the same report.
-        if let report = self.hosts.report(of: try params.text("host")) { return RawJSON(encoding: report) }
+        if let report = self.hosts.report(of: try params.text("host")) { return report }
         let controlled = try self.host(params)
         if controlled.isShared {
             throw MCPError(.notSupported, "the host \"\(controlled.id)\" is shared; it ends with its program")
         }
         let isNow = try params.flag("now")
+        let commands = await Self.commands(of: controlled.host.servers)
         let report = await isNow ? controlled.host.shutdownNow() : controlled.host.shutdown()
         guard report.isComplete else {
             self.closeLater(controlled)
             throw CancellationError()
         }
-        self.hosts.remove(controlled, report)
-        return RawJSON(encoding: report)
+        return self.hosts.remove(controlled, report, commands)
     }
 
     // MARK: Servers
@@ -183,10 +187,10 @@ extension ControlConnection {
 
     private func removeServer(_ params: Parameters) async throws -> RawJSON {
         let (controlled, name) = (try self.ownHost(params), try params.needed("server"))
-        _ = try controlled.host.server(name)
+        let commands = await Self.commands(of: [try controlled.host.server(name)])
         guard let report = await controlled.host.removeServer(name) else { throw CancellationError() }
         controlled.standardError.forget(name)
-        return .object(["server": report.json])
+        return .object(["server": report.json, "commands": commands])
     }
 
     private func restartServer(_ params: Parameters) async throws -> RawJSON {

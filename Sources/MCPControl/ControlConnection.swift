@@ -1,3 +1,4 @@
+import CMCPProcess
 public import MCPHost
 import MCPJSON
 import MCPSession
@@ -109,6 +110,21 @@ public final class ControlConnection: Sendable {
         self.writer.finish()
         await self.writer.over.wait()
         return self.hosts.unclean
+    }
+
+    /// Ends it also when a process ends, of which a child may have the input open.
+    func watch(_ pid: Int32) {
+        let descriptor = mcp_pidfd_watch(pid)
+        if descriptor < 0 {
+            // It is gone already; or nobody can know: then the end of the input has to do.
+            if errno == ESRCH { self.ending.begin() }
+            return
+        }
+        let failure = SmallThread.start { [ending = self.ending] in
+            if Readiness.wait(for: descriptor, POLLIN, ending) == .ready { ending.begin() }
+            mcp_close(descriptor)
+        }
+        if failure != 0 { mcp_close(descriptor) }
     }
 
     /// Sees to the end of a host for which nobody waits.

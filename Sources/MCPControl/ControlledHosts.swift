@@ -52,7 +52,7 @@ final class ControlledHosts: Sendable {
         var last = 0
         var hosts: [ControlledHost] = []
         /// How the latest were closed, for whoever closes one again.
-        var reports: [(id: String, report: TeardownReport)] = []
+        var reports: [(id: String, report: RawJSON)] = []
         /// Those of which something may be left.
         var unclean: [TeardownReport] = []
         var isOver = false
@@ -100,14 +100,23 @@ final class ControlledHosts: Sendable {
     }
 
     /// It is closed.
-    func remove(_ host: ControlledHost, _ report: TeardownReport) {
+    /// - Parameter commands: how what ran of it was started.
+    /// - Returns: what is told of that, to all who close it.
+    @discardableResult
+    func remove(_ host: ControlledHost, _ report: TeardownReport, _ commands: JSONValue? = nil) -> RawJSON {
+        var document = RawJSON(encoding: report)
+        if let commands, case .object(var members) = ControlDocument.value(report) {
+            members["commands"] = commands
+            document = .object(members)
+        }
         self.state.withLock { state in
             guard let place = state.hosts.firstIndex(where: { $0 === host }) else { return }
             state.hosts.remove(at: place)
             if !report.isClean { state.unclean.append(report) }
             if state.reports.count == Self.maximum { state.reports.removeFirst() }
-            state.reports.append((host.id, report))
+            state.reports.append((host.id, document))
         }
+        return document
     }
 
     /// How those were closed of which something may be left.
@@ -115,7 +124,7 @@ final class ControlledHosts: Sendable {
 
     /// How a host was closed that is not there any more.
     /// - Parameter id: nil for the only one that there was.
-    func report(of id: String?) -> TeardownReport? {
+    func report(of id: String?) -> RawJSON? {
         self.state.withLock { state in
             if let id { return state.reports.first { $0.id.isSame(as: id) }?.report }
             return state.hosts.isEmpty && state.reports.count == 1 ? state.reports[0].report : nil

@@ -83,8 +83,8 @@ extension ManagedServer {
     /// Its process, while there is one.
     package var processID: Int32? { self.process?.processID }
 
-    /// All processes of it that run now, its own among them.
-    package func descendants() async -> [Int32] { await self.process?.descendants() ?? [] }
+    /// All processes of it that run now, its own among them, and how each was started.
+    package func processes() async -> [(pid: Int32, command: String)] { await self.process?.processes() ?? [] }
 
     /// SIGKILL to its process and to nothing else, as if it had crashed: it is restarted, as its policy has it.
     /// - Returns: which of its connections that was; nil where there is no process.

@@ -254,12 +254,21 @@ public final class StdioTransport: Transport {
     /// The server's process, while there is one.
     package var processID: Int32? { self.state.withLock { $0.serverProcess }?.process.pid }
 
-    /// All of the server's processes that run now.
-    package func descendants() async -> [Int32] {
+    /// All of the server's processes that run now, and how each was started; none where the system does not tell within a second.
+    package func processes() async -> [(pid: Int32, command: String)] {
         guard let serverProcess = self.state.withLock({ $0.serverProcess }) else { return [] }
         let found = OneShot<[Int32]>()
         serverProcess.io.execute { _ in serverProcess.find { found.complete($0) } }
-        return await found.wait()
+        let pids = await found.wait(atMost: .seconds(1), by: SystemMonotonicClock(), late: [])
+        return pids.map { ($0, self.launch.mask.masked(Self.command(of: $0))) }
+    }
+
+    private static func command(of pid: Int32) -> String {
+        let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
+            count = mcp_process_arguments(pid, buffer.baseAddress, buffer.count)
+        }
+        let words = (bytes.last == 0 ? bytes.dropLast() : bytes[...]).split(separator: 0, omittingEmptySubsequences: false)
+        return words.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
     }
 
     /// SIGKILL to the server's process and to nothing else, as if it had crashed: for whoever wants to see what happens then.

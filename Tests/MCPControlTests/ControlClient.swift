@@ -28,6 +28,8 @@ final class ControlClient: Sendable {
     private let state = Watched<[JSONValue]>([])
     private let isDeaf: Bool
     private let last = Locked<Int64>(0)
+    /// What the connection came to.
+    let ended = OneShot<[TeardownReport]>()
 
     private init(isDeaf: Bool) throws {
         var (toHost, fromHost): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
@@ -48,9 +50,8 @@ final class ControlClient: Sendable {
         _ body: @escaping @Sendable (ControlClient) async throws -> Void
     ) async throws -> [TeardownReport] {
         let client = try ControlClient(isDeaf: isDeaf)
-        let ended = OneShot<[TeardownReport]>()
         return try await withThrowingTaskGroup(of: Void.self) { group in
-            group.addTask { ended.complete(try await client.connection.run()) }
+            group.addTask { client.ended.complete(try await client.connection.run()) }
             do {
                 try await body(client)
             } catch {
@@ -58,12 +59,17 @@ final class ControlClient: Sendable {
                 throw error
             }
             client.hangUp()
-            let reports = await wait(for: "the end of the connection") { await ended.waitUnlessCancelled() }
+            let reports = await client.end()
             close(client.ends.0)
             close(client.ends.1)
             if isDeaf { close(client.output) }
             return reports ?? []
         }
+    }
+
+    /// Waits for the end of the connection.
+    func end() async -> [TeardownReport]? {
+        await wait(for: "the end of the connection") { await self.ended.waitUnlessCancelled() }
     }
 
     /// The end of what it says.
@@ -120,14 +126,15 @@ final class ControlClient: Sendable {
     }
 
     /// Begins a request.
+    /// - Parameter isValid: its parameters are as they are documented.
     /// - Returns: its id.
     @discardableResult
-    func begin(_ method: String, _ params: JSONObject = [:]) -> Int64 {
+    func begin(_ method: String, _ params: JSONObject = [:], isValid: Bool = true) -> Int64 {
         let id = self.last.withLock { last in
             last += 1
             return last
         }
-        Self.check(.object(params), "\(method).params")
+        if isValid { Self.check(.object(params), "\(method).params") }
         self.send(
             "{\"jsonrpc\":\"2.0\",\"id\":\(id),\"method\":\"\(method)\",\"params\":\(RawJSON(encoding: params))}\n"
         )
@@ -156,10 +163,14 @@ final class ControlClient: Sendable {
     }
 
     /// The kind of the error that a request comes to.
-    func kind(_ method: String, _ params: JSONObject = [:], sourceLocation: SourceLocation = #_sourceLocation) async
-        -> String?
-    {
-        let message = await self.answer(self.begin(method, params), method, sourceLocation: sourceLocation)
+    func kind(
+        _ method: String,
+        _ params: JSONObject = [:],
+        isValid: Bool = true,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async -> String? {
+        let id = self.begin(method, params, isValid: isValid)
+        let message = await self.answer(id, method, sourceLocation: sourceLocation)
         return message["error"]?["data"]?["kind"]?.string
     }
 

@@ -95,6 +95,28 @@ struct ControlEndTests {
         }
     }
 
+    #if os(Linux)
+        @Test("the end of a process is the end of the input, also while another has that open")
+        func watched() async throws {
+            let client = Process()
+            (client.executableURL, client.standardInput) = (URL(fileURLWithPath: "/bin/cat"), Pipe())
+            client.standardOutput = FileHandle.nullDevice
+            try client.run()
+            _ = try await ControlClient.with { control in
+                try await control.call("hosts/start", ["configuration": ["one": Self.zoo()]])
+                try await control.call("hello", ["pid": .number(JSONNumber(Int64(client.processIdentifier)))])
+                try (client.standardInput as? Pipe)?.fileHandleForWriting.close()
+                #expect(await control.end()?.isEmpty == true)
+            }
+            client.waitUntilExit()
+            // What is gone already ends it at once.
+            _ = try await ControlClient.with { control in
+                control.begin("hello", ["pid": .number(JSONNumber(Int64(client.processIdentifier)))])
+                _ = await control.end()
+            }
+        }
+    #endif
+
     @Test("a client that goes without a word costs nothing")
     func gone() async throws {
         let outcome = try await Self.shell(

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -37,7 +38,7 @@ GRACE = 30.0
 class Pending(Generic[T]):
     """A request that is under way: `get()` blocks, `await` does not. Whatever ends the waiting early takes the request back."""
 
-    def __init__(self, channel: Channel, number: int, method: str, params: Params, limit: float) -> None:
+    def __init__(self, channel: Channel | None, number: int, method: str, params: Params, limit: float) -> None:
         self.channel, self.number, self.method, self.params, self.limit = channel, number, method, params, limit
         self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self.progress: Progress | None = None
@@ -48,6 +49,13 @@ class Pending(Generic[T]):
         #: It is done whether somebody waits for it or not.
         self.is_kept = False
         self._is_awaited = False
+
+    @classmethod
+    def of(cls, outcome: T) -> Pending[T]:
+        """What is there already."""
+        pending = cls(None, 0, "", {}, 0)
+        pending.future.set_result(outcome)
+        return pending
 
     def get(self) -> T:
         """Waits for the outcome."""
@@ -116,7 +124,7 @@ class Pending(Generic[T]):
         return self.future.done() and self.future.exception() is error
 
     def _abandon(self) -> None:
-        if self.is_kept:
+        if self.is_kept or self.channel is None:
             return
         if not self.future.done():
             self.channel.notify("cancel", {"id": self.number})
@@ -140,9 +148,9 @@ class Pending(Generic[T]):
 
 
 class Channel:
-    """A running `mcp-host control`. Everything that was opened through it ends with it."""
+    """A running `mcp-host control`, or one of several clients at a socket. Everything that was opened through it ends with it."""
 
-    def __init__(self, program: str, answer: Answer | None = None, directory: str | None = None) -> None:
+    def __init__(self, program: str, answer: Answer | None = None, directory: str | None = None, path: str | None = None) -> None:
         self.program = program
         self.answer: Answer | None = answer
         #: The latest requests and what came of them, for reports: when, and what.
@@ -157,21 +165,44 @@ class Channel:
         self._errors: collections.deque[str] = collections.deque(maxlen=50)
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        # A session of its own: Ctrl-C is for the tests, whose tear-down closes what was opened.
-        self._process = subprocess.Popen(
-            [program, "control"], bufsize=0, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            start_new_session=True)
+        self._process: subprocess.Popen[bytes] | None = None
+        if path is None:
+            # A session of its own: Ctrl-C is for the tests, whose tear-down closes what was opened.
+            self._process = subprocess.Popen(
+                [program, "control"], bufsize=0, cwd=directory, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                start_new_session=True)
+            self._pipes: list[Any] = [self._process.stdin, self._process.stdout, self._process.stderr]
+        else:
+            self._pipes = [self._connect(path)]
         _channels.add(self)
-        targets = (self._read, self._write, self._read_errors, self._work)
+        targets = (self._read, self._write, self._work, *([self._read_errors] if self._process else []))
         self._threads = [threading.Thread(target=target, name=f"mcp-host{target.__name__}", daemon=True) for target in targets]
         for thread in self._threads:
             thread.start()
         try:
             self.request("hello", {"protocol": 1, "pid": os.getpid()}, 10).get()
         except BaseException:
-            self._process.kill()
+            self._kill()
             self.close()
             raise
+
+    @staticmethod
+    def _connect(path: str) -> Any:
+        with socket.socket(socket.AF_UNIX) as client:
+            try:
+                client.connect(path)
+            except OSError as error:
+                raise HostGone(f"nobody listens at {path} ({error}); start it with: mcp-host run --socket {path}", {"kind": "hostGone"}) from None
+            return client.makefile("rwb", buffering=0)
+
+    def _kill(self) -> None:
+        if self._process:
+            self._process.kill()
+
+    def _close_pipes(self) -> None:
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError, ValueError):
+                pipe.close()
 
     # What is asked
 
@@ -218,50 +249,50 @@ class Channel:
         # Not only the end of its input: a child of this process may have that open.
         self.notify("end", {})
         self._outbox.put(None)
-        try:
-            self.status = self._process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            # What is left is ended by its guards.
-            self._process.kill()
-            self.status = self._process.wait()
+        if self._process is None:
+            self._threads[0].join(GRACE)
+            self.status = 0
+        else:
+            try:
+                self.status = self._process.wait(GRACE)
+            except subprocess.TimeoutExpired:
+                # What is left is ended by its guards.
+                self._process.kill()
+                self.status = self._process.wait()
         self._jobs.put(None)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(GRACE)
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._close_pipes()
         return self.status
 
     # What comes
 
     def _write(self) -> None:
-        assert self._process.stdin is not None
         while (line := self._outbox.get()) is not None:
             rest = memoryview(line)
             try:
                 while rest:
-                    rest = rest[self._process.stdin.write(rest):]
+                    rest = rest[self._pipes[0].write(rest):]
             except (OSError, ValueError):
                 return  # The reader finds out why.
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
+        if self._process:
+            with contextlib.suppress(OSError):
+                self._pipes[0].close()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
         why = ""
         try:
-            with open(self._process.stdout.fileno(), "rb", closefd=False) as lines:
+            with open(self._pipes[:2][-1].fileno(), "rb", closefd=False) as lines:
                 for line in lines:
                     self._take(json.loads(line))
         except Exception as error:  # noqa: BLE001  Whatever it is, nobody must wait for an answer any more.
             why = f", and said what is no answer ({error})"
-            self._process.kill()
-        status = self._process.wait()
+            self._kill()
+        end = f"ended with status {self._process.wait()}" if self._process else "closed the connection"
         words = "".join(f"\n{line}" for line in self._errors)
         with self._lock:
-            self._gone = f"mcp-host has ended with status {status}{why}{':' if words else ''}{words}"
+            self._gone = f"mcp-host has {end}{why}{':' if words else ''}{words}"
             calls, self._calls = list(self._calls.values()), {}
         for call in calls:
             call.future.set_exception(HostGone(self._gone, {"kind": "hostGone"}))
@@ -294,8 +325,7 @@ class Channel:
             job()
 
     def _read_errors(self) -> None:
-        assert self._process.stderr is not None
-        with open(self._process.stderr.fileno(), "rb", closefd=False) as lines:
+        with open(self._pipes[2].fileno(), "rb", closefd=False) as lines:
             for line in lines:
                 self._errors.append(line.decode("utf-8", "replace").rstrip("\n"))
 
@@ -333,11 +363,10 @@ class Channel:
         self._lock = threading.RLock()
         self._gone = "this process was forked from the one that has started mcp-host; start one of its own"
         self._calls = {}
-        self.status = self._process.returncode = 0
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    pipe.close()
+        self.status = 0
+        if self._process:
+            self._process.returncode = 0
+        self._close_pipes()
 
 
 _channels: weakref.WeakSet[Channel] = weakref.WeakSet()
@@ -353,6 +382,17 @@ if hasattr(os, "register_at_fork"):
 
 #: What a test has asked its servers, as far as somebody who looks for its failure wants to see it.
 _TOLD = frozenset({"tools/call", "resources/read", "prompts/get", "complete", "servers/add", "servers/remove", "servers/restart", "servers/kill"})
+
+
+def has_loop() -> bool:
+    """Whether this is a coroutine of asyncio or trio, so that nothing may block here."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return True
+    trio: Any = sys.modules.get("trio")
+    with contextlib.suppress(RuntimeError):
+        return trio is not None and bool(trio.lowlevel.current_trio_token())
+    return False
 
 
 def _finish(done: asyncio.Future[None]) -> None:

@@ -2,10 +2,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from ._results import Result
+from ._results import Result
 
 
 class McpHostError(Exception):
@@ -20,6 +19,7 @@ class McpHostError(Exception):
         self.last_line: str | None = data.get("lastLine")
         self.code: int | None = data.get("code")
         self.data: Any = data.get("data")
+        self.result: Result | None = Result(data["result"]) if isinstance(data.get("result"), dict) else None
         super().__init__(f"{self.server}: {message}" if self.server else message)
 
 
@@ -37,6 +37,10 @@ class NotFound(McpHostError):
 
 class HostTimeout(McpHostError, TimeoutError):
     """The time for it is over."""
+
+
+class BadResponse(McpHostError):
+    """The server's answer is not what the protocol, or the tool's own schema, has: `result` is what it was, where it was a tool's."""
 
 
 class ToolFailed(McpHostError):
@@ -58,16 +62,15 @@ class HostGone(McpHostError):
 
 
 _KINDS: Mapping[str, type[McpHostError]] = {
-    "invalidArguments": InvalidArguments,
-    "invalidConfiguration": InvalidArguments,
-    "notFound": NotFound,
-    "timeout": HostTimeout,
-    "launchFailed": ServerGone,
-    "handshakeFailed": ServerGone,
-    "connectionLost": ServerGone,
-    "outcomeUnknown": ServerGone,
-    "crashLoop": ServerGone,
-    "hostClosed": ServerGone,
+    kind: error
+    for error, kinds in {
+        InvalidArguments: "invalidArguments invalidConfiguration",
+        NotFound: "notFound",
+        HostTimeout: "timeout",
+        BadResponse: "badResponse",
+        ServerGone: "launchFailed handshakeFailed connectionLost outcomeUnknown crashLoop hostClosed",
+    }.items()
+    for kind in kinds.split()
 }
 
 

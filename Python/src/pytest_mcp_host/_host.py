@@ -1,22 +1,21 @@
 """Hosts: MCP servers that are opened, used and closed from any thread, task and event loop, in any order."""
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import functools
 import inspect
 import os
 import pathlib
-import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from ._channel import Channel, Params, Pending, Progress
-from ._errors import LeftBehind, ToolFailed
+from ._errors import HostGone, LeftBehind, ToolFailed
 from ._results import Report, Result
 
 T = TypeVar("T")
+P = ParamSpec("P")
 #: What a form is answered with: its content, a word (`decline`, `cancel`), or a function of message, schema and server that gives one of these.
 Form: TypeAlias = "Mapping[str, Any] | str | Callable[[str, Params, str | None], Mapping[str, Any] | str | None] | None"
 #: What a model says: a text, a whole result, or a function of the request that gives one of these.
@@ -87,8 +86,8 @@ class Answers:
 class Hosts:
     """One mcp-host and what was opened through it."""
 
-    def __init__(self, program: str, directory: str | None = None) -> None:
-        self.channel = Channel(program, self._answer, directory)
+    def __init__(self, program: str, directory: str | None = None, socket: str | None = None) -> None:
+        self.channel = Channel(program, self._answer, directory, socket)
         self.lock = threading.RLock()
         self.hosts: dict[str, Host] = {}
         #: In whose name things are opened now: a test, a fixture.
@@ -103,39 +102,66 @@ class Hosts:
         answers = known._answers if known else Answers()
         return answers.answer(method, params.get("server"), params.get("params") or {})
 
-    def ended(self, report: Report, words: Mapping[int, str]) -> list[str]:
+    def ended(self, report: Report, answer: Params) -> list[str]:
         """Counts what was closed. Returns what was left."""
-        found = complaints(report, words)
+        found = complaints(report, answer.get("commands") or {})
         with self.lock:
             self.closed += len(report.servers)
             self.left += found
         return found
 
-    def start(self, servers: str | Mapping[str, Any] | None, limit: float, kinds: Sequence[str] = KINDS) -> Pending[Host]:
-        """Opens servers: a configuration file, or definitions by name."""
-        return self.start_then(servers, limit, lambda host: host, lambda host: host, kinds)
-
-    def start_then(
-        self, servers: str | Mapping[str, Any] | None, limit: float, then: Callable[[Host], T], host_of: Callable[[T], Host],
-        kinds: Sequence[str] = KINDS,
+    def start(
+        self, servers: str | Mapping[str, Any] | None, limit: float, then: Callable[[Host], T], kinds: Sequence[str] = KINDS
     ) -> Pending[T]:
-        """The same, with what is made of the host. Whoever gives up waiting for it does not want it any more."""
+        """Opens servers: a configuration file, or definitions by name. Whoever gives up waiting for it does not want it any more.
+
+        :param then: what is made of the host.
+        """
         params: dict[str, Any] = {"answers": list(kinds), "directory": os.getcwd()}
         if isinstance(servers, (str, os.PathLike)):
             params["file"] = os.fspath(servers)
         elif servers:
             params["configuration"] = dict(servers)
-        owner = self.owner
-        return self.channel.request(
-            "hosts/start", params, limit, lambda started: then(self._take(started, limit, owner)),
-            undo=lambda made: host_of(made)._close())
+        owner, made = self.owner, list[Host]()
 
-    def _take(self, started: Params, limit: float, owner: object) -> Host:
-        host = Host(self, started, limit, owner)
-        with self.lock:
-            self.hosts[host.id] = host
-            self.opened += len(started["servers"])
+        def convert(started: Params) -> T:
+            made.append(Host(self, started, limit, owner))
+            with self.lock:
+                self.hosts[made[0].id] = made[0]
+                self.opened += len(started["servers"])
+            return then(made[0])
+
+        return self.channel.request("hosts/start", params, limit, convert, undo=lambda _: made[0]._close())
+
+    def shared(self, limit: float) -> Host:
+        """The host that several programs use at a socket."""
+        listed = self.channel.request("hosts/list", {}, limit, lambda answer: [host for host in answer["hosts"] if host["shared"]]).get()
+        if not listed:
+            raise HostGone("no servers are held at this socket; start them with: mcp-host run --socket PATH", {"kind": "notFound"})
+        host = self.hosts[listed[0]["host"]] = Host(self, listed[0], limit)
+        # It ends with the program that holds it, and not with whoever uses it.
+        host.report = Report({"servers": []})
         return host
+
+
+def _now(method: Callable[Concatenate[Host, P], Pending[T]]) -> Callable[Concatenate[Host, P], T]:
+    """A request that blocks until its outcome is there."""
+
+    @functools.wraps(method)
+    def ask(self: Host, /, *args: P.args, **more: P.kwargs) -> T:
+        return method(self, *args, **more).get()
+
+    return ask
+
+
+def _later(method: Callable[Concatenate[Host, P], Pending[T]]) -> Callable[Concatenate[AsyncHost, P], Coroutine[Any, Any, T]]:
+    """The same for coroutines."""
+
+    @functools.wraps(method)
+    async def ask(self: AsyncHost, /, *args: P.args, **more: P.kwargs) -> T:
+        return await method(self._host, *args, **more)
+
+    return ask
 
 
 class Host:
@@ -155,7 +181,6 @@ class Host:
         self.owner = owner
         #: Servers that were added, and in whose name.
         self.added: dict[str, object] = {}
-        self._words: dict[int, str] = {}
         self._told: set[int | None] = set()
         self._hosts = hosts
         self._answers = Answers()
@@ -163,10 +188,10 @@ class Host:
 
     # Tools, resources, prompts
 
-    def call(
+    def _call(
         self, server: str, tool: str, arguments: Params | None = None, /, *, _timeout: float | None = None,
         _progress: Progress | None = None, _check: bool = True, **more: Any,
-    ) -> Result:
+    ) -> Pending[Result]:
         """Calls a tool.
 
         :param arguments: all arguments at once; those by name go on top.
@@ -176,48 +201,57 @@ class Host:
         :raises InvalidArguments: they do not fit the tool's schema; it was not called.
         :raises ServerGone: the server has ended, or could not be started.
         """
-        return self._call(server, tool, arguments, _timeout, _progress, _check, more).get()
 
-    def _call(
-        self, server: str, tool: str, arguments: Params | None, limit: float | None, progress: Progress | None, check: bool, more: Params
-    ) -> Pending[Result]:
         def convert(raw: Params) -> Result:
             result = Result(raw)
-            if check and result.is_error:
+            if _check and result.is_error:
                 raise ToolFailed(server, tool, result)
             return result
 
-        seconds = self.limit if limit is None else limit
+        seconds = self.limit if _timeout is None else _timeout
         if unknown := [name for name in more if name.startswith("_")]:
             raise TypeError(f"call has no option {unknown[0]}; an argument of that name goes into the third parameter: {{{unknown[0]!r}: ...}}")
         params = {"server": server, "name": tool, "arguments": {**(arguments or {}), **more}, "timeout": seconds}
-        if progress:
+        if _progress:
             params["progress"] = True
-        return self._ask("tools/call", params, convert, seconds, progress)
+        return self._ask("tools/call", params, convert, seconds, _progress)
 
-    def tools(self, server: str | None = None) -> list[dict[str, Any]]:
+    def _tools(self, server: str | None = None) -> Pending[list[dict[str, Any]]]:
         """The tools of one server, or of all, as they list them."""
-        return self._list("tools", "tool", server).get()
+        return self._list("tools", "tool", server)
 
-    def resources(self, server: str | None = None) -> list[dict[str, Any]]:
+    def _resources(self, server: str | None = None) -> Pending[list[dict[str, Any]]]:
         """The resources of one server, or of all."""
-        return self._list("resources", "resource", server).get()
+        return self._list("resources", "resource", server)
 
-    def prompts(self, server: str | None = None) -> list[dict[str, Any]]:
+    def _resource_templates(self, server: str | None = None) -> Pending[list[dict[str, Any]]]:
+        """The templates of resources of one server, or of all."""
+        return self._list("resourceTemplates", "resourceTemplate", server, "resources/templates/list")
+
+    def _prompts(self, server: str | None = None) -> Pending[list[dict[str, Any]]]:
         """The prompts of one server, or of all."""
-        return self._list("prompts", "prompt", server).get()
+        return self._list("prompts", "prompt", server)
 
-    def read(self, server: str, uri: str) -> Result:
-        """Reads a resource."""
-        return self._ask("resources/read", {"server": server, "uri": uri}, Result).get()
-
-    def prompt(self, server: str, name: str, /, **arguments: str) -> Result:
-        """Fills in a prompt."""
-        return self._ask("prompts/get", {"server": server, "name": name, "arguments": arguments}, Result).get()
-
-    def _list(self, name: str, member: str, server: str | None) -> Pending[list[dict[str, Any]]]:
+    def _list(self, name: str, member: str, server: str | None, method: str | None = None) -> Pending[list[dict[str, Any]]]:
         params = {"server": server} if server else {}
-        return self._ask(f"{name}/list", params, lambda listing: [item[member] for item in listing[name]])
+        return self._ask(method or f"{name}/list", params, lambda listing: [item[member] for item in listing[name]])
+
+    def _read(self, server: str, uri: str) -> Pending[Result]:
+        """Reads a resource."""
+        return self._ask("resources/read", {"server": server, "uri": uri}, Result)
+
+    def _prompt(self, server: str, name: str, /, **arguments: str) -> Pending[Result]:
+        """Fills in a prompt."""
+        return self._ask("prompts/get", {"server": server, "name": name, "arguments": arguments}, Result)
+
+    def _complete(self, server: str, ref: Params, name: str, value: str) -> Pending[list[str]]:
+        """What a server proposes for an argument of a prompt (`{"type": "ref/prompt", "name": ...}`) or of a template
+        (`{"type": "ref/resource", "uri": ...}`)."""
+        params = {"server": server, "params": {"ref": ref, "argument": {"name": name, "value": value}}}
+        return self._ask("complete", params, lambda answer: list(answer["completion"]["values"]))
+
+    call, tools, resources, resource_templates = _now(_call), _now(_tools), _now(_resources), _now(_resource_templates)
+    prompts, read, prompt, complete = _now(_prompts), _now(_read), _now(_prompt), _now(_complete)
 
     # Servers
 
@@ -235,16 +269,13 @@ class Host:
         finally:
             self.remove(name)
 
-    def add(self, name: str, command: Sequence[str], **definition: Any) -> Server:
+    def _add(self, /, name: str, command: Sequence[str], **definition: Any) -> Pending[Server]:
         """One more server, until it is removed or the host is closed.
 
         :param command: the program and its arguments.
         :param definition: what a configuration has besides: `era`, `env`, `cwd`, `callTimeout` ...
         :raises ServerGone: it does not come up; nothing of it is left.
         """
-        return self._add(name, command, definition).get()
-
-    def _add(self, name: str, command: Sequence[str], definition: Params) -> Pending[Server]:
         if isinstance(command, str):
             raise TypeError(f"command is a list of words, as [{command.split()[0]!r}, ...], and not one text")
         owner = self._hosts.owner
@@ -259,55 +290,54 @@ class Host:
         params = {"server": name, "definition": definition, "directory": os.getcwd(), "answers": list(KINDS)}
         return self._ask("servers/add", params, convert, undo=lambda server: self._remove(name))
 
-    def remove(self, name: str) -> Report:
+    def _remove(self, name: str) -> Pending[Report]:
         """Closes a server.
 
         :raises LeftBehind: it has left something; that is gone now, or named.
         """
-        self.look()
-        return self._remove(name).get()
-
-    def _remove(self, name: str) -> Pending[Report]:
         return self._ask("servers/remove", {"server": name}, self._removed, is_kept=True)
 
     def _removed(self, answer: Params) -> Report:
         report = Report({"servers": [answer["server"]]})
         self._told.add(answer["server"].get("pid"))
         self.added.pop(answer["server"]["name"], None)
-        found = self._hosts.ended(report, self._words)
+        found = self._hosts.ended(report, answer)
         if found:
             raise LeftBehind("; ".join(found), {"kind": "leftBehind", "server": answer["server"]["name"]})
         return report
 
-    def restart(self, server: str) -> None:
+    def _restart(self, server: str) -> Pending[None]:
         """Closes a server and opens it anew."""
-        self._ask("servers/restart", {"server": server}, lambda _: None).get()
+        return self._ask("servers/restart", {"server": server}, lambda _: None)
 
-    def kill(self, server: str) -> None:
+    def _kill(self, server: str) -> Pending[None]:
         """SIGKILL to a server's process, as if it had crashed. The host restarts it."""
-        self._ask("servers/kill", {"server": server}, lambda _: None).get()
+        return self._ask("servers/kill", {"server": server}, lambda _: None)
 
-    def wait(self, server: str, status: str = "ready", timeout: float = 30) -> dict[str, Any]:
+    def _wait(self, server: str, status: str = "ready", timeout: float = 30) -> Pending[dict[str, Any]]:
         """Waits until a server is `ready`, `restarting`, `failed` ... and tells what is known of it."""
-        return self._ask("servers/wait", {"server": server, "status": status, "timeout": timeout}, dict[str, Any], timeout).get()
+        return self._ask("servers/wait", {"server": server, "status": status, "timeout": timeout}, dict[str, Any], timeout)
 
     # What has happened
 
-    def events(self) -> list[dict[str, Any]]:
+    def _events(self) -> Pending[list[dict[str, Any]]]:
         """Every change of state of the host and its servers, oldest first: when, why, and which task asked for it."""
-        return self._ask("events", {}, lambda answer: list(answer["events"])).get()
+        return self._ask("events", {}, lambda answer: list(answer["events"]))
 
-    def why(self, server: str, *, stderr: bool = True) -> str:
+    def _why(self, server: str, *, stderr: bool = True) -> Pending[str]:
         """What happened to a server, step by step, and why; and what it has written to standard error."""
-        return self._ask("why", {"server": server}, lambda answer: timeline(answer, stderr)).get()
+        return self._ask("why", {"server": server}, lambda answer: timeline(answer, stderr))
 
-    def stderr(self, server: str) -> str:
+    def _stderr(self, server: str) -> Pending[str]:
         """The last lines of a server's standard error."""
-        return self._ask("stderr", {"server": server}, lambda answer: "\n".join(answer["lines"])).get()
+        return self._ask("stderr", {"server": server}, lambda answer: "\n".join(answer["lines"]))
 
-    def accounts(self) -> dict[str, int]:
+    def _accounts(self) -> Pending[dict[str, int]]:
         """What the host has open: processes, descriptors, timers, tasks, requests."""
-        return self._ask("accounts", {}, dict[str, int]).get()
+        return self._ask("accounts", {}, dict[str, int])
+
+    add, remove, restart, kill, wait = _now(_add), _now(_remove), _now(_restart), _now(_kill), _now(_wait)
+    events, why, stderr, accounts = _now(_events), _now(_why), _now(_stderr), _now(_accounts)
 
     # What servers ask
 
@@ -340,26 +370,15 @@ class Host:
             if self._hosts.hosts.pop(self.id, None) is not None:
                 # Those that were removed before have been told of.
                 rest = [server for server in report.servers if server.get("pid") is None or server["pid"] not in self._told]
-                self.left = self._hosts.ended(Report({"servers": rest}), self._words)
+                self.left = self._hosts.ended(Report({"servers": rest}), raw)
             self.report = report
             return check(report)
 
-        self.look()
         return self._ask("hosts/shutdown", {}, convert, is_kept=True)
 
-    def look(self) -> dict[int, str]:
-        """The processes of all servers now, with their command lines. Never fails: it only makes what is said clearer."""
-
-        def convert(answer: Params) -> dict[int, str]:
-            pids = [pid for server in answer["servers"] for pid in server["descendants"]]
-            found = {pid: command_line(pid) for pid in pids}
-            self._words.update(found)
-            return found
-
-        with contextlib.suppress(Exception):
-            pending = self._ask("processes", {}, convert, limit=5)
-            return {} if _in_loop() else pending.get()
-        return {}
+    def processes(self) -> dict[str, list[dict[str, Any]]]:
+        """What runs of each server now: `pid` and `command` of its own process and of all below it."""
+        return self._ask("processes", {}, lambda answer: {each["server"]: each["processes"] for each in answer["servers"]}).get()
 
     def _ask(
         self, method: str, params: Params, convert: Callable[[Any], T], limit: float | None = None, progress: Progress | None = None,
@@ -385,46 +404,20 @@ class AsyncHost:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    async def call(
-        self, server: str, tool: str, arguments: Params | None = None, /, *, _timeout: float | None = None,
-        _progress: Progress | None = None, _check: bool = True, **more: Any,
-    ) -> Result:
-        """See `Host.call`."""
-        return await self._host._call(server, tool, arguments, _timeout, _progress, _check, more)
-
-    async def tools(self, server: str | None = None) -> list[dict[str, Any]]:
-        """See `Host.tools`."""
-        return await self._host._list("tools", "tool", server)
-
-    async def resources(self, server: str | None = None) -> list[dict[str, Any]]:
-        """See `Host.resources`."""
-        return await self._host._list("resources", "resource", server)
-
-    async def prompts(self, server: str | None = None) -> list[dict[str, Any]]:
-        """See `Host.prompts`."""
-        return await self._host._list("prompts", "prompt", server)
-
-    async def read(self, server: str, uri: str) -> Result:
-        """See `Host.read`."""
-        return await self._host._ask("resources/read", {"server": server, "uri": uri}, Result)
-
-    async def prompt(self, server: str, name: str, /, **arguments: str) -> Result:
-        """See `Host.prompt`."""
-        return await self._host._ask("prompts/get", {"server": server, "name": name, "arguments": arguments}, Result)
+    call, tools, resources, resource_templates = _later(Host._call), _later(Host._tools), _later(Host._resources), _later(Host._resource_templates)
+    prompts, read, prompt, complete = _later(Host._prompts), _later(Host._read), _later(Host._prompt), _later(Host._complete)
+    add, remove, restart, kill, wait = _later(Host._add), _later(Host._remove), _later(Host._restart), _later(Host._kill), _later(Host._wait)
+    events, why, stderr, accounts = _later(Host._events), _later(Host._why), _later(Host._stderr), _later(Host._accounts)
 
     @contextlib.asynccontextmanager
     async def open(self, name: str, command: Sequence[str], **definition: Any) -> AsyncIterator[Server]:
         """See `Host.open`. It may be left in another task than it was entered in."""
-        server = await self._host._add(name, command, definition)
+        server = await self.add(name, command, **definition)
         try:
             yield server
         finally:
             # It is done whether somebody waits for it or not, in a task that is cancelled too.
-            await self._host._remove(name)
-
-    async def wait(self, server: str, status: str = "ready", timeout: float = 30) -> dict[str, Any]:
-        """See `Host.wait`."""
-        return await self._host._ask("servers/wait", {"server": server, "status": status, "timeout": timeout}, dict[str, Any], timeout)
+            await self.remove(name)
 
     async def close(self) -> Report:
         """See `Host.close`."""
@@ -476,39 +469,22 @@ def _refuse(why: str) -> Params:
     raise Refusal(why)
 
 
-def complaints(report: Report, words: Mapping[int, str] = {}) -> list[str]:
-    """What servers have left, or may have, by their names; `words` are command lines of processes that were seen."""
+def complaints(report: Report, commands: Mapping[str, str]) -> list[str]:
+    """What servers have left, or may have, by their names; `commands` are how their processes were started."""
+
+    def named(pids: Sequence[int]) -> str:
+        return ", ".join(f"{pid} ({commands[str(pid)]})" if commands.get(str(pid)) else str(pid) for pid in pids)
+
     found = []
     for server in report.servers:
         name, ended, left = server["name"], server.get("descendantsEnded") or [], server.get("processesLeft") or []
         if left:
-            found.append(f"{name} has left processes that are still there: {', '.join(map(str, left))}")
+            found.append(f"{name} has left processes that are still there: {named(left)}")
         if server.get("doubt"):
             found.append(f"{name}: it is not proved that nothing is left: {server['doubt']}")
         if ended:
-            named = ", ".join(f"{pid} ({words[pid]})" if pid in words else str(pid) for pid in ended)
-            found.append(f"{name} has left processes, which had to be ended: {named}")
+            found.append(f"{name} has left processes, which had to be ended: {named(ended)}")
     return found
-
-
-def _in_loop() -> bool:
-    """Nothing may block here; what is asked is asked in order, so that its answer comes first all the same."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-def command_line(pid: int) -> str:
-    """How a process was started; empty where it has gone."""
-    try:
-        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
-    except OSError:
-        if sys.platform == "linux":
-            return ""
-    shown = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return shown.stdout.strip()
 
 
 def timeline(answer: Params, stderr: bool) -> str:

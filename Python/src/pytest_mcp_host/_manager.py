@@ -1,17 +1,15 @@
 """A host in the shape of the managers that fixtures know: `initialize`, `register`, `shutdown`."""
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from ._binary import mcp_host_path
-from ._channel import Pending
+from ._channel import Pending, has_loop
 from ._errors import LeftBehind
-from ._host import Host, Hosts
+from ._host import AsyncHost, Host, Hosts
 from ._results import Report
 
 
@@ -56,17 +54,15 @@ class HostManager:
             self._host = host
             return self
 
-        return hosts.start_then(self._configuration, self._timeout, take, lambda manager: manager.host)
+        return hosts.start(self._configuration, self._timeout, take)
 
     def register(self, name: str, command: Sequence[str], **definition: Any) -> Any:
         """One more server. Returns it."""
-        return _now_or_later(self.host._add(name, command, definition))
+        return _now_or_later(self.host._add(name, command, **definition))
 
     def call(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
         """Calls a tool. Returns its result."""
-        options = {key: more.pop(f"_{key}", None) for key in ("timeout", "progress")}
-        check = more.pop("_check", True)
-        return _now_or_later(self.host._call(server, tool, arguments, options["timeout"], options["progress"], check, more))
+        return _now_or_later(self.host._call(server, tool, arguments, **more))
 
     def shutdown(self) -> Any:
         """Closes everything; again and again, if somebody likes. Returns the report.
@@ -75,10 +71,9 @@ class HostManager:
         """
         host = self._host
         if host is None:
-            return _Done(Report({"servers": []})) if _has_loop() else Report({"servers": []})
+            return _now_or_later(Pending.of(Report({"servers": []})))
         if host.report is not None or host._hosts.channel.is_gone:
-            report = host.close()
-            return _Done(report) if _has_loop() else report
+            return _now_or_later(Pending.of(host.close()))
 
         def check(report: Report) -> Report:
             raise_what_is_left(host, report)
@@ -89,18 +84,9 @@ class HostManager:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self.host, name)
-
-
-class _Done:
-    """What is there already, for whoever awaits it."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value
-
-    def __await__(self) -> Any:
-        return self._value
-        yield
+        # What a host does in both ways is done as it is done here.
+        both = getattr(self.host, f"_{name}", None) if callable(getattr(AsyncHost, name, None)) else None
+        return (lambda *args, **more: _now_or_later(both(*args, **more))) if callable(both) else getattr(self.host, name)
 
 
 def raise_what_is_left(host: Host, report: Report) -> None:
@@ -119,21 +105,5 @@ def _own() -> Hosts:
     return hosts
 
 
-def _has_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-        return True
-    except RuntimeError:
-        pass
-    trio: Any = sys.modules.get("trio")
-    if trio is None:
-        return False
-    try:
-        trio.lowlevel.current_trio_token()
-        return True
-    except RuntimeError:
-        return False
-
-
 def _now_or_later(pending: Pending[Any]) -> Any:
-    return pending if _has_loop() else pending.get()
+    return pending if has_loop() else pending.get()

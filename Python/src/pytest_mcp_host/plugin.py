@@ -32,6 +32,7 @@ class Plugin:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.timeout: float = config.getoption("mcp_host_timeout")
+        self.socket: str | None = config.getoption("mcp_host_socket")
         self._all: list[Hosts] = []
         self._owner: object = None
         #: When the test that is running began.
@@ -42,7 +43,7 @@ class Plugin:
     def hosts(self) -> Hosts:
         """mcp-host, started when it is needed first, and anew if it has ended."""
         if not self._all or self._all[-1].channel.is_gone:
-            self._all.append(Hosts(mcp_host_path(), str(self.config.rootpath)))
+            self._all.append(Hosts("" if self.socket else mcp_host_path(), str(self.config.rootpath), self.socket))
             self._all[-1].owner = self._owner
         return self._all[-1]
 
@@ -66,7 +67,7 @@ class Plugin:
                 hosts.owner = before
 
     def start(self, servers: Servers, scope: str) -> Host:
-        host = self.hosts.start(servers, self.timeout).get()
+        host = self.hosts.start(servers, self.timeout, lambda host: host).get()
         # Closed by its fixture.
         host.owner = Owner(self, scope)
         return host
@@ -89,10 +90,11 @@ class Plugin:
                 holder = host.owner
                 if isinstance(holder, Owner) and SCOPES.index(holder.scope) <= SCOPES.index(owner.scope):
                     continue
-                for name in [name for name, other in host.added.items() if other == owner]:
-                    pid = next((server["pid"] for server in host.servers if server["name"] == name), None)
-                    words = host.look().get(pid or 0) or ""
-                    left.append(f"server {name} is still open (process {pid}{': ' + words if words else ''}); it has been closed")
+                names = [name for name, other in host.added.items() if other == owner]
+                running = host.processes() if names else {}
+                for name in names:
+                    words = ", ".join(f"process {each['pid']}: {each['command']}" for each in running.get(name, [])) or "no process"
+                    left.append(f"server {name} is still open ({words}); it has been closed")
                     host.remove(name)
             except McpHostError as error:
                 left.append(error.message)
@@ -139,6 +141,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--mcp-host-timeout", dest="mcp_host_timeout", default=60.0, type=_seconds, metavar="SECONDS",
         help="how long a call of a tool may take (default 60)")
+    group.addoption(
+        "--mcp-host-socket", dest="mcp_host_socket", metavar="PATH", help="mcp_host is the servers that `mcp-host run --socket PATH` holds, for all "
+        "workers of xdist and all runs")
     parser.addini("mcp_host_config", "configuration file of the servers of mcp_host and mcp (default: .mcp.json, if it is there)", default="")
     parser.addini("mcp_host_scope", "scope of the fixture mcp_host: function, class, module, package or session (default)", default="session")
 
@@ -154,6 +159,8 @@ def pytest_report_header(config: pytest.Config) -> str:
         program = mcp_host_path()
     except FileNotFoundError as error:
         return f"mcp-host: {error}"
+    if plugin := config.stash[_KEY].socket:
+        program = f"at {plugin}"
     return f"mcp-host: {program}, scope {config.getini('mcp_host_scope')}, timeout {config.stash[_KEY].timeout:g} s"
 
 
@@ -177,9 +184,12 @@ def mcp_servers(pytestconfig: pytest.Config) -> Servers:
     return str(path) if path.exists() else None
 
 
-def _open(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Host]:
+def _open(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[Host]:
     plugin = request.config.stash[_KEY]
-    host = plugin.start(servers, request.scope)
+    if plugin.socket and request.fixturename != "mcp":
+        yield plugin.hosts.shared(plugin.timeout)
+        return
+    host = plugin.start(mcp_servers, request.scope)
     yield host
     plugin.stop(host)
 
@@ -206,15 +216,8 @@ def host_manager(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterat
         plugin.stop(manager._host)
 
 
-def _of_scope(scope: str) -> Any:
-    def fixture(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[Host]:
-        yield from _open(request, mcp_servers)
-
-    return pytest.fixture(scope=scope, name=f"_mcp_host_{scope}")(fixture)  # type: ignore[call-overload]
-
-
 for _one in SCOPES:
-    globals()[f"_mcp_host_{_one}"] = _of_scope(_one)
+    globals()[f"_mcp_host_{_one}"] = pytest.fixture(scope=_one, name=f"_mcp_host_{_one}")(_open)  # type: ignore[call-overload]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -86,6 +86,10 @@ struct mcp_process {
     uint64_t start;
 };
 
+/// How a process was started: its arguments, each with a zero behind it, as many as there is room for. Returns the count of bytes; 0 where that is
+/// not told.
+size_t mcp_process_arguments(pid_t pid, char *bytes, size_t room);
+
 /// Looks at one process. Returns 0; ESRCH when there is none; another errno (EMFILE, ENOMEM) when that cannot be told.
 int mcp_process_read(pid_t pid, struct mcp_process *process);
 
