@@ -40,7 +40,7 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
   "$python" -m venv "$environment"
   # shellcheck disable=SC2086  # several words
   "$environment/bin/pip" -q install $(packages "$version") anyio trio pytest-xdist pytest-timeout "$work"/wheels/*.whl
-  rm -rf "$work/tests" && cp -r Python/tests "$work/tests"
+  rm -rf "$work/tests" && cp -r Python/tests Python/README.md "$work"
   (cd "$work" && MCP_ZOO=$prefix/bin/mcp-zoo "$environment/bin/python" -m pytest -q -rs -p no:cacheprovider -W ignore tests) > "$work/log" 2>&1 ||
     { tail -60 "$work/log"; echo "CPython $version, $(packages "$version"): failed"; exit 1; }
   echo "CPython $version, $(packages "$version"): $(tail -1 "$work/log")"
@@ -49,6 +49,20 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
   (cd "$work" && "$environment/bin/mcp-host" call demo add a=1 b=2 --report) > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
   tested=$((tested + 1))
 done
+
+# As from a checkout: with mcp-host there, the example runs; without it and without Swift it is said what is missing.
+environment=$work/example
+"$any" -m venv "$environment"
+(cd Examples/pytest && MCP_HOST_PREFIX=$prefix "$environment/bin/pip" -q install -r requirements.txt)
+cp -r Examples/pytest "$work/example-tests"
+(cd "$work/example-tests" && PATH=$environment/bin:$PATH "$environment/bin/python" -m pytest -q -p no:cacheprovider -W ignore) > "$work/log" 2>&1 ||
+  { tail -60 "$work/log"; echo "Examples/pytest: failed"; exit 1; }
+echo "Examples/pytest: $(tail -1 "$work/log")"
+if env -u MCP_HOST_PREFIX PATH="$environment/bin" "$environment/bin/pip" install --force-reinstall --no-deps ./Python > "$work/log" 2>&1; then
+  echo "pip install ./Python without Swift has to fail"; exit 1
+fi
+grep -q "there is no .swift. here" "$work/log" || { tail -20 "$work/log"; echo "pip does not say that Swift is missing"; exit 1; }
+
 if [ "$tested" -lt 3 ]; then echo "only $tested versions of CPython are here; three are needed"; exit 1; fi
 if [ -n "$missing" ]; then echo "not here: CPython$missing"; fi
 

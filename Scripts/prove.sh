@@ -64,7 +64,11 @@ for step in "${@:-quiet loaded thread address kill soak fuzz mutations}"; do
         Scripts/kill-host.sh "${ROUNDS:-100}" "${ROUNDS:-100}"
         ;;
       soak) Scripts/soak.sh ;;
-      fuzz) Scripts/fuzz.sh "${FUZZ_SECONDS:-720}" ;;
+      fuzz)
+        Scripts/fuzz.sh "${FUZZ_SECONDS:-720}"
+        swift build --build-tests 2>&1 | tail -1
+        MCP_FUZZ_MESSAGES=$((${FUZZ_SECONDS:-720} * 500)) MCP_SEED=$RANDOM suite 1 swift test --skip-build --filter ControlFuzzTests
+        ;;
       mutations) Scripts/mutate.py ;;
       *) echo "no step \"$name\"" && exit 64 ;;
     esac

@@ -1,13 +1,17 @@
 """What the fixtures promise, each in a pytest of its own."""
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
+
+from pytest_mcp_host import mcp_host_path
 
 from .conftest import Alive, run
 
@@ -188,6 +192,77 @@ def test_xdist(project, workers):
     result.stdout.fnmatch_lines([f"mcp-host: {workers} servers opened, {workers} closed, 0 processes left"])
 
 
+def test_xdist_with_one_host_for_all(project):
+    pytest.importorskip("xdist")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = f"{folder}/s"
+        run(project, "def test(mcp_host): pass", "--mcp-host-socket", path).stdout.fnmatch_lines(["*HostGone: nobody listens at *mcp-host run --socket*"])
+        holder = subprocess.Popen([mcp_host_path(), "run", "--socket", path], cwd=project.path, stderr=subprocess.PIPE, text=True)
+        assert holder.stderr is not None
+        with holder.stderr:
+            assert any("demo: ready" in line for line in holder.stderr)
+            result = run(project, """
+                import pytest
+                from pytest_mcp_host import McpHostError
+
+                @pytest.mark.parametrize("number", range(8))
+                def test(mcp_host, mcp, number):
+                    print("pid", mcp_host.servers[0]["pid"])
+                    assert mcp_host.demo.echo(text=str(number)).text == str(number)
+                    assert mcp.servers[0]["pid"] != mcp_host.servers[0]["pid"]
+                    with pytest.raises(McpHostError, match="is shared"):
+                        mcp_host.kill("demo")
+            """, "-n", "2", "-rP", "--mcp-host-socket", path)
+            result.assert_outcomes(passed=8)
+            assert len(set(re.findall(r"^pid \d+$", result.stdout.str(), re.MULTILINE))) == 1
+            result.stdout.fnmatch_lines(["mcp-host: 8 servers opened, 8 closed, 0 processes left"])
+            holder.terminate()
+            holder.stderr.read()
+        assert holder.wait(30) == 0
+
+
+def test_every_method_both_ways(project):
+    run(project, """
+        import asyncio
+        from pytest_mcp_host import AsyncHost, Host, HostManager
+
+        NAMES = [name for name in vars(AsyncHost) if not name.startswith("_")]
+
+        def test_names():
+            assert set(NAMES) == {name for name in vars(Host) if not name.startswith("_")} - {"servers", "answers", "processes"}
+
+        def test_async(mcp):
+            async def main():
+                aio = mcp.aio
+                assert [tool["name"] for tool in await aio.tools("demo")] == [tool["name"] for tool in mcp.tools("demo")]
+                assert await aio.resources() == mcp.resources() and await aio.resource_templates() == mcp.resource_templates()
+                assert await aio.prompts() == mcp.prompts()
+                assert (await aio.read("demo", "demo://about")).text and (await aio.prompt("demo", "summarise", text="abc")).text
+                ref = {"type": "ref/prompt", "name": "summarise"}
+                assert await aio.complete("demo", ref, "text", "") == mcp.complete("demo", ref, "text", "")
+                zoo = await aio.add("zoo", [MCP_ZOO])
+                assert zoo.name == "zoo" and await zoo.aio.call("echo") is not None
+                await aio.restart("zoo")
+                await aio.kill("zoo")
+                assert (await aio.wait("zoo"))["status"] == "ready"
+                assert "SIGKILL" in await aio.why("zoo") and isinstance(await aio.stderr("zoo"), str)
+                assert await aio.events() and (await aio.accounts())["processes"] == 2
+                assert (await aio.remove("zoo")).is_clean
+                async with aio.open("more", [MCP_ZOO]) as more:
+                    assert mcp.processes()["more"][0]["command"].startswith(MCP_ZOO)
+                assert (await aio.close()).is_clean
+            asyncio.run(main())
+
+        def test_manager(host_manager):
+            async def main():
+                await host_manager.initialize()
+                assert (await host_manager.tools("demo"))[0]["name"]
+                assert (await host_manager.call("demo", "echo", {"text": "x"}, _timeout=5)).text == "x"
+            asyncio.run(main())
+            assert host_manager.tools("demo")[0]["name"] and host_manager.shutdown().is_clean
+    """).assert_outcomes(passed=3)
+
+
 def test_pytest_timeout(project):
     pytest.importorskip("pytest_timeout")
     result = run(project, """
@@ -199,11 +274,18 @@ def test_pytest_timeout(project):
     result.stdout.fnmatch_lines(["*2 servers opened, 2 closed, 0 processes left*"])
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_pytest_that_is_killed_leaves_nothing(project, how):
+CHILD = "subprocess.Popen(['sleep', '60'], pass_fds=[mcp._hosts.channel._pipes[0].fileno()], stdout=-3, stderr=-3)"
+
+
+@pytest.mark.parametrize(("how", "first"), [(signal.SIGKILL, ""), (signal.SIGTERM, ""), (signal.SIGINT, ""), *(
+    # A child of pytest has the input of mcp-host open, which goes with it there.
+    [(signal.SIGKILL, CHILD)] if sys.platform == "linux" else [])])
+def test_a_pytest_that_is_killed_leaves_nothing(project, how, first):
     with Alive() as alive:
         project.makepyfile(f"""
+            import subprocess
             def test_waits(mcp):
+                {first}
                 mcp.add("zoo", [MCP_ZOO, "--helper", "session", "--alive", {alive.path!r}])
                 print("ready", flush=True)
                 mcp.call("zoo", "hang", _timeout=600)
@@ -218,6 +300,8 @@ def test_a_pytest_that_is_killed_leaves_nothing(project, how):
         child.stdout.read()
         child.wait(60)
         alive.wait_for_the_end()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def test_unittest(project):

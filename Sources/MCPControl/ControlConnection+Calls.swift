@@ -205,7 +205,8 @@ extension ControlConnection {
     private typealias Processes = [(pid: Int32, command: String)]
 
     /// Looks at all at once: one look at the system's processes is enough for them.
-    private static func processes(of servers: [ManagedServer]) async -> [(server: ManagedServer, processes: Processes)] {
+    private static func processes(of servers: [ManagedServer]) async -> [(server: ManagedServer, processes: Processes)]
+    {
         await withTaskGroup(of: (Int, Processes).self) { group in
             for (place, server) in servers.enumerated() { group.addTask { (place, await server.processes()) } }
             let found = await group.reduce(into: [Int: Processes]()) { $0[$1.0] = $1.1 }

@@ -50,7 +50,9 @@ extension ControlConnection {
     private func hello(_ params: Parameters) throws(ControlError) -> RawJSON {
         let asked = try params.number("protocol") ?? Self.version
         if let pid = try params.number("pid") {
-            guard let pid = Int32(exactly: pid), pid > 0 else { throw .invalidParams("pid has to be a process's number") }
+            guard let pid = Int32(exactly: pid), pid > 0 else {
+                throw .invalidParams("pid has to be a process's number")
+            }
             self.watch(pid)
         }
         guard asked == Self.version else {

@@ -22,6 +22,8 @@ public final class ControlConnection: Sendable {
     static let maximumRequests = 1024
     /// Bytes of one message of a client.
     static let maximumMessageSize = 64 << 20
+    /// Bytes of all requests of one client that are worked on; one alone may have more.
+    static let maximumHeld = 128 << 20
 
     private let input: Int32
     private let ending: Ending
@@ -29,6 +31,7 @@ public final class ControlConnection: Sendable {
     let hosts: ControlledHosts
     private let requests = InboundRequests(limit: maximumRequests)
     private let questions = Locked(Questions())
+    private let held = Locked(0)
     /// What is to be done beside answering.
     private let jobs: (stream: AsyncStream<Job>, continuation: AsyncStream<Job>.Continuation)
     /// Nobody reads from the client any more.
@@ -57,6 +60,8 @@ public final class ControlConnection: Sendable {
         var id: JSONRPCRequestID
         var method: String
         var params: RawJSON?
+        /// Of the message.
+        var size: Int
         /// Completed when the client wants no answer any more.
         var cancelled: OneShot<Void>
     }
@@ -67,11 +72,16 @@ public final class ControlConnection: Sendable {
     ///   - output: where it reads.
     ///   - shared: hosts that all clients may use, by their ids; they are not closed with the client.
     /// - Throws: `launchFailed` where no descriptors are left.
-    public init(input: Int32, output: Int32, shared: [String: MCPHost] = [:]) throws(MCPError) {
+    public convenience init(input: Int32, output: Int32, shared: [String: MCPHost] = [:]) throws(MCPError) {
+        try self.init(input: input, output: output, shared: shared, maximumHosts: ControlledHosts.maximum)
+    }
+
+    /// The same for a client that may start so many hosts at once.
+    package init(input: Int32, output: Int32, shared: [String: MCPHost], maximumHosts: Int) throws(MCPError) {
         self.input = input
         self.ending = try Ending()
         self.writer = try LineWriter(output: output, ending: self.ending)
-        self.hosts = ControlledHosts(shared: shared)
+        self.hosts = ControlledHosts(shared: shared, maximum: maximumHosts)
         self.jobs = AsyncStream<Job>.makeStream(bufferingPolicy: .unbounded)
     }
 
@@ -174,11 +184,26 @@ public final class ControlConnection: Sendable {
         }
         switch envelope.kind {
         case .request(let id, let method):
+            let size = message.count
+            guard self.hold(size) else {
+                return self.refuse(
+                    id,
+                    ControlError(MCPError(.busy, "too much is under way: \(Self.maximumHeld) bytes"))
+                )
+            }
             switch self.requests.admit(id) {
             case .begin(let cancelled):
-                let request = Request(id: id, method: method, params: envelope.payload, cancelled: cancelled)
+                let request = Request(
+                    id: id,
+                    method: method,
+                    params: envelope.payload,
+                    size: size,
+                    cancelled: cancelled
+                )
                 self.jobs.continuation.yield(.answer(request))
-            case .refuse(let why): self.refuse(id, ControlError(MCPError(.busy, why)))
+            case .refuse(let why):
+                self.held.withLock { $0 -= size }
+                self.refuse(id, ControlError(MCPError(.busy, why)))
             }
         case .notification("cancel"):
             // Not decoded: this thread has not the room for a value as deep as a client may make it.
@@ -189,6 +214,15 @@ public final class ControlConnection: Sendable {
         case .result(let id): self.answered(id, .result(envelope.payload ?? [:]))
         case .error(let id?): self.answered(id, .error(envelope.payload ?? [:]))
         case .error(nil): break
+        }
+    }
+
+    /// Whether there is room for one more request.
+    private func hold(_ size: Int) -> Bool {
+        self.held.withLock { held in
+            if held > 0, held + size > Self.maximumHeld { return false }
+            held += size
+            return true
         }
     }
 
@@ -219,6 +253,7 @@ public final class ControlConnection: Sendable {
             return outcome
         }
         self.requests.left(request.id)
+        self.held.withLock { $0 -= request.size }
         switch outcome {
         case .success(let result)?: self.writer.write(ControlMessage.result(request.id, result))
         case .failure(let error)?:

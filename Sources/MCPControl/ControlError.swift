@@ -60,7 +60,8 @@ struct Parameters: Sendable {
     private let object: JSONObject
 
     init(_ payload: RawJSON?) throws(ControlError) {
-        guard let payload else {
+        // "params": null is none (V2).
+        guard let payload, !payload.withUnsafeBytes({ $0.elementsEqual("null".utf8) }) else {
             self.object = JSONObject()
             return
         }

@@ -50,7 +50,11 @@ public final class ControlSocket: Sendable {
             }
             unlink(path)
         }
-        guard let descriptor = LocalSocket.make() else { throw Self.error("no socket can be made: \(Self.lastError)") }
+        guard let descriptor = LocalSocket.make() else {
+            let why = Self.lastError
+            _ = close(self.lock)
+            throw Self.error("no socket can be made: \(why)")
+        }
         let isBound = LocalSocket.with(&address) { bind(descriptor, $0, $1) } == 0
         guard isBound, chmod(path, 0o600) == 0, listen(descriptor, 64) == 0 else {
             let why = Self.lastError

@@ -178,12 +178,25 @@ public final class ControlTransport: Transport {
             guard count > 0 else { break }
             chunk.withUnsafeBytes { bytes in
                 framer.append(UnsafeRawBufferPointer(rebasing: bytes[..<count])) { frame in
-                    if case .message(let message) = frame { self.answered(message) }
+                    switch frame {
+                    case .message(let message): self.answered(message)
+                    case .oversized(let start, let size): self.failed(start, size)
+                    case .stray: break
+                    }
                 }
             }
         }
         self.end.complete(MCPError(.connectionLost, "the host at \(self.socket) has ended, or let go of us"))
         self.hasRead.complete(())
+    }
+
+    /// An answer was too large to be taken.
+    private func failed(_ start: RawJSON, _ size: Int) {
+        guard case .integer(let number)? = Envelope.id(inStart: start) else { return }
+        let (receiver, id) = self.state.withLock { ($0.receiver, $0.open.removeValue(forKey: number)) }
+        guard let receiver, let id else { return }
+        let why = "the answer has \(size) bytes, more than the limit of \(ControlConnection.maximumMessageSize)"
+        self.telling.withLock { _ in receiver.transportDidFail(id, MCPError(.messageTooLarge, why), wasSent: true) }
     }
 
     private func answered(_ message: RawJSON) {
@@ -226,6 +239,11 @@ struct ControlClient {
     func call(_ method: String, _ params: JSONObject = [:]) throws(MCPError) -> JSONValue {
         let descriptor = try Self.connect(self.socket)
         defer { _ = systemClose(descriptor) }
+        // Whoever listens there may be stopped, or be something else.
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
         let line = ControlMessage.request(.integer(1), method, params).bytes + [0x0A]
         var rest = line[...]
         while !rest.isEmpty {
@@ -237,13 +255,15 @@ struct ControlClient {
         var framer = LineFramer(limit: ControlConnection.maximumMessageSize)
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         var answer: RawJSON?
-        while answer == nil {
+        var isOversized = false
+        while answer == nil, !isOversized {
             let count = chunk.withUnsafeMutableBytes { systemRead(descriptor, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw self.gone }
             chunk.withUnsafeBytes { bytes in
                 framer.append(UnsafeRawBufferPointer(rebasing: bytes[..<count])) { frame in
                     if case .message(let message) = frame, answer == nil { answer = message }
+                    if case .oversized = frame { isOversized = true }
                 }
             }
         }
@@ -281,12 +301,14 @@ struct ControlClient {
         if let code = data?["code"]?.int64 {
             refusal = JSONRPCErrorObject(code: ErrorCode(rawValue: Int(code)), message: message, data: data?["data"])
         }
-        return MCPError(
+        var error = MCPError(
             .init(data?["kind"]?.string ?? "failed"),
             message,
             server: data?["server"]?.string,
             rpcError: refusal
         )
+        error.lastLine = data?["lastLine"]?.string
+        return error
     }
 }
 

@@ -48,6 +48,7 @@ final class ControlledHosts: Sendable {
     /// Hosts that one client may have at once.
     static let maximum = 256
 
+    private let maximum: Int
     private struct State {
         var last = 0
         var hosts: [ControlledHost] = []
@@ -60,7 +61,8 @@ final class ControlledHosts: Sendable {
 
     private let state: Locked<State>
 
-    init(shared: [String: MCPHost]) {
+    init(shared: [String: MCPHost], maximum: Int) {
+        self.maximum = maximum
         let hosts = shared.sorted { $0.key < $1.key }
             .map { ControlledHost($0.key, $0.value, StandardErrorLines(), isShared: true) }
         self.state = Locked(State(hosts: hosts))
@@ -88,8 +90,8 @@ final class ControlledHosts: Sendable {
     func add(_ standardError: StandardErrorLines, _ make: () -> MCPHost) throws(ControlError) -> ControlledHost {
         let result: Result<ControlledHost, MCPError> = self.state.withLock { state in
             if state.isOver { return .failure(MCPError(.hostClosed, "the client has ended its input")) }
-            guard state.hosts.count < Self.maximum else {
-                return .failure(MCPError(.busy, "a client may have \(Self.maximum) hosts at once"))
+            guard state.hosts.count(where: { !$0.isShared }) < self.maximum else {
+                return .failure(MCPError(.busy, "a client may have \(self.maximum) hosts at once"))
             }
             repeat { state.last += 1 } while state.hosts.contains { $0.id == "h\(state.last)" }
             let controlled = ControlledHost("h\(state.last)", make(), standardError)

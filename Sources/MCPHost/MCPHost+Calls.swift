@@ -89,7 +89,7 @@ extension MCPHost {
     /// Calls a tool by the name under which the host offers it, or by its own where only one server has such a tool.
     ///
     /// Servers that have not listed their tools yet are asked to before a name counts as unknown; after that an unknown name costs no
-    /// traffic. What servers that do not tell of changes have added since is found by ``tools()``.
+    /// traffic. What servers that do not tell of changes have added since is found by ``tools(of:)``.
     /// - Parameters:
     ///   - name: as ``ToolName`` makes it, or the tool's own.
     ///   - arguments: a JSON object.

@@ -35,15 +35,22 @@ struct Run: AsyncParsableCommand {
                 Terminal.note("\(Terminal.line(server.name)): \(server.status)\(revision)")
             }
             Terminal.note("Ctrl-C closes them", onTerminal: true)
-            await Self.follow(host, after: known, socket)
+            let unclean = await Self.follow(host, after: known, socket)
+            for report in unclean { Terminal.note("\(report)") }
+            if !unclean.isEmpty { verdict.code = ExitCodes.leftBehind }
             verdict.document["ready"] = .number(JSONNumber(Int64(ready)))
             return verdict
         }
     }
 
     /// Tells of each end and each restart, until somebody asks for the end of all.
-    private static func follow(_ host: MCPHost, after known: Int, _ socket: ControlSocket?) async {
-        await withTaskGroup(of: Void.self) { group in
+    /// - Returns: of the hosts that clients had, those of which something may be left.
+    private static func follow(
+        _ host: MCPHost,
+        after known: Int,
+        _ socket: ControlSocket?
+    ) async -> [TeardownReport] {
+        await withTaskGroup(of: [TeardownReport].self) { group in
             group.addTask {
                 for await entry in host.journal.updates() {
                     guard entry.number > known, let server = entry.server, Self.told.contains(entry.event) else {
@@ -51,12 +58,17 @@ struct Run: AsyncParsableCommand {
                     }
                     Terminal.note("\(Terminal.line(server)): \(entry.event), \(Terminal.paragraph(entry.cause))")
                 }
+                return []
             }
             group.addTask(name: "control") {
-                do throws(MCPError) { _ = try await socket?.run() } catch { Terminal.note(Terminal.line("\(error)")) }
+                do throws(MCPError) { return try await socket?.run() ?? [] } catch {
+                    Terminal.note(Terminal.line("\(error)"))
+                    return []
+                }
             }
             await host.closing()
             group.cancelAll()
+            return await group.reduce(into: []) { $0 += $1 }
         }
     }
 

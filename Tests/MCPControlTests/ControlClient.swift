@@ -31,10 +31,15 @@ final class ControlClient: Sendable {
     /// What the connection came to.
     let ended = OneShot<[TeardownReport]>()
 
-    private init(isDeaf: Bool) throws {
+    private init(isDeaf: Bool, shared: [String: MCPHost], maximumHosts: Int) throws {
         var (toHost, fromHost): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
         precondition(mcp_pipe(&toHost, -1) == 0 && mcp_pipe(&fromHost, -1) == 0)
-        self.connection = try ControlConnection(input: toHost[0], output: fromHost[1])
+        self.connection = try ControlConnection(
+            input: toHost[0],
+            output: fromHost[1],
+            shared: shared,
+            maximumHosts: maximumHosts
+        )
         (self.input, self.output) = (toHost[1], fromHost[0])
         self.isDeaf = isDeaf
         self.ends = (toHost[0], fromHost[1])
@@ -44,12 +49,17 @@ final class ControlClient: Sendable {
     private let ends: (Int32, Int32)
 
     /// Gives `body` a client, and checks at the end that the connection ends with its input.
-    /// - Parameter isDeaf: it never reads.
+    /// - Parameters:
+    ///   - isDeaf: it never reads.
+    ///   - shared: hosts that it may use, and not close.
+    ///   - maximumHosts: how many it may start.
     static func with(
         isDeaf: Bool = false,
+        shared: [String: MCPHost] = [:],
+        maximumHosts: Int = 256,
         _ body: @escaping @Sendable (ControlClient) async throws -> Void
     ) async throws -> [TeardownReport] {
-        let client = try ControlClient(isDeaf: isDeaf)
+        let client = try ControlClient(isDeaf: isDeaf, shared: shared, maximumHosts: maximumHosts)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { client.ended.complete(try await client.connection.run()) }
             do {

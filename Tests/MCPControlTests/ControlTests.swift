@@ -202,6 +202,8 @@ struct ControlTests {
             client.send(
                 "\n{\"jsonrpc\":\"2.0\",\"method\":\"whatever\"}\n{\"jsonrpc\":\"2.0\",\"id\":9,\"result\":{}}\n"
             )
+            client.send(#"{"jsonrpc":"2.0","id":"n","method":"hello","params":null}"# + "\n")
+            #expect(await client.message("parameters that are null") { $0["id"] == "n" }["result"]?["protocol"] == 1)
             client.send(#"{"jsonrpc":"2.0","id":"é\u0000","method":"hello"}"# + "\n")
             #expect(await client.message("a strange id") { $0["id"] == "é\u{0}" }["result"]?["protocol"] == 1)
             try await client.call("hosts/start", ["configuration": ["zoo": Self.zoo()]])

@@ -45,7 +45,7 @@ struct SocketTests {
         #expect(gone.status == 4 && gone.error.contains("nobody listens there"), "\(gone)")
     }
 
-    @Test("a socket is its user's alone; one that a killed host has left is replaced")
+    @Test("S2 S34 a socket is its user's alone; one that a killed host has left is replaced")
     func permissions() async throws {
         let path = try Self.path()
         let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path

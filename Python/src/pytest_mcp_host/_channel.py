@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Generic, TypeVar
@@ -61,13 +62,11 @@ class Pending(Generic[T]):
         """Waits for the outcome."""
         self._is_awaited = True
         try:
-            return self.future.result(self.limit + GRACE)
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                self.future.exception(self.limit + GRACE)
+            return self._outcome()
         except BaseException as error:
-            if isinstance(error, concurrent.futures.TimeoutError) and not self.future.done():
-                self._abandon()
-                raise self._late() from None
-            if not self._is_outcome(error):
-                self._abandon()
+            self._given_up(error)
             raise
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -77,16 +76,18 @@ class Pending(Generic[T]):
         """The same in whatever event loop runs: asyncio's or trio's, also under anyio."""
         self._is_awaited = True
         try:
-            if await self._sleep():
-                return self.future.result(0)
+            await self._sleep()
+            return self._outcome()
         except BaseException as error:
-            if not self._is_outcome(error):
-                self._abandon()
+            self._given_up(error)
             raise
-        self._abandon()
-        raise self._late()
 
-    async def _sleep(self) -> bool:
+    def _outcome(self) -> T:
+        if not self.future.done():
+            raise HostTimeout(f"mcp-host has not answered {self.method} within {self.limit + GRACE:g} s", {"kind": "timeout"})
+        return self.future.result()
+
+    async def _sleep(self) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -103,9 +104,8 @@ class Pending(Generic[T]):
             await done
         finally:
             alarm.cancel()
-        return self.future.done()
 
-    async def _sleep_in_trio(self) -> bool:
+    async def _sleep_in_trio(self) -> None:
         trio: Any = sys.modules.get("trio")
         if trio is None:
             raise RuntimeError("no event loop is running here that is known; use the method without await")
@@ -118,13 +118,9 @@ class Pending(Generic[T]):
         self.future.add_done_callback(wake)
         with trio.move_on_after(self.limit + GRACE):
             await event.wait()
-        return self.future.done()
 
-    def _is_outcome(self, error: BaseException) -> bool:
-        return self.future.done() and self.future.exception() is error
-
-    def _abandon(self) -> None:
-        if self.is_kept or self.channel is None:
+    def _given_up(self, error: BaseException) -> None:
+        if self.is_kept or self.channel is None or self.future.done() and self.future.exception() is error:
             return
         if not self.future.done():
             self.channel.notify("cancel", {"id": self.number})
@@ -137,13 +133,8 @@ class Pending(Generic[T]):
 
             self.future.add_done_callback(take_back)
 
-    def _late(self) -> HostTimeout:
-        return HostTimeout(f"mcp-host has not answered {self.method} within {self.limit + GRACE:g} s", {"kind": "timeout"})
-
     def __del__(self) -> None:
         if not self._is_awaited and not sys.is_finalizing():
-            import warnings
-
             warnings.warn(f"the request {self.method} was made, and its outcome never awaited", RuntimeWarning, stacklevel=2)
 
 
@@ -151,7 +142,6 @@ class Channel:
     """A running `mcp-host control`, or one of several clients at a socket. Everything that was opened through it ends with it."""
 
     def __init__(self, program: str, answer: Answer | None = None, directory: str | None = None, path: str | None = None) -> None:
-        self.program = program
         self.answer: Answer | None = answer
         #: The latest requests and what came of them, for reports: when, and what.
         self.log: collections.deque[tuple[float, str]] = collections.deque(maxlen=50)
@@ -283,7 +273,7 @@ class Channel:
     def _read(self) -> None:
         why = ""
         try:
-            with open(self._pipes[:2][-1].fileno(), "rb", closefd=False) as lines:
+            with open(self._pipes[-2 if self._process else 0].fileno(), "rb", closefd=False) as lines:
                 for line in lines:
                     self._take(json.loads(line))
         except Exception as error:  # noqa: BLE001  Whatever it is, nobody must wait for an answer any more.

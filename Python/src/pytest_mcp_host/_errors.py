@@ -76,6 +76,5 @@ _KINDS: Mapping[str, type[McpHostError]] = {
 
 def error_of(error: Mapping[str, Any]) -> McpHostError:
     """The error that an answer of the control channel stands for."""
-    data = error.get("data")
-    data = data if isinstance(data, dict) else {}
+    data = error["data"] if isinstance(error.get("data"), dict) else {}
     return _KINDS.get(str(data.get("kind")), McpHostError)(str(error.get("message")), data)

@@ -8,7 +8,7 @@ import os
 import pathlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 from ._channel import Channel, Params, Pending, Progress
 from ._errors import HostGone, LeftBehind, ToolFailed
@@ -16,6 +16,7 @@ from ._results import Report, Result
 
 T = TypeVar("T")
 P = ParamSpec("P")
+R = TypeVar("R")
 #: What a form is answered with: its content, a word (`decline`, `cancel`), or a function of message, schema and server that gives one of these.
 Form: TypeAlias = "Mapping[str, Any] | str | Callable[[str, Params, str | None], Mapping[str, Any] | str | None] | None"
 #: What a model says: a text, a whole result, or a function of the request that gives one of these.
@@ -39,7 +40,9 @@ class Answers:
 
     def answer(self, method: str, server: str | None, params: Params) -> Params:
         try:
-            return self._answer(method, server, params)
+            if method == "elicitation/create":
+                return self._page(params) if params.get("mode") == "url" else self._form(server, params)
+            return self._sample(params) if method == "sampling/createMessage" else {"roots": list(map(self._root, self._latest("roots") or []))}
         except BaseException as error:
             if not isinstance(error, Refusal):
                 self.errors.append(error)
@@ -53,12 +56,9 @@ class Answers:
             raise TypeError("answers are given by functions, and not by coroutines")
         return value
 
-    def _answer(self, method: str, server: str | None, params: Params) -> Params:
-        if method == "elicitation/create":
-            return self._page(params) if params.get("mode") == "url" else self._form(server, params)
-        if method == "sampling/createMessage":
-            return self._sample(params)
-        return {"roots": [{"uri": root if "://" in str(root) else pathlib.Path(root).resolve().as_uri()} for root in map(str, self._latest("roots") or [])]}
+    @staticmethod
+    def _root(root: object) -> Params:
+        return {"uri": str(root) if "://" in str(root) else pathlib.Path(str(root)).resolve().as_uri()}
 
     def _form(self, server: str | None, params: Params) -> Params:
         form: Any = self._latest("form")
@@ -77,7 +77,7 @@ class Answers:
         model: Sampling = self._latest("sampling")
         said = self._given(model(params)) if callable(model) else model
         if said is None:
-            return _refuse("no model is there: answers(sampling=...)")
+            raise Refusal("no model is there: answers(sampling=...)")
         if isinstance(said, str):
             return {"role": "assistant", "content": {"type": "text", "text": said}, "model": "test", "stopReason": "endTurn"}
         return said
@@ -91,7 +91,7 @@ class Hosts:
         self.lock = threading.RLock()
         self.hosts: dict[str, Host] = {}
         #: In whose name things are opened now: a test, a fixture.
-        self.owner: object = None
+        self.owner: Callable[[], object] = lambda: None
         self.opened = 0
         self.closed = 0
         self.left: list[str] = []
@@ -110,9 +110,7 @@ class Hosts:
             self.left += found
         return found
 
-    def start(
-        self, servers: str | Mapping[str, Any] | None, limit: float, then: Callable[[Host], T], kinds: Sequence[str] = KINDS
-    ) -> Pending[T]:
+    def start(self, servers: str | Mapping[str, Any] | None, limit: float, then: Callable[[Host], T], kinds: Sequence[str] = KINDS) -> Pending[T]:
         """Opens servers: a configuration file, or definitions by name. Whoever gives up waiting for it does not want it any more.
 
         :param then: what is made of the host.
@@ -122,7 +120,7 @@ class Hosts:
             params["file"] = os.fspath(servers)
         elif servers:
             params["configuration"] = dict(servers)
-        owner, made = self.owner, list[Host]()
+        owner, made = self.owner(), list[Host]()
 
         def convert(started: Params) -> T:
             made.append(Host(self, started, limit, owner))
@@ -261,7 +259,7 @@ class Host:
         return self._ask("servers/list", {}, lambda listing: list(listing["servers"])).get()
 
     @contextlib.contextmanager
-    def open(self, name: str, command: Sequence[str], **definition: Any) -> Iterator[Server]:
+    def open(self, name: str, command: Sequence[str], **definition: Any) -> Iterator[Server[Result]]:
         """One more server, for as long as the `with` lasts; see `add`. What it leaves behind is an error then."""
         server = self.add(name, command, **definition)
         try:
@@ -269,7 +267,7 @@ class Host:
         finally:
             self.remove(name)
 
-    def _add(self, /, name: str, command: Sequence[str], **definition: Any) -> Pending[Server]:
+    def _add(self, /, name: str, command: Sequence[str], **definition: Any) -> Pending[Server[Result]]:
         """One more server, until it is removed or the host is closed.
 
         :param command: the program and its arguments.
@@ -278,10 +276,10 @@ class Host:
         """
         if isinstance(command, str):
             raise TypeError(f"command is a list of words, as [{command.split()[0]!r}, ...], and not one text")
-        owner = self._hosts.owner
+        owner = self._hosts.owner()
         definition = {"command": command[0], "args": list(command[1:]), **{key: value for key, value in definition.items() if value is not None}}
 
-        def convert(_: Params) -> Server:
+        def convert(_: Params) -> Server[Result]:
             with self._hosts.lock:
                 self._hosts.opened += 1
                 self.added[name] = owner
@@ -385,15 +383,14 @@ class Host:
         undo: Callable[[T], object] | None = None, is_kept: bool = False,
     ) -> Pending[T]:
         seconds = self.limit if limit is None else limit
-        return self._hosts.channel.request(
-            method, {"host": self.id, **params}, seconds, convert, progress, undo, is_kept=is_kept)
+        return self._hosts.channel.request(method, {"host": self.id, **params}, seconds, convert, progress, undo, is_kept=is_kept)
 
-    def __getattr__(self, name: str) -> Server:
+    def __getattr__(self, name: str) -> Server[Result]:
         if name.startswith("_"):
             raise AttributeError(name)
         return Server(self, name)
 
-    def __getitem__(self, name: str) -> Server:
+    def __getitem__(self, name: str) -> Server[Result]:
         """A server whose name is no attribute: `mcp_host["my-server"]`."""
         return Server(self, name)
 
@@ -410,7 +407,7 @@ class AsyncHost:
     events, why, stderr, accounts = _later(Host._events), _later(Host._why), _later(Host._stderr), _later(Host._accounts)
 
     @contextlib.asynccontextmanager
-    async def open(self, name: str, command: Sequence[str], **definition: Any) -> AsyncIterator[Server]:
+    async def open(self, name: str, command: Sequence[str], **definition: Any) -> AsyncIterator[Server[Result]]:
         """See `Host.open`. It may be left in another task than it was entered in."""
         server = await self.add(name, command, **definition)
         try:
@@ -424,49 +421,33 @@ class AsyncHost:
         return self._host.report or await self._host._close()
 
 
-class Server:
+class Server(Generic[R]):
     """One server of a host; its tools are its attributes: `mcp_host.git.git_log(repo_path=".")`."""
 
-    def __init__(self, host: Host, name: str) -> None:
+    def __init__(self, host: Any, name: str) -> None:
         self.host, self.name = host, name
-        self.aio = AsyncServer(self)
 
-    def call(self, tool: str, arguments: Params | None = None, /, **more: Any) -> Result:
+    @property
+    def aio(self) -> Server[Coroutine[Any, Any, Result]]:
+        """The same for coroutines."""
+        return Server(self.host.aio, self.name)
+
+    def call(self, tool: str, arguments: Params | None = None, /, **more: Any) -> R:
         """See `Host.call`."""
-        return self.host.call(self.name, tool, arguments, **more)
+        return cast(R, self.host.call(self.name, tool, arguments, **more))
 
-    def __getattr__(self, name: str) -> Callable[..., Result]:
+    def __getattr__(self, name: str) -> Callable[..., R]:
         if name.startswith("_"):
             raise AttributeError(name)
         return self[name]
 
-    def __getitem__(self, name: str) -> Callable[..., Result]:
+    def __getitem__(self, name: str) -> Callable[..., R]:
         """A tool whose name is no attribute: `mcp_host.git["git-log"]()`."""
-        return lambda arguments=None, /, **more: self.call(name, arguments, **more)
-
-
-class AsyncServer:
-    """The same for coroutines."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-
-    async def call(self, tool: str, arguments: Params | None = None, /, **more: Any) -> Result:
-        """See `Host.call`."""
-        return await self._server.host.aio.call(self._server.name, tool, arguments, **more)
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        if name.startswith("_"):
-            raise AttributeError(name)
         return lambda arguments=None, /, **more: self.call(name, arguments, **more)
 
 
 class Refusal(Exception):
     """A server does not get what it asks for, and nobody is to blame."""
-
-
-def _refuse(why: str) -> Params:
-    raise Refusal(why)
 
 
 def complaints(report: Report, commands: Mapping[str, str]) -> list[str]:

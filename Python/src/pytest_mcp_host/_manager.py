@@ -45,24 +45,17 @@ class HostManager:
 
     def initialize(self) -> Any:
         """Opens the servers of the configuration. Returns the manager."""
-        return _now_or_later(self._pending_start())
-
-    def _pending_start(self) -> Pending[HostManager]:
-        hosts = self._hosts or (HostManager._runs[-1]() if HostManager._runs else _own())
 
         def take(host: Host) -> HostManager:
             self._host = host
             return self
 
-        return hosts.start(self._configuration, self._timeout, take)
+        hosts = self._hosts or (HostManager._runs[-1]() if HostManager._runs else _own())
+        return _now_or_later(hosts.start(self._configuration, self._timeout, take))
 
     def register(self, name: str, command: Sequence[str], **definition: Any) -> Any:
         """One more server. Returns it."""
         return _now_or_later(self.host._add(name, command, **definition))
-
-    def call(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None, /, **more: Any) -> Any:
-        """Calls a tool. Returns its result."""
-        return _now_or_later(self.host._call(server, tool, arguments, **more))
 
     def shutdown(self) -> Any:
         """Closes everything; again and again, if somebody likes. Returns the report.

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 import time
 from collections.abc import Generator, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -44,7 +45,7 @@ class Plugin:
         """mcp-host, started when it is needed first, and anew if it has ended."""
         if not self._all or self._all[-1].channel.is_gone:
             self._all.append(Hosts("" if self.socket else mcp_host_path(), str(self.config.rootpath), self.socket))
-            self._all[-1].owner = self._owner
+            self._all[-1].owner = lambda: self._owner
         return self._all[-1]
 
     @property
@@ -57,24 +58,10 @@ class Plugin:
     def in_the_name_of(self, owner: Owner) -> Iterator[None]:
         """What is opened meanwhile has to be closed by whoever that is."""
         before, self._owner = self._owner, owner
-        for hosts in self._all[-1:]:
-            hosts.owner = owner
         try:
             yield
         finally:
             self._owner = before
-            for hosts in self._all[-1:]:
-                hosts.owner = before
-
-    def start(self, servers: Servers, scope: str) -> Host:
-        host = self.hosts.start(servers, self.timeout, lambda host: host).get()
-        # Closed by its fixture.
-        host.owner = Owner(self, scope)
-        return host
-
-    def stop(self, host: Host) -> None:
-        """Closes a host. What its servers have left is an error of the test, or of the last of those that used it."""
-        raise_what_is_left(host, host.close())
 
     def close_what_is_left(self, owner: Owner) -> list[str]:
         """Closes what somebody has opened and not closed, and would stay open without him. Returns what that was."""
@@ -114,8 +101,7 @@ class Plugin:
         """What helps to understand a failure."""
         found = []
         for host in self.live:
-            for server in host.servers:
-                name = server["name"]
+            for name in [server["name"] for server in host.servers]:
                 if text := host.stderr(name):
                     found.append((f"standard error of {name}", text))
                 found.append((f"mcp-host: what happened to {name}", host.why(name, stderr=False)))
@@ -155,23 +141,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
+    plugin = config.stash[_KEY]
     try:
-        program = mcp_host_path()
+        where = f"at {plugin.socket}" if plugin.socket else mcp_host_path()
     except FileNotFoundError as error:
         return f"mcp-host: {error}"
-    if plugin := config.stash[_KEY].socket:
-        program = f"at {plugin}"
-    return f"mcp-host: {program}, scope {config.getini('mcp_host_scope')}, timeout {config.stash[_KEY].timeout:g} s"
+    return f"mcp-host: {where}, scope {config.getini('mcp_host_scope')}, timeout {plugin.timeout:g} s"
 
 
 # Fixtures
 
 
-def _scope(fixture_name: str, config: pytest.Config) -> Any:
-    scope = str(config.getini("mcp_host_scope"))
+def _known(scope: object, where: str) -> Any:
     if scope not in SCOPES:
-        raise pytest.UsageError(f"mcp_host_scope is one of {', '.join(SCOPES)}, and not {scope!r}")
+        raise pytest.UsageError(f"{where} is one of {', '.join(SCOPES)}, and not {scope!r}")
     return scope
+
+
+def _scope(fixture_name: str, config: pytest.Config) -> Any:
+    return _known(config.getini("mcp_host_scope"), "mcp_host_scope")
 
 
 @pytest.fixture(scope="session")
@@ -189,9 +177,12 @@ def _open(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterator[Host
     if plugin.socket and request.fixturename != "mcp":
         yield plugin.hosts.shared(plugin.timeout)
         return
-    host = plugin.start(mcp_servers, request.scope)
+    host = plugin.hosts.start(mcp_servers, plugin.timeout, lambda host: host).get()
+    # Closed here, and by nobody else.
+    host.owner = Owner(plugin, request.scope)
     yield host
-    plugin.stop(host)
+    # What its servers have left is an error of the test, or of the last of those that used it.
+    raise_what_is_left(host, host.close())
 
 
 @pytest.fixture(scope=_scope)
@@ -213,7 +204,7 @@ def host_manager(request: pytest.FixtureRequest, mcp_servers: Servers) -> Iterat
     manager = HostManager(mcp_servers, timeout=plugin.timeout, hosts=plugin.hosts)
     yield manager
     if manager._host is not None:
-        plugin.stop(manager._host)
+        raise_what_is_left(manager._host, manager._host.close())
 
 
 for _one in SCOPES:
@@ -228,9 +219,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         if len(mark.args) + len(mark.kwargs) != 1 or mark.kwargs.keys() - {"scope"}:
             raise pytest.UsageError(f"{item.nodeid}: write mcp_host(scope=...)")
-        scope = mark.args[0] if mark.args else mark.kwargs["scope"]
-        if scope not in SCOPES:
-            raise pytest.UsageError(f"{item.nodeid}: mcp_host(scope=...) is one of {', '.join(SCOPES)}, and not {scope!r}")
+        scope = _known(mark.args[0] if mark.args else mark.kwargs["scope"], f"{item.nodeid}: mcp_host(scope=...)")
         info: Any = getattr(item, "_fixtureinfo", None)
         manager: Any = item.session._fixturemanager
         if info is not None and "mcp_host" in info.name2fixturedefs:
@@ -269,14 +258,10 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     # Before the fixtures go: what is named here is the test's own.
     left = item.config.stash[_KEY].close_what_is_left(Owner(item.nodeid, "function"))
     try:
-        result = yield
-    except BaseException as error:
-        if left:
-            raise LeftBehind("; ".join(left), {"kind": "leftBehind"}) from error
-        raise
-    if left:
-        raise LeftBehind("; ".join(left), {"kind": "leftBehind"})
-    return result
+        return (yield)
+    finally:
+        if left and not isinstance(sys.exc_info()[1], (KeyboardInterrupt, pytest.exit.Exception)):
+            raise LeftBehind("; ".join(left), {"kind": "leftBehind"})
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -284,10 +269,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome: Any = yield
     report = outcome.get_result()
     if report.failed:
-        try:
+        # It must not hide the failure that it is to explain.
+        with contextlib.suppress(Exception):
             report.sections.extend(item.config.stash[_KEY].sections())
-        except Exception as error:  # noqa: BLE001  It must not hide the failure that it is to explain.
-            report.sections.append(("mcp-host", f"nothing more is known: {error}"))
 
 
 # The end of the run
@@ -318,8 +302,7 @@ def pytest_testnodedown(node: Any, error: Any) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     counts = config.stash[_KEY].counts
-    if counts["opened"]:
-        opened = counts["opened"]
+    if opened := counts["opened"]:
         left = f"{counts['left']} left something" if counts["left"] else "0 processes left"
         if counts["status"] != 0:
             left += f"; mcp-host ended with status {counts['status']}, so it is not proved that nothing is left"
@@ -327,7 +310,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    plugin = config.stash.get(_KEY, None)
-    if plugin:
+    if plugin := config.stash.get(_KEY, None):
         plugin.finish()
         HostManager._runs.pop()
