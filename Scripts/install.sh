@@ -13,7 +13,7 @@ root=${DESTDIR:-}$prefix
 # A command is not part of a group of services, so it needs nothing of what groups them.
 flags="-c release --disable-default-traits"
 # Nobody looks for symbols in these programs, and functions that are the same need to be there once.
-if [ "$(uname)" = Linux ]; then flags="$flags --static-swift-stdlib -Xlinker --no-export-dynamic -Xlinker --icf=safe"; fi
+if [ "$(uname)" = Linux ]; then flags="$flags --static-swift-stdlib -Xswiftc -Osize -Xlinker --no-export-dynamic -Xlinker --icf=safe"; fi
 # shellcheck disable=SC2086  # several words
 for product in mcp-guard mcp-zoo mcp-host; do swift build $flags --product "$product"; done
 # shellcheck disable=SC2086

@@ -99,7 +99,7 @@ def metadata(name: str, summary: str, *more: str, readme: str | None = None) -> 
     return "\n".join(head) + "\nDescription-Content-Type: text/markdown\n\n" + readme
 
 
-PLUGIN_METADATA = ("pytest-mcp-host", "pytest fixtures for MCP servers that cannot fail in their tear-down", "Requires-Dist: pytest>=7.4", "Framework :: Pytest")
+PLUGIN_METADATA = ("pytest-mcp-host", "pytest fixtures for MCP servers that cannot fail in their tear-down", "Requires-Dist: pytest>=7.4\nRequires-Dist: pluggy>=1.2", "Framework :: Pytest")
 ENTRY_POINTS = f"[pytest11]\nmcp_host = {PACKAGE}.plugin\n"
 
 

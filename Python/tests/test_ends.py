@@ -279,6 +279,64 @@ def test_leaks_belong_to_who_opened(project):
     result.assert_outcomes(passed=7, errors=4)
 
 
+def test_who_is_blamed_and_who_is_not(project):
+    result = run(project, """
+        import contextlib, pytest
+        from pytest_mcp_host import HostManager
+
+        SERVERS = {"zoo": {"command": MCP_ZOO}}
+        set_up = []
+
+        def test_closed_by_its_fixture(host_manager):
+            host_manager.initialize()
+
+        @pytest.fixture
+        def make():
+            with contextlib.ExitStack() as stack:
+                def make():
+                    manager = HostManager(SERVERS)
+                    manager.initialize()
+                    stack.callback(manager.shutdown)
+                    return manager
+                yield make
+
+        def test_closed_by_a_factory(make):
+            make()
+
+        @pytest.fixture
+        def forgets(mcp_host):
+            set_up.append(1)
+            yield mcp_host.add(f"zoo{len(set_up)}", [MCP_ZOO])
+
+        def test_one(forgets):
+            assert len(set_up) == 1
+
+        def test_two(forgets):
+            assert len(set_up) == 2
+
+        def test_both_are_closed(mcp_host):
+            mcp_host.add("a", [MCP_ZOO, "--helper", "session"])
+            mcp_host.add("b", [MCP_ZOO])
+
+        def test_nothing_is_there(mcp_host):
+            assert [server["name"] for server in mcp_host.servers] == ["demo"]
+
+        def test_the_failure_is_the_tests_own(mcp_host):
+            with mcp_host.open("c", [MCP_ZOO, "--helper", "session"]):
+                assert False, "the test's own"
+
+        def test_before_its_time():
+            with pytest.raises(AttributeError, match="initialize"):
+                HostManager(SERVERS).call("zoo", "echo")
+            assert not hasattr(HostManager(SERVERS), "tools")
+    """)
+    result.assert_outcomes(passed=7, failed=1, errors=4)
+    text = result.stdout.str()
+    for line in ("fixture forgets: server zoo1 is still open", "fixture forgets: server zoo2 is still open", "server b is still open",
+                 "a has left processes", "c has left processes", "the test's own"):
+        assert line in text, line
+
+
 def test_warnings_are_errors(project):
     run(project, """
         def test(mcp_host):

@@ -138,7 +138,8 @@ struct ControlFuzzTests {
                         $0["id"]?.int64 == line.id && $0["method"] == nil
                     }
                 }
-                #expect(try await client.call("hello")["protocol"] == 1)
+                let hello = try await client.call("hello")
+                #expect(hello["protocol"] == 1)
                 let answers = client.received.filter { $0["method"] == nil }
                 for line in lines where line.isRequest {
                     #expect(answers.count { $0["id"]?.int64 == line.id } == 1, "\(line.text.prefix(300))")

@@ -73,12 +73,15 @@ struct LaunchTests {
     @Test("B7 a program whose file is open for writing is tried again for a second, and then said to be")
     func beingWritten() async throws {
         let script = try self.file("#!/bin/sh\nexit 3\n", mode: 0o755)
-        let writer = try FileHandle(forWritingTo: URL(fileURLWithPath: script))
+        // Another program has it open: of what is open here, a child of any other test may get a copy, and keep it.
+        let writer = try HostProgram.start(["-c", "exec 3>>\"$0\"; echo open; exec sleep 600", script], path: "/bin/sh")
+        await writer.printed("open")
         let start = ContinuousClock.now
         #expect(await self.message(ServerLaunch(command: script)).contains("its file is open for writing"))
         // A hundred pauses of ten milliseconds; a busy machine makes them longer, and none makes them shorter.
         #expect(ContinuousClock.now - start >= .milliseconds(900))
-        try writer.close()
+        writer.signal(SIGKILL)
+        _ = await writer.end()
         let end = await self.end(ServerLaunch(command: script))
         #expect(end.launchError == nil && end.process?.exitStatus == .exited(3), "\(end)")
     }

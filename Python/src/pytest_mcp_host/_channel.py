@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import concurrent.futures
 import contextlib
 import itertools
 import json
 import os
 import queue
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
-import warnings
 import weakref
-from collections.abc import Callable, Generator, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar, cast
 
 from ._errors import HostGone, HostTimeout, error_of
 
@@ -34,14 +33,18 @@ Progress = Callable[[Params], None]
 
 #: What mcp-host may take longer than it was given, before it counts as stuck.
 GRACE = 30.0
+#: How long it is tried to reach a socket.
+CONNECT = 10.0
 
 
 class Pending(Generic[T]):
-    """A request that is under way: `get()` blocks, `await` does not. Whatever ends the waiting early takes the request back."""
+    """A request that is under way: `get()` blocks, `await` does not. Whatever ends the waiting early takes the request back.
 
-    def __init__(self, channel: Channel | None, number: int, method: str, params: Params, limit: float) -> None:
-        self.channel, self.number, self.method, self.params, self.limit = channel, number, method, params, limit
-        self.future: concurrent.futures.Future[T] = concurrent.futures.Future()
+    Nothing here is locked for longer than one step of the interpreter: a signal handler may ask for something while its thread waits here.
+    """
+
+    def __init__(self, channel: Channel | None, number: int, method: str, limit: float) -> None:
+        self.channel, self.number, self.method, self.limit = channel, number, method, limit
         self.progress: Progress | None = None
         #: What becomes of the answer, on the reader's thread.
         self.convert: Callable[[Any], T] = lambda answer: answer
@@ -49,30 +52,50 @@ class Pending(Generic[T]):
         self.undo: Callable[[T], object] | None = None
         #: It is done whether somebody waits for it or not.
         self.is_kept = False
-        self._is_awaited = False
+        #: What a failure's report shows of it.
+        self.told = ""
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._result: T | None = None
+        self._error: BaseException | None = None
+        self._is_done = self._is_awaited = False
+        self._waiting: collections.deque[Callable[[], object]] = collections.deque()
 
     @classmethod
     def of(cls, outcome: T) -> Pending[T]:
         """What is there already."""
-        pending = cls(None, 0, "", {}, 0)
-        pending.future.set_result(outcome)
+        pending = cls(None, 0, "", 0)
+        pending.finish(outcome)
         return pending
+
+    def finish(self, result: T | None = None, error: BaseException | None = None) -> None:
+        """There is an outcome; only who has taken it off the channel's calls says so."""
+        self._result, self._error, self._is_done = result, error, True
+        self._tell()
+        self._gate.release()
+
+    def _when_done(self, tell: Callable[[], object]) -> None:
+        self._waiting.append(tell)
+        if self._is_done:
+            self._tell()
+
+    def _tell(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                self._waiting.popleft()()
 
     def get(self) -> T:
         """Waits for the outcome."""
         self._is_awaited = True
         try:
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                self.future.exception(self.limit + GRACE)
+            if self._gate.acquire(timeout=self.limit + GRACE):
+                self._gate.release()
             return self._outcome()
         except BaseException as error:
             self._given_up(error)
             raise
 
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self._wait().__await__()
-
-    async def _wait(self) -> T:
+    async def wait(self) -> T:
         """The same in whatever event loop runs: asyncio's or trio's, also under anyio."""
         self._is_awaited = True
         try:
@@ -83,9 +106,11 @@ class Pending(Generic[T]):
             raise
 
     def _outcome(self) -> T:
-        if not self.future.done():
+        if not self._is_done:
             raise HostTimeout(f"mcp-host has not answered {self.method} within {self.limit + GRACE:g} s", {"kind": "timeout"})
-        return self.future.result()
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._result)
 
     async def _sleep(self) -> None:
         try:
@@ -94,11 +119,11 @@ class Pending(Generic[T]):
             return await self._sleep_in_trio()
         done: asyncio.Future[None] = loop.create_future()
 
-        def wake(_: object) -> None:
+        def wake() -> None:
             with contextlib.suppress(RuntimeError):  # The loop is closed: nobody waits there any more.
                 loop.call_soon_threadsafe(_finish, done)
 
-        self.future.add_done_callback(wake)
+        self._when_done(wake)
         alarm = loop.call_later(self.limit + GRACE, _finish, done)
         try:
             await done
@@ -111,31 +136,32 @@ class Pending(Generic[T]):
             raise RuntimeError("no event loop is running here that is known; use the method without await")
         token, event = trio.lowlevel.current_trio_token(), trio.Event()
 
-        def wake(_: object) -> None:
+        def wake() -> None:
             with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(event.set)
 
-        self.future.add_done_callback(wake)
+        self._when_done(wake)
         with trio.move_on_after(self.limit + GRACE):
             await event.wait()
 
-    def _given_up(self, error: BaseException) -> None:
-        if self.is_kept or self.channel is None or self.future.done() and self.future.exception() is error:
+    def _given_up(self, error: BaseException | None) -> None:
+        if self.channel is None or self._is_done and self._error is error is not None:
             return
-        if not self.future.done():
-            self.channel.notify("cancel", {"id": self.number})
-        if self.undo is not None:
-            undo = self.undo
+        channel = self.channel
+        if not self.is_kept and not self._is_done:
+            channel.notify("cancel", {"id": self.number})
 
-            def take_back(future: concurrent.futures.Future[T]) -> None:
-                if future.exception() is None:
-                    undo(future.result())
+        def take_back() -> None:
+            if self._error is not None and self.is_kept:
+                channel.unheard.append(str(self._error))
+            elif self._error is None and self.undo is not None:
+                self.undo(cast(T, self._result))
 
-            self.future.add_done_callback(take_back)
+        self._when_done(take_back)
 
     def __del__(self) -> None:
         if not self._is_awaited and not sys.is_finalizing():
-            warnings.warn(f"the request {self.method} was made, and its outcome never awaited", RuntimeWarning, stacklevel=2)
+            self._given_up(None)
 
 
 class Channel:
@@ -145,10 +171,11 @@ class Channel:
         self.answer: Answer | None = answer
         #: The latest requests and what came of them, for reports: when, and what.
         self.log: collections.deque[tuple[float, str]] = collections.deque(maxlen=50)
+        #: What came of closing something, where nobody waited for that any more.
+        self.unheard: collections.deque[str] = collections.deque()
         self.status: int | None = None
         self._numbers = itertools.count(1)
-        # Held for a moment only, and never while anything blocks; the same thread may have it already, in a signal handler.
-        self._lock = threading.RLock()
+        # Who takes a call out of it gives it its outcome; each step is one of the interpreter's.
         self._calls: dict[int, Pending[Any]] = {}
         self._gone: str | None = None
         self._is_closing = False
@@ -156,6 +183,7 @@ class Channel:
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
         if path is None:
             # A session of its own: Ctrl-C is for the tests, whose tear-down closes what was opened.
             self._process = subprocess.Popen(
@@ -163,31 +191,42 @@ class Channel:
                 start_new_session=True)
             self._pipes: list[Any] = [self._process.stdin, self._process.stdout, self._process.stderr]
         else:
-            self._pipes = [self._connect(path)]
+            self._socket = self._connect(path)
+            self._pipes = [self._socket.makefile("rwb", buffering=0), self._socket]
         _channels.add(self)
         targets = (self._read, self._write, self._work, *([self._read_errors] if self._process else []))
         self._threads = [threading.Thread(target=target, name=f"mcp-host{target.__name__}", daemon=True) for target in targets]
         for thread in self._threads:
             thread.start()
         try:
-            self.request("hello", {"protocol": 1, "pid": os.getpid()}, 10).get()
+            # Within ten seconds. At a socket this process may have another number on the other side.
+            self.request("hello", {"protocol": 1, **({"pid": os.getpid()} if self._process else {})}, 10 - GRACE).get()
         except BaseException:
             self._kill()
             self.close()
             raise
 
     @staticmethod
-    def _connect(path: str) -> Any:
-        with socket.socket(socket.AF_UNIX) as client:
+    def _connect(path: str) -> socket.socket:
+        client = socket.socket(socket.AF_UNIX)
+        # Whoever holds it may have been started a moment ago, and listens when its servers are ready.
+        limit = time.monotonic() + CONNECT
+        while True:
             try:
                 client.connect(path)
-            except OSError as error:
-                raise HostGone(f"nobody listens at {path} ({error}); start it with: mcp-host run --socket {path}", {"kind": "hostGone"}) from None
-            return client.makefile("rwb", buffering=0)
+                return client
+            except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
+                if time.monotonic() > limit:
+                    client.close()
+                    raise HostGone(f"nobody listens at {path} ({error}); start it with: mcp-host run --socket {path}", {"kind": "hostGone"}) from None
+                time.sleep(0.05)
 
     def _kill(self) -> None:
         if self._process:
             self._process.kill()
+        elif self._socket:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _close_pipes(self) -> None:
         for pipe in self._pipes:
@@ -205,16 +244,20 @@ class Channel:
         :raises HostGone: mcp-host has ended.
         :raises TypeError: a parameter cannot be said in JSON.
         """
-        pending: Pending[T] = Pending(self, next(self._numbers), method, params, limit)
+        pending: Pending[T] = Pending(self, next(self._numbers), method, limit)
         pending._is_awaited = True  # Until it is on its way.
         line = _line({"id": pending.number, "method": method, "params": params})
         pending.progress, pending.undo, pending.is_kept = progress, undo, is_kept
+        if method in _TOLD:
+            asked = {key: params[key] for key in ("server", "name", "uri", "arguments") if key in params}
+            pending.told = f"{time.strftime('%H:%M:%S')} {method} {_short(asked)}"
         if convert is not None:
             pending.convert = convert
-        with self._lock:
-            if self._gone is not None:
-                raise HostGone(self._gone, {"kind": "hostGone"})
-            self._calls[pending.number] = pending
+        self._calls[pending.number] = pending
+        # The reader says first that it is gone, and ends all calls then.
+        if self._gone is not None:
+            self._calls.pop(pending.number, None)
+            raise HostGone(self._gone, {"kind": "hostGone"})
         self._outbox.put(line)
         pending._is_awaited = False
         return pending
@@ -239,22 +282,25 @@ class Channel:
         # Not only the end of its input: a child of this process may have that open.
         self.notify("end", {})
         self._outbox.put(None)
-        if self._process is None:
-            self._threads[0].join(GRACE)
-            self.status = 0
-        else:
+        status = 0
+        if self._process:
             try:
-                self.status = self._process.wait(GRACE)
+                status = self._process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 # What is left is ended by its guards.
                 self._process.kill()
-                self.status = self._process.wait()
+                status = self._process.wait()
+        else:
+            self._threads[0].join(GRACE)
+            status = 6 if self._threads[0].is_alive() else 0
+            self._kill()
+        self.status = status
         self._jobs.put(None)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(GRACE)
         self._close_pipes()
-        return self.status
+        return status
 
     # What comes
 
@@ -273,42 +319,48 @@ class Channel:
     def _read(self) -> None:
         why = ""
         try:
-            with open(self._pipes[-2 if self._process else 0].fileno(), "rb", closefd=False) as lines:
+            with open(self._pipes[1].fileno(), "rb", closefd=False) as lines:
                 for line in lines:
-                    self._take(json.loads(line))
+                    self._take(line)
         except Exception as error:  # noqa: BLE001  Whatever it is, nobody must wait for an answer any more.
             why = f", and said what is no answer ({error})"
             self._kill()
         end = f"ended with status {self._process.wait()}" if self._process else "closed the connection"
+        for thread in self._threads[3:]:
+            thread.join(1)
         words = "".join(f"\n{line}" for line in self._errors)
-        with self._lock:
-            self._gone = f"mcp-host has {end}{why}{':' if words else ''}{words}"
-            calls, self._calls = list(self._calls.values()), {}
-        for call in calls:
-            call.future.set_exception(HostGone(self._gone, {"kind": "hostGone"}))
+        self._gone = f"mcp-host has {end}{why}{':' if words else ''}{words}"
+        with contextlib.suppress(KeyError):
+            while True:
+                self._end(self._calls.popitem()[1], None, HostGone(self._gone, {"kind": "hostGone"}))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _take(self, line: bytes) -> None:
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            # A number of five thousand digits, say: an answer that Python cannot read is the call's own affair.
+            head = re.match(rb'\{"jsonrpc":"2\.0","id":(\d+)', line)
+            if head is None:
+                raise
+            message = {"id": int(head[1]), "error": {"message": f"the answer cannot be read: {error}", "data": {"kind": "badResponse"}}}
         if "method" not in message:
             self._answered(message)
         elif "id" in message:
             threading.Thread(target=self._asked, args=(message,), name="mcp-host question", daemon=True).start()
         elif message["method"] == "progress":
-            with self._lock:
-                call = self._calls.get(message["params"]["id"])
-            if call is not None and call.progress is not None:
+            call = self._calls.get(message["params"]["id"])
+            if call is not None:
                 self._jobs.put(lambda: self._tell(call, message["params"]))
 
     def _tell(self, call: Pending[Any], progress: Params) -> None:
         try:
-            assert call.progress is not None
-            call.progress(progress)
+            if call.progress is not None:
+                call.progress(progress)
         except BaseException as error:  # noqa: BLE001  It is the call's own.
             call.progress = None
             self.notify("cancel", {"id": call.number})
-            with self._lock:
-                is_open = self._calls.pop(call.number, None) is not None
-            if is_open:
-                call.future.set_exception(error)
+            if self._calls.pop(call.number, None) is not None:
+                call.finish(None, error)
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -320,23 +372,27 @@ class Channel:
                 self._errors.append(line.decode("utf-8", "replace").rstrip("\n"))
 
     def _answered(self, message: dict[str, Any]) -> None:
-        with self._lock:
-            call = self._calls.pop(message.get("id") or 0, None)
+        number = message.get("id") or 0
+        call = self._calls.get(number)
         if call is None:
             return
-        error = message.get("error")
-        if call.method in _TOLD:
-            asked = {key: call.params[key] for key in ("server", "name", "uri", "arguments") if key in call.params}
-            text = f"{time.strftime('%H:%M:%S')} {call.method} {_short(asked)}\n    {_short(error or message.get('result'))}"
-            self.log.append((time.monotonic(), text))
+
+        def end() -> None:
+            if self._calls.pop(number, None) is not None:
+                error = message.get("error")
+                self._end(call, message.get("result"), error_of(error) if error is not None else None)
+
+        # Behind the progress that came before it.
+        self._jobs.put(end) if call.progress else end()
+
+    def _end(self, call: Pending[Any], result: Any, error: Exception | None) -> None:
+        if call.told:
+            self.log.append((time.monotonic(), f"{call.told}\n    {_short(str(error) if error else result)}"))
         try:
-            if error is not None:
-                raise error_of(error)
-            outcome = call.convert(message.get("result"))
+            outcome = call.convert(result) if error is None else None
         except Exception as failure:  # noqa: BLE001  Whoever waits gets it.
-            call.future.set_exception(failure)
-        else:
-            call.future.set_result(outcome)
+            error, outcome = failure, None
+        call.finish(outcome, error)
 
     def _asked(self, message: dict[str, Any]) -> None:
         try:
@@ -350,7 +406,6 @@ class Channel:
 
     def _forked(self) -> None:
         """In a child of this process: what is open is the parent's."""
-        self._lock = threading.RLock()
         self._gone = "this process was forked from the one that has started mcp-host; start one of its own"
         self._calls = {}
         self.status = 0
@@ -381,7 +436,7 @@ def has_loop() -> bool:
         return True
     trio: Any = sys.modules.get("trio")
     with contextlib.suppress(RuntimeError):
-        return trio is not None and bool(trio.lowlevel.current_trio_token())
+        return trio is not None and bool(trio.lowlevel.current_task())
     return False
 
 
@@ -396,5 +451,5 @@ def _line(message: Params) -> bytes:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value)
     return text if len(text) < 400 else text[:400] + "…"

@@ -6,12 +6,14 @@ import functools
 import inspect
 import os
 import pathlib
+import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, TypeAlias, TypeVar, cast
 
 from ._channel import Channel, Params, Pending, Progress
-from ._errors import HostGone, LeftBehind, ToolFailed
+from ._errors import HostGone, LeftBehind, McpHostError, ToolFailed
 from ._results import Report, Result
 
 T = TypeVar("T")
@@ -102,11 +104,17 @@ class Hosts:
         answers = known._answers if known else Answers()
         return answers.answer(method, params.get("server"), params.get("params") or {})
 
-    def ended(self, report: Report, answer: Params) -> list[str]:
+    def note(self, host: Host, server: str) -> None:
+        """Keeps what happened to a server that is about to go, for the report of a failure."""
+        with contextlib.suppress(McpHostError):
+            self.channel.log.append((time.monotonic(), f"what happened to {server}\n{host.why(server)}"))
+
+    def ended(self, report: Report, answer: Params, names: Collection[str]) -> list[str]:
         """Counts what was closed. Returns what was left."""
         found = complaints(report, answer.get("commands") or {})
         with self.lock:
-            self.closed += len(report.servers)
+            # One that never came up was not opened.
+            self.closed += sum(server["name"] in names for server in report.servers)
             self.left += found
         return found
 
@@ -117,7 +125,7 @@ class Hosts:
         """
         params: dict[str, Any] = {"answers": list(kinds), "directory": os.getcwd()}
         if isinstance(servers, (str, os.PathLike)):
-            params["file"] = os.fspath(servers)
+            params["file"] = os.path.abspath(os.fspath(servers))
         elif servers:
             params["configuration"] = dict(servers)
         owner, made = self.owner(), list[Host]()
@@ -138,7 +146,7 @@ class Hosts:
             raise HostGone("no servers are held at this socket; start them with: mcp-host run --socket PATH", {"kind": "notFound"})
         host = self.hosts[listed[0]["host"]] = Host(self, listed[0], limit)
         # It ends with the program that holds it, and not with whoever uses it.
-        host.report = Report({"servers": []})
+        host.report, host.is_shared = Report({"servers": []}), True
         return host
 
 
@@ -157,7 +165,7 @@ def _later(method: Callable[Concatenate[Host, P], Pending[T]]) -> Callable[Conca
 
     @functools.wraps(method)
     async def ask(self: AsyncHost, /, *args: P.args, **more: P.kwargs) -> T:
-        return await method(self._host, *args, **more)
+        return await method(self._host, *args, **more).wait()
 
     return ask
 
@@ -175,7 +183,7 @@ class Host:
         self.aio = AsyncHost(self)
         #: What its servers had left when it was closed, as long as nobody has been told.
         self.left: list[str] = []
-        self.is_told = False
+        self.is_told = self.is_shared = False
         self.owner = owner
         #: Servers that were added, and in whose name.
         self.added: dict[str, object] = {}
@@ -183,6 +191,7 @@ class Host:
         self._hosts = hosts
         self._answers = Answers()
         self._names = [server["name"] for server in started["servers"]]
+        self._opened = set(self._names)
 
     # Tools, resources, prompts
 
@@ -264,8 +273,13 @@ class Host:
         server = self.add(name, command, **definition)
         try:
             yield server
-        finally:
-            self.remove(name)
+        except BaseException:
+            self._hosts.note(self, name)
+            # What it has left must not hide what has gone wrong; it is told at the test's end.
+            with contextlib.suppress(McpHostError):
+                self._ask("servers/remove", {"server": name}, self._unheard, is_kept=True).get()
+            raise
+        self.remove(name)
 
     def _add(self, /, name: str, command: Sequence[str], **definition: Any) -> Pending[Server[Result]]:
         """One more server, until it is removed or the host is closed.
@@ -283,6 +297,7 @@ class Host:
             with self._hosts.lock:
                 self._hosts.opened += 1
                 self.added[name] = owner
+                self._opened.add(name)
             return Server(self, name)
 
         params = {"server": name, "definition": definition, "directory": os.getcwd(), "answers": list(KINDS)}
@@ -295,11 +310,17 @@ class Host:
         """
         return self._ask("servers/remove", {"server": name}, self._removed, is_kept=True)
 
+    def _unheard(self, answer: Params) -> None:
+        try:
+            self._removed(answer)
+        except LeftBehind as error:
+            self._hosts.channel.unheard.append(str(error))
+
     def _removed(self, answer: Params) -> Report:
         report = Report({"servers": [answer["server"]]})
         self._told.add(answer["server"].get("pid"))
         self.added.pop(answer["server"]["name"], None)
-        found = self._hosts.ended(report, answer)
+        found = self._hosts.ended(report, answer, self._opened)
         if found:
             raise LeftBehind("; ".join(found), {"kind": "leftBehind", "server": answer["server"]["name"]})
         return report
@@ -344,14 +365,18 @@ class Host:
         self, *, form: Form = None, url: Page = None, sampling: Sampling = None, roots: Sequence[str | os.PathLike[str]] | None = None
     ) -> Iterator[None]:
         """Answers what servers ask for as long as the `with` lasts; what is not given stays as it was."""
+        if self.is_shared:
+            raise McpHostError("nobody asks this host's users: it is shared", {"kind": "notSupported"})
         given = {"form": form, "url": url, "sampling": sampling, "roots": roots}
         self._answers.given.append(given)
+        self._answers.errors.clear()
         try:
             yield
         finally:
             self._answers.given = [other for other in self._answers.given if other is not given]
-            if self._answers.errors:
-                raise self._answers.errors.pop()
+            errors, self._answers.errors = self._answers.errors, []
+            if errors and not isinstance(sys.exc_info()[1], (KeyboardInterrupt, SystemExit, GeneratorExit)):
+                raise errors[0]
 
     # The end
 
@@ -359,7 +384,9 @@ class Host:
         """Closes everything; any number of times, from anywhere."""
         if self.report is None and self._hosts.channel.is_gone:
             # It was closed with mcp-host, which has said how.
-            self.report = Report({"clean": self._hosts.channel.status == 0})
+            channel = self._hosts.channel
+            doubt = channel._gone or "mcp-host has been ended"
+            self.report = Report({"clean": True} if channel.status == 0 else {"clean": False, "servers": [{"name": "mcp-host", "doubt": doubt}]})
         return self.report or self._close().get()
 
     def _close(self, check: Callable[[Report], Report] = lambda report: report) -> Pending[Report]:
@@ -368,7 +395,7 @@ class Host:
             if self._hosts.hosts.pop(self.id, None) is not None:
                 # Those that were removed before have been told of.
                 rest = [server for server in report.servers if server.get("pid") is None or server["pid"] not in self._told]
-                self.left = self._hosts.ended(Report({"servers": rest}), raw)
+                self.left = self._hosts.ended(Report({"servers": rest}), raw, self._opened)
             self.report = report
             return check(report)
 
@@ -412,13 +439,17 @@ class AsyncHost:
         server = await self.add(name, command, **definition)
         try:
             yield server
-        finally:
-            # It is done whether somebody waits for it or not, in a task that is cancelled too.
-            await self.remove(name)
+        except BaseException:
+            # In a task that is cancelled nothing can be waited for; it is done all the same.
+            self._host._ask("servers/remove", {"server": name}, self._host._unheard, is_kept=True)
+            raise
+        await self.remove(name)
 
     async def close(self) -> Report:
         """See `Host.close`."""
-        return self._host.report or await self._host._close()
+        if self._host.report is None and self._host._hosts.channel.is_gone:
+            return self._host.close()
+        return self._host.report or await self._host._close().wait()
 
 
 class Server(Generic[R]):

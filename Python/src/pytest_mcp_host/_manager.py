@@ -35,6 +35,8 @@ class HostManager:
         self._timeout = timeout
         self._hosts = hosts
         self._host: Host | None = None
+        #: Who closes it, where that is not whoever opens it.
+        self._owner: object = None
 
     @property
     def host(self) -> Host:
@@ -48,14 +50,18 @@ class HostManager:
 
         def take(host: Host) -> HostManager:
             self._host = host
+            host.owner = self._owner or host.owner
             return self
 
-        hosts = self._hosts or (HostManager._runs[-1]() if HostManager._runs else _own())
-        return _now_or_later(hosts.start(self._configuration, self._timeout, take))
+        def start() -> Pending[HostManager]:
+            hosts = self._hosts or (HostManager._runs[-1]() if HostManager._runs else _own())
+            return hosts.start(self._configuration, self._timeout, take)
+
+        return _now_or_later(start)
 
     def register(self, name: str, command: Sequence[str], **definition: Any) -> Any:
         """One more server. Returns it."""
-        return _now_or_later(self.host._add(name, command, **definition))
+        return _now_or_later(lambda: self.host._add(name, command, **definition))
 
     def shutdown(self) -> Any:
         """Closes everything; again and again, if somebody likes. Returns the report.
@@ -64,22 +70,22 @@ class HostManager:
         """
         host = self._host
         if host is None:
-            return _now_or_later(Pending.of(Report({"servers": []})))
-        if host.report is not None or host._hosts.channel.is_gone:
-            return _now_or_later(Pending.of(host.close()))
+            return _now_or_later(lambda: Pending.of(Report({"servers": []})))
 
         def check(report: Report) -> Report:
             raise_what_is_left(host, report)
             return report
 
-        return _now_or_later(host._close(check))
+        if host.report is not None or host._hosts.channel.is_gone:
+            return _now_or_later(lambda: Pending.of(check(host.close())))
+        return _now_or_later(lambda: host._close(check))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
-            raise AttributeError(name)
+        if name.startswith("_") or self._host is None:
+            raise AttributeError(name if name.startswith("_") else f"initialize() comes before {name}")
         # What a host does in both ways is done as it is done here.
         both = getattr(self.host, f"_{name}", None) if callable(getattr(AsyncHost, name, None)) else None
-        return (lambda *args, **more: _now_or_later(both(*args, **more))) if callable(both) else getattr(self.host, name)
+        return (lambda *args, **more: _now_or_later(lambda: both(*args, **more))) if callable(both) else getattr(self.host, name)
 
 
 def raise_what_is_left(host: Host, report: Report) -> None:
@@ -98,5 +104,9 @@ def _own() -> Hosts:
     return hosts
 
 
-def _now_or_later(pending: Pending[Any]) -> Any:
-    return pending if has_loop() else pending.get()
+def _now_or_later(ask: Callable[[], Pending[Any]]) -> Any:
+    return _later(ask) if has_loop() else ask().get()
+
+
+async def _later(ask: Callable[[], Pending[Any]]) -> Any:
+    return await ask().wait()
