@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 find_python() {
   local found
   for found in "$HOME"/.pyenv/versions/"$1".*/bin/python /usr/bin/python"$1" /usr/local/bin/python"$1" /opt/homebrew/bin/python"$1"; do
-    if [ -x "$found" ]; then echo "$found"; return 0; fi
+    if [ -x "$found" ] && "$found" -c 'import venv, ensurepip' 2> /dev/null; then echo "$found"; return 0; fi
   done
   return 1
 }
@@ -41,7 +41,7 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
   # shellcheck disable=SC2086  # several words
   "$environment/bin/pip" -q install $(packages "$version") anyio trio pytest-xdist pytest-timeout "$work"/wheels/*.whl
   rm -rf "$work/tests" && cp -r Python/tests Python/README.md "$work"
-  (cd "$work" && MCP_ZOO=$prefix/bin/mcp-zoo "$environment/bin/python" -m pytest -q -rs -p no:cacheprovider -W ignore tests) > "$work/log" 2>&1 ||
+  (cd "$work" && MCP_ZOO=$prefix/bin/mcp-zoo "$environment/bin/python" -m pytest -q -rs -n 2 --timeout 150 -p no:cacheprovider -W ignore tests) > "$work/log" 2>&1 ||
     { tail -60 "$work/log"; echo "CPython $version, $(packages "$version"): failed"; exit 1; }
   echo "CPython $version, $(packages "$version"): $(tail -1 "$work/log")"
   grep "^SKIPPED" "$work/log" || true
@@ -71,6 +71,6 @@ checks=$work/checks
 "$checks/bin/pip" -q install mypy ruff "pytest>=9"
 for version in 3.10 3.11 3.12 3.13 3.14; do (cd Python && "$checks/bin/mypy" --no-error-summary --cache-dir "$work/mypy" --python-version "$version" src); done
 (cd Python && "$checks/bin/ruff" check --no-cache .)
-lines=$(cat Python/src/pytest_mcp_host/*.py | wc -l)
-echo "mypy --strict and ruff have no complaint; $lines lines"
-[ "$lines" -lt 1500 ]
+lines=$(cat Python/src/pytest_mcp_host/*.py | grep -cv '^ *$')
+echo "mypy --strict and ruff have no complaint; $lines lines, empty ones aside"
+if [ "$lines" -ge 1500 ]; then echo "the plugin is to stay under 1500"; exit 1; fi

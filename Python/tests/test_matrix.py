@@ -90,6 +90,9 @@ async def test_cancelled(manager):
         await manager.call("zoo", "hang")
     assert scope.cancelled_caught
     await call(manager, 1)
+
+def test_sync(manager):
+    assert manager.call("demo", "echo", text="x").text == "x"
 """
 
 # The four of the report, as it describes them, and the two that came later.
@@ -176,7 +179,7 @@ def test_pytest_asyncio(project, mode):
 def test_anyio(project, scope):
     pytest.importorskip("anyio")
     pytest.importorskip("trio")
-    proved(project, ANYIO.replace("SCOPE", repr(scope)), "-p", "no:asyncio").assert_outcomes(passed=4)
+    proved(project, ANYIO.replace("SCOPE", repr(scope)), "-p", "no:asyncio").assert_outcomes(passed=6)
 
 
 def test_patterns_of_the_report(project):

@@ -140,14 +140,16 @@ extension ControlConnection {
     func events(_ params: Parameters, _ id: JSONRPCRequestID) async throws -> RawJSON {
         let host = try self.host(params).host
         let since = try params.number("since") ?? 0
+        guard since >= 0 else { throw ControlError.invalidParams("since has to be 0 or more") }
         guard try params.flag("follow") else {
             let entries = host.journal.entries.filter { $0.number > since }
             return .object(["events": .array(entries.map(ControlDocument.event))])
         }
         let request = ControlDocument.value(id)
         // The journal numbers without gaps, so that what is lost anywhere shows.
-        var told = Int(clamping: since)
+        var (told, seen) = (Int(clamping: since), 0)
         for await entry in host.journal.updates() {
+            seen = max(seen, entry.number)
             if entry.number > told {
                 let dropped = told == 0 ? 0 : entry.number - told - 1
                 let document: JSONObject = [
@@ -159,7 +161,7 @@ extension ControlConnection {
             if entry.server == nil, entry.event == "closed" { break }
         }
         try Task.checkCancellation()
-        return .object(["events": []])
+        return .object(["events": [], "dropped": .number(JSONNumber(Int64(max(0, seen - told))))])
     }
 
     func why(_ params: Parameters) throws -> RawJSON {

@@ -49,19 +49,21 @@ extension ControlConnection {
 
     private func hello(_ params: Parameters) throws(ControlError) -> RawJSON {
         let asked = try params.number("protocol") ?? Self.version
-        if let pid = try params.number("pid") {
-            guard let pid = Int32(exactly: pid), pid > 0 else {
-                throw .invalidParams("pid has to be a process's number")
-            }
-            self.watch(pid)
-        }
         guard asked == Self.version else {
             throw ControlError(
                 MCPError(.notSupported, "protocol \(asked) is not spoken here; this mcp-host speaks \(Self.version)")
             )
         }
+        var isWatched: Bool?
+        if let pid = try params.number("pid") {
+            guard let pid = Int32(exactly: pid), pid > 0 else {
+                throw .invalidParams("pid has to be a process's number")
+            }
+            isWatched = self.watch(pid)
+        }
         return .object([
-            "protocol": .number(JSONNumber(Self.version)), "name": "mcp-host", "version": "0.1.0",
+            "watched": isWatched.map { .bool($0) } ?? .null, "protocol": .number(JSONNumber(Self.version)),
+            "name": "mcp-host", "version": "0.1.0",
             "revisions": .array(ProtocolRevision.all.map { .string($0.rawValue) }),
             "limits": [
                 "messageBytes": .number(JSONNumber(Int64(Self.maximumMessageSize))),
@@ -86,6 +88,13 @@ extension ControlConnection {
         var configuration = file.configuration
         // Whoever waits for the start is told at once that a server does not come up.
         for place in configuration.servers.indices { configuration.servers[place].restart.includesFailedStarts = false }
+        let names = configuration.servers.map(\.name)
+        if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
+            throw MCPError(
+                .invalidConfiguration,
+                "two servers have the name \"\(twice)\"; a name is one however it is encoded"
+            )
+        }
         let (lines, id) = (StandardErrorLines(), Locked(""))
         var runtime = HostRuntime(handlers: try self.handlers(for: try params.texts("answers"), of: id))
         runtime.lifecycleLog = LifecycleLog()
@@ -107,8 +116,12 @@ extension ControlConnection {
 
     /// Reads a file on a thread of its own: it may be on a file system that does not answer.
     private static func configuration(at path: String) async throws -> ConfigurationFile {
+        guard path != "-" else {
+            throw MCPError(.invalidConfiguration, "\"-\" is this channel; write the content into \"configuration\"")
+        }
         let outcome = OneShot<Result<ConfigurationFile, MCPError>>()
-        let failure = SmallThread.start {
+        // With room for whatever a file may nest.
+        let failure = SmallThread.start(stackSize: 8 << 20) {
             var info = stat()
             guard stat(path, &info) != 0 || info.st_mode & S_IFMT == S_IFREG else {
                 let error = MCPError(

@@ -32,6 +32,7 @@ public final class ControlConnection: Sendable {
     private let requests = InboundRequests(limit: maximumRequests)
     private let questions = Locked(Questions())
     private let held = Locked(0)
+    private let watched = Locked<Int32?>(nil)
     /// What is to be done beside answering.
     private let jobs: (stream: AsyncStream<Job>, continuation: AsyncStream<Job>.Continuation)
     /// Nobody reads from the client any more.
@@ -87,7 +88,11 @@ public final class ControlConnection: Sendable {
 
     /// Ends it, as the end of the client's input does: nothing more is read, what runs may come to its end, what was opened is closed. From anywhere,
     /// any number of times.
-    public func end() { self.ending.begin() }
+    /// - Parameter isNow: what is open gets no time to end.
+    public func end(now isNow: Bool = false) {
+        self.ending.begin()
+        if isNow { self.hosts.endNow() }
+    }
 
     /// Serves the client until its input ends, nobody reads the answers any more, or somebody asks for the end; returns when everything it had
     /// opened is closed.
@@ -122,19 +127,24 @@ public final class ControlConnection: Sendable {
         return self.hosts.unclean
     }
 
-    /// Ends it also when a process ends, of which a child may have the input open.
-    func watch(_ pid: Int32) {
-        let descriptor = mcp_pidfd_watch(pid)
-        if descriptor < 0 {
-            // It is gone already; or nobody can know: then the end of the input has to do.
-            if errno == ESRCH { self.ending.begin() }
-            return
+    /// Ends it also when a process ends, of which a child may have the input open: one for each client.
+    /// - Returns: whether that can be seen here; where not, the end of the input has to do.
+    func watch(_ pid: Int32) -> Bool {
+        self.watched.withLock { watched in
+            if let watched { return watched == pid }
+            let descriptor = mcp_pidfd_watch(pid)
+            if descriptor < 0 {
+                let isGone = errno == ESRCH
+                if isGone { self.ending.begin() }
+                return isGone
+            }
+            let failure = SmallThread.start { [ending = self.ending] in
+                if Readiness.wait(for: descriptor, POLLIN, ending) == .ready { ending.begin() }
+                mcp_close(descriptor)
+            }
+            if failure != 0 { mcp_close(descriptor) } else { watched = pid }
+            return failure == 0
         }
-        let failure = SmallThread.start { [ending = self.ending] in
-            if Readiness.wait(for: descriptor, POLLIN, ending) == .ready { ending.begin() }
-            mcp_close(descriptor)
-        }
-        if failure != 0 { mcp_close(descriptor) }
     }
 
     /// Sees to the end of a host for which nobody waits.
@@ -200,7 +210,11 @@ public final class ControlConnection: Sendable {
                     size: size,
                     cancelled: cancelled
                 )
-                self.jobs.continuation.yield(.answer(request))
+                if case .terminated = self.jobs.continuation.yield(.answer(request)) {
+                    self.requests.left(id)
+                    self.held.withLock { $0 -= size }
+                    self.refuse(id, ControlError(MCPError(.hostClosed, "this is the end")))
+                }
             case .refuse(let why):
                 self.held.withLock { $0 -= size }
                 self.refuse(id, ControlError(MCPError(.busy, why)))

@@ -81,9 +81,10 @@ public final class ControlSocket: Sendable {
     }
 
     /// Ends it: no more clients, and those that are there are served to the end as if they had ended their input. From anywhere.
-    public func end() {
+    /// - Parameter isNow: what is open gets no time to end.
+    public func end(now isNow: Bool = false) {
         self.ending.begin()
-        for connection in self.clients.withLock({ Array($0.values) }) { connection.end() }
+        for connection in self.clients.withLock({ Array($0.values) }) { connection.end(now: isNow) }
     }
 
     /// Serves clients until somebody asks for the end, or the calling task is cancelled; returns when everything that they had opened is closed.
@@ -96,6 +97,8 @@ public final class ControlSocket: Sendable {
         let failure = SmallThread.start {
             let error = self.accept(continuation)
             continuation.finish()
+            // Who cannot take clients any more has nobody who could ask for the end.
+            if error != nil { self.end() }
             hasEnded.complete(error)
         }
         guard failure == 0 else { throw MCPError(.launchFailed, "there is no thread for taking clients") }
@@ -114,8 +117,9 @@ public final class ControlSocket: Sendable {
         } onCancel: {
             self.end()
         }
-        if let error = await hasEnded.wait() { throw error }
-        return unclean.withLock { $0 }
+        let (error, reports) = (await hasEnded.wait(), unclean.withLock { $0 })
+        if let error, reports.isEmpty { throw error }
+        return reports
     }
 
     private func serve(_ client: Int32) async -> [TeardownReport] {
@@ -132,8 +136,17 @@ public final class ControlSocket: Sendable {
         return (try? await connection.run()) ?? []
     }
 
-    /// Gives back what it has.
+    private let hasLeft = Locked(false)
+
+    deinit { self.leave() }
+
+    /// Gives back what it has, once.
     private func leave() {
+        let isFirst = self.hasLeft.withLock { hasLeft in
+            defer { hasLeft = true }
+            return !hasLeft
+        }
+        guard isFirst else { return }
         unlink(self.path)
         _ = close(self.descriptor)
         _ = close(self.lock)

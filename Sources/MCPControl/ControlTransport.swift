@@ -91,13 +91,16 @@ public final class ControlTransport: Transport {
         if hasThreads { await self.hasRead.wait() }
         self.state.withLock { state in (state.descriptor, state.writer, state.receiver) = (-1, nil, nil) }
         _ = systemClose(descriptor)
-        receiver.transportDidBreak(error)
+        self.telling.withLock { telling in
+            telling.isOver = true
+            receiver.transportDidBreak(error)
+        }
         return TransportEnd(step: .endOfInput)
     }
 
     private let hasRead = OneShot<Void>()
     /// A receiver is told one thing at a time.
-    private let telling = Locked(())
+    private let telling = Locked((isOver: false, ()))
 
     /// Answers what it knows, and passes on the rest.
     public func send(_ message: OutgoingMessage) throws(MCPError) {
@@ -135,7 +138,11 @@ public final class ControlTransport: Transport {
             ControlMessage.request(
                 .integer(number),
                 "forward",
-                ["server": self.server["name"] ?? .null, "method": .string(message.method ?? ""), "params": params]
+                [
+                    // The limits of this side count, and it takes back what runs into them.
+                    "server": self.server["name"] ?? .null, "method": .string(message.method ?? ""), "params": params,
+                    "timeout": 31_536_000,
+                ]
             )
         )
     }
@@ -163,9 +170,12 @@ public final class ControlTransport: Transport {
 
     private func deliver(_ message: RawJSON) {
         // Never from inside `send`: whoever sends may hold what the receiver needs.
-        _ = SmallThread.start {
+        let failure = SmallThread.start {
             let receiver = self.state.withLock { $0.receiver }
-            self.telling.withLock { _ in receiver?.transportDidReceive(message, from: .main) }
+            self.telling.withLock { if !$0.isOver { receiver?.transportDidReceive(message, from: .main) } }
+        }
+        if failure != 0 {
+            self.end.complete(MCPError(.launchFailed, "there is no thread for talking to the other host"))
         }
     }
 
@@ -239,11 +249,7 @@ struct ControlClient {
     func call(_ method: String, _ params: JSONObject = [:]) throws(MCPError) -> JSONValue {
         let descriptor = try Self.connect(self.socket)
         defer { _ = systemClose(descriptor) }
-        // Whoever listens there may be stopped, or be something else.
-        var limit = timeval(tv_sec: 10, tv_usec: 0)
-        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
-        }
+        Self.limit(descriptor, [SO_RCVTIMEO])
         let line = ControlMessage.request(.integer(1), method, params).bytes + [0x0A]
         var rest = line[...]
         while !rest.isEmpty {
@@ -274,11 +280,20 @@ struct ControlClient {
 
     private var gone: MCPError { MCPError(.connectionLost, "the host at \(self.socket) did not answer") }
 
+    /// Whoever listens there may be stopped, or be something else.
+    private static func limit(_ descriptor: Int32, _ options: [Int32]) {
+        var limit = timeval(tv_sec: 10, tv_usec: 0)
+        for option in options {
+            setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+        }
+    }
+
     static func connect(_ path: String) throws(MCPError) -> Int32 {
         guard var address = LocalSocket.address(path), let descriptor = LocalSocket.make() else {
             throw MCPError(.notFound, "\(path) is no name for a socket, or there are no descriptors left")
         }
         mcp_ignore_sigpipe()
+        self.limit(descriptor, [SO_SNDTIMEO])
         guard LocalSocket.with(&address, { systemConnect(descriptor, $0, $1) }) == 0 else {
             let why =
                 errno == ENOENT || errno == ECONNREFUSED ? "nobody listens there" : String(cString: strerror(errno))

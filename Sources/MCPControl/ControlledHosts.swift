@@ -20,11 +20,16 @@ final class ControlledHost: Sendable {
 final class StandardErrorLines: Sendable {
     private static let lines = 200
     private static let bytes = 64 << 10
+    private static let names = 256
     private let kept = Locked<[WireString: (lines: [String], bytes: Int)]>([:])
 
     func add(_ line: String, of server: String) {
         self.kept.withLock { kept in
             var (lines, bytes) = kept[WireString(server)] ?? ([], 0)
+            // Names that come and go: one of those that have said the least.
+            if lines.isEmpty, kept.count >= Self.names, let least = kept.min(by: { $0.value.bytes < $1.value.bytes }) {
+                kept[least.key] = nil
+            }
             lines.append(line)
             bytes += line.utf8.count
             if lines.count > Self.lines || bytes > Self.bytes {
@@ -112,9 +117,14 @@ final class ControlledHosts: Sendable {
             document = .object(members)
         }
         self.state.withLock { state in
-            guard let place = state.hosts.firstIndex(where: { $0 === host }) else { return }
+            guard let place = state.hosts.firstIndex(where: { $0 === host }) else {
+                // All who close it are told the same.
+                document = state.reports.first { $0.id == host.id }?.report ?? document
+                return
+            }
             state.hosts.remove(at: place)
             if !report.isClean { state.unclean.append(report) }
+            if state.unclean.count > Self.maximum { state.unclean.removeFirst() }
             if state.reports.count == Self.maximum { state.reports.removeFirst() }
             state.reports.append((host.id, document))
         }
@@ -130,6 +140,13 @@ final class ControlledHosts: Sendable {
         self.state.withLock { state in
             if let id { return state.reports.first { $0.id.isSame(as: id) }?.report }
             return state.hosts.isEmpty && state.reports.count == 1 ? state.reports[0].report : nil
+        }
+    }
+
+    /// What is open gets no time to end any more.
+    func endNow() {
+        for host in self.all where !host.isShared {
+            host.host.beginShutdown(.immediate, cause: "a second signal")
         }
     }
 

@@ -11,7 +11,7 @@ import MCPTransport
 
 /// Tells threads that sleep in `poll` that the end has begun: the descriptor hangs up, now and from then on.
 final class Ending: Sendable {
-    /// For `poll`, without any events: POLLHUP is always told.
+    /// For `poll` with POLLIN: nothing is ever written to it, so that what comes is the end. (macOS tells no POLLHUP to who asks for no events.)
     let descriptor: Int32
     private let other: Locked<Int32>
 
@@ -64,13 +64,14 @@ enum Readiness {
     static func wait(for descriptor: Int32, _ events: Int32, _ ending: Ending?, limit: Int32 = -1) -> Self {
         var entries = [
             pollfd(fd: descriptor, events: Int16(events), revents: 0),
-            pollfd(fd: ending?.descriptor ?? -1, events: 0, revents: 0),
+            pollfd(fd: ending?.descriptor ?? -1, events: Int16(POLLIN), revents: 0),
         ]
         while true {
             let count = poll(&entries, nfds_t(entries.count), limit)
             if count < 0, errno == EINTR || errno == EAGAIN { continue }
             if count <= 0 { return .late }
-            return entries[0].revents != 0 ? .ready : .ending
+            // Also where there is always something to be read: a client that floods holds up no end.
+            return entries[1].revents != 0 ? .ending : .ready
         }
     }
 }

@@ -103,7 +103,7 @@ final class LineWriter: Sendable {
             var entries = [
                 pollfd(fd: self.room.read, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: input, events: Readiness.hangUp, revents: 0),
-                pollfd(fd: self.ending.descriptor, events: 0, revents: 0),
+                pollfd(fd: self.ending.descriptor, events: Int16(POLLIN), revents: 0),
             ]
             let count = poll(&entries, nfds_t(entries.count), -1)
             if count < 0, errno == EINTR || errno == EAGAIN { continue }

@@ -10,7 +10,9 @@
 enum LocalSocket {
     /// A socket that no child gets.
     static func make() -> Int32? {
-        #if os(Linux)
+        #if canImport(Musl)
+            let descriptor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+        #elseif os(Linux)
             let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         #else
             let descriptor = socket(AF_UNIX, SOCK_STREAM, 0)

@@ -52,7 +52,8 @@ extension MCPHost {
     /// - Throws: `notFound` if there is no such server. Why a server cannot list is in the listing's failures.
     public func tools(of server: String? = nil) async throws(MCPError) -> HostListing<Tool> {
         let servers = self.servers
-        var listing = try await self.collect([.toolsList], of: server, { $0.tools != nil }) { session throws(MCPError) in
+        var listing = try await self.collect([.toolsList], of: server, { $0.tools != nil }) {
+            session throws(MCPError) in
             try await session.listTools()
         }
         let selections = servers.map { (WireString($0.name), $0.definition.tools) }.filter { !$0.1.isEverything }
@@ -74,7 +75,8 @@ extension MCPHost {
 
     /// The resource templates of all servers that can be reached; see ``tools(of:)``.
     public func resourceTemplates(of server: String? = nil) async throws(MCPError) -> HostListing<ResourceTemplate> {
-        try await self.collect([.resourcesTemplatesList], of: server, { $0.resources != nil }) { session throws(MCPError) in
+        try await self.collect([.resourcesTemplatesList], of: server, { $0.resources != nil }) {
+            session throws(MCPError) in
             try await session.listResourceTemplates()
         }
     }

@@ -259,16 +259,22 @@ public final class StdioTransport: Transport {
         guard let serverProcess = self.state.withLock({ $0.serverProcess }) else { return [] }
         let found = OneShot<[Int32]>()
         serverProcess.io.execute { _ in serverProcess.find { found.complete($0) } }
-        let pids = await found.wait(atMost: .seconds(1), by: SystemMonotonicClock(), late: [])
-        return pids.map { ($0, self.launch.mask.masked(Self.command(of: $0))) }
+        var pids = await found.wait(atMost: .seconds(1), by: SystemMonotonicClock(), late: [])
+        // Without a guard it is known anyway, and not looked for.
+        if let own = self.processID, !pids.contains(own) { pids.insert(own, at: 0) }
+        return pids.map { ($0, self.command(of: $0)) }
     }
 
-    private static func command(of pid: Int32) -> String {
+    private func command(of pid: Int32) -> String {
         let bytes = [UInt8](unsafeUninitializedCapacity: 4096) { buffer, count in
             count = mcp_process_arguments(pid, buffer.baseAddress, buffer.count)
         }
-        let words = (bytes.last == 0 ? bytes.dropLast() : bytes[...]).split(separator: 0, omittingEmptySubsequences: false)
-        return words.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
+        let words = (bytes.last == 0 ? bytes.dropLast() : bytes[...]).split(
+            separator: 0,
+            omittingEmptySubsequences: false
+        )
+        let text = words.map { String(decoding: $0, as: UTF8.self) }.joined(separator: " ")
+        return bytes.count == 4096 ? self.launch.mask.maskedHead(text) : self.launch.mask.masked(text)
     }
 
     /// SIGKILL to the server's process and to nothing else, as if it had crashed: for whoever wants to see what happens then.

@@ -18,25 +18,28 @@ struct Control: AsyncParsableCommand {
 
     func run() async throws {
         let socket = self.socket
-        let listener: ControlSocket?
+        let (listener, connection): (ControlSocket?, ControlConnection?)
+        // From here on no signal ends the program on the spot.
+        let signals = await UnixSignalsSequence(trapping: .sigterm, .sighup, .sigint)
         do throws(MCPError) {
             listener = try socket.map { path throws(MCPError) in try ControlSocket(path: path) }
+            connection = try socket == nil ? ControlConnection(input: 0, output: 1) : nil
         } catch {
             throw Verdict(error).code ?? ExitCodes.usage
         }
         if let socket { Terminal.out("listening at \(socket)") }
-        let signals = await UnixSignalsSequence(trapping: .sigterm, .sighup, .sigint)
-        let connection = try listener == nil ? ControlConnection(input: 0, output: 1) : nil
         let unclean = try await withThrowingTaskGroup(of: [TeardownReport]?.self) { group in
             group.addTask(name: "control") {
                 if let connection { return try await connection.run() }
                 return try await listener?.run() ?? []
             }
             group.addTask(name: "signals") {
-                // The first closes as the end of the input does.
+                // The first closes as the end of the input does, the second at once.
+                var isSecond = false
                 for await _ in signals {
-                    connection?.end()
-                    listener?.end()
+                    connection?.end(now: isSecond)
+                    listener?.end(now: isSecond)
+                    isSecond = true
                 }
                 return nil
             }

@@ -113,8 +113,10 @@ final class ControlClient: Sendable {
     }
 
     /// Writes bytes as they are.
-    func send(_ text: String) {
-        var rest = Array(text.utf8)[...]
+    func send(_ text: String) { self.send(Array(text.utf8)) }
+
+    func send(_ bytes: [UInt8]) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { Foundation.write(self.input, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
@@ -192,6 +194,16 @@ final class ControlClient: Sendable {
     ) async -> JSONValue {
         await self.state.wait(for: what, sourceLocation: sourceLocation) { $0.contains(where: isIt) }
         return self.state.value.first(where: isIt) ?? .null
+    }
+
+    /// Waits until what has come is as it should be.
+    func messages(
+        _ what: String,
+        sourceLocation: SourceLocation = #_sourceLocation,
+        _ areThey: @escaping @Sendable ([JSONValue]) -> Bool
+    ) async -> [JSONValue] {
+        await self.state.wait(for: what, sourceLocation: sourceLocation, until: areThey)
+        return self.state.value
     }
 
     struct Refusal: Error {

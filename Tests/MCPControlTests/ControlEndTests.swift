@@ -88,7 +88,7 @@ struct ControlEndTests {
         let fifo = try TemporaryFolders.make().appendingPathComponent("fifo").path
         #expect(mkfifo(fifo, 0o600) == 0)
         _ = try await ControlClient.with { client in
-            for file in [fifo, fifo, "-", "/dev/zero"] {
+            for file in [fifo, fifo, "/dev/zero"] {
                 let kind = await client.kind("hosts/start", ["file": .string(file)])
                 #expect(kind == "invalidConfiguration", "\(file)")
             }
@@ -116,6 +116,47 @@ struct ControlEndTests {
             }
         }
     #endif
+
+    @Test("the channel is no file of its own client's")
+    func ownInput() async throws {
+        // What follows is read by the channel, and by nobody else.
+        let outcome = try await Self.shell(
+            #"{ cat "$1"; } | "$0" control"#,
+            [Self.request(1, "hosts/start", ["file": "-"])] + (2...40).map { Self.request($0, "hello") }
+        )
+        let answers = try outcome.out.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+        #expect(Set(answers.map { $0["id"]?.int64 }) == Set(1...40) && outcome.status == 0, "\(outcome)")
+    }
+
+    @Test("a client that never stops talking holds up no end")
+    func floods() async throws {
+        let reports = try await ControlClient.with { client in
+            try await client.call("hosts/start", ["configuration": ["one": Self.zoo()]])
+            let isOver = Locked(false)
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask {
+                    client.setNonblocking()
+                    while !isOver.withLock({ $0 }), await client.offer("{\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n") {}
+                }
+                client.connection.end()
+                _ = await client.end()
+                isOver.withLock { $0 = true }
+            }
+        }
+        #expect(reports.isEmpty)
+    }
+
+    @Test("a file that nests as deep as JSON may is read, or refused")
+    func deepFile() async throws {
+        let deep = String(repeating: #"{"a":"#, count: 500) + "1" + String(repeating: "}", count: 500)
+        let file = try TemporaryFolders.make().appendingPathComponent("mcp.json")
+        try Data(#"{"mcpServers":{"a":{"command":"/bin/true","x":\#(deep)}}}"#.utf8).write(to: file)
+        let outcome = try await Self.shell(
+            #""$0" control < "$1""#,
+            [Self.request(1, "hosts/start", ["file": .string(file.path)]), Self.request(2, "hello")]
+        )
+        #expect(outcome.status == 0 && outcome.out.contains("\"id\":2,\"result\""), "\(outcome)")
+    }
 
     @Test("a client that goes without a word costs nothing")
     func gone() async throws {

@@ -1,6 +1,7 @@
 import Foundation
 import MCPHost
 import MCPJSON
+import MCPTransport
 import TestSupport
 import Testing
 
@@ -52,7 +53,8 @@ struct ControlFuzzTests {
 
     /// What nobody expects anywhere.
     private static let odd: [JSONValue] = [
-        .null, true, false, 0, -1, 1e300, 9_223_372_036_854_775_807, "", "zoo", "run", "\u{0}", "\u{FEFF}é\u{301}",
+        .null, true, false, 0, -1, 1e300, 9_223_372_036_854_775_807, -9_223_372_036_854_775_808, "", "zoo", "run",
+        "\u{0}", "\u{FEFF}é\u{301}",
         .string(String(repeating: "x", count: 70_000)), [], [:], [[[[[[[["deep"]]]]]]]], ["a": ["a": ["a": [:]]]],
         [.null],
     ]
@@ -84,9 +86,11 @@ struct ControlFuzzTests {
 
     private struct Line: Sendable {
         var id: Int64
-        var text: String
+        var bytes: [UInt8]
         /// It is a request, whatever is wrong with it: it has to be answered.
         var isRequest: Bool
+
+        var text: String { String(String(decoding: self.bytes, as: UTF8.self).prefix(300)) }
     }
 
     private static func line(_ id: Int64, _ random: inout Seeded) -> Line {
@@ -98,7 +102,7 @@ struct ControlFuzzTests {
             message["id"] = .number(JSONNumber(id))
             if case .object(let changed) = self.changed(params, &random) { message["params"] = .object(changed) }
             if Int.random(in: 0..<10, using: &random) == 0 { message["method"] = "tools/\u{1F600}" }
-            return Line(id: id, text: JSONValue.object(message).description, isRequest: true)
+            return Line(id: id, bytes: Array(JSONValue.object(message).description.utf8), isRequest: true)
         }
         // Anything about it may be wrong, also that it is JSON.
         message["id"] = .string("b\(id)")
@@ -111,7 +115,7 @@ struct ControlFuzzTests {
             default: bytes.insert(contentsOf: bytes[..<place].suffix(20), at: place)
             }
         }
-        return Line(id: id, text: String(decoding: bytes, as: UTF8.self), isRequest: false)
+        return Line(id: id, bytes: bytes, isRequest: false)
     }
 
     @Test("whatever comes, each request has one answer, and the next is read")
@@ -126,26 +130,29 @@ struct ControlFuzzTests {
         )
         for first in stride(from: 0, to: count, by: 100) {
             let lines = (0..<min(100, count - first)).map { Self.line(Int64(1000 + $0), &random) }
+            let received = Locked<ControlClient?>(nil)
             // Nothing is started here: who knows what a changed command is.
             let reports = try await ControlClient.with(shared: ["run": host], maximumHosts: 0) { client in
                 for line in lines {
-                    client.send(line.text + "\n")
+                    client.send(line.bytes + [0x0A])
                     let id: JSONValue = line.isRequest ? .number(JSONNumber(line.id)) : .string("b\(line.id)")
                     client.send("{\"jsonrpc\":\"2.0\",\"method\":\"cancel\",\"params\":{\"id\":\(id)}}\n")
                 }
                 for line in lines where line.isRequest {
-                    _ = await client.message("the answer to \(line.text.prefix(300)), seed \(seed)") {
+                    _ = await client.message("the answer to \(line.text), seed \(seed)") {
                         $0["id"]?.int64 == line.id && $0["method"] == nil
                     }
                 }
                 let hello = try await client.call("hello")
                 #expect(hello["protocol"] == 1)
-                let answers = client.received.filter { $0["method"] == nil }
-                for line in lines where line.isRequest {
-                    #expect(answers.count { $0["id"]?.int64 == line.id } == 1, "\(line.text.prefix(300))")
-                }
-                #expect(answers.compactMap { $0["error"] }.allSatisfy { $0["data"]?["kind"]?.string != nil })
+                received.withLock { $0 = client }
             }
+            // At the end, when nothing more can come.
+            let answers = (received.withLock { $0 }?.received ?? []).filter { $0["method"] == nil }
+            for line in lines where line.isRequest {
+                #expect(answers.count { $0["id"]?.int64 == line.id } == 1, "\(line.text)")
+            }
+            #expect(answers.compactMap { $0["error"] }.allSatisfy { $0["data"]?["kind"]?.string != nil })
             #expect(reports.isEmpty)
         }
         let report = await host.shutdown()

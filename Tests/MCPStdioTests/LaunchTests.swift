@@ -74,7 +74,10 @@ struct LaunchTests {
     func beingWritten() async throws {
         let script = try self.file("#!/bin/sh\nexit 3\n", mode: 0o755)
         // Another program has it open: of what is open here, a child of any other test may get a copy, and keep it.
-        let writer = try HostProgram.start(["-c", "exec 3>>\"$0\"; echo open; exec sleep 600", script], path: "/bin/sh")
+        let writer = try HostProgram.start(
+            ["-c", "exec 3>>\"$0\"; echo open; exec sleep 600", script],
+            path: "/bin/sh"
+        )
         await writer.printed("open")
         let start = ContinuousClock.now
         #expect(await self.message(ServerLaunch(command: script)).contains("its file is open for writing"))
