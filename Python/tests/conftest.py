@@ -17,6 +17,10 @@ from pytest_mcp_host import mcp_host_path
 
 pytest_plugins = ["pytester"]
 
+# A script that runs in the background hands down that Ctrl-C is ignored; here it is sent.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 def zoo() -> str:
     """mcp-zoo, the server that misbehaves on demand: beside mcp-host, in PATH, or named in MCP_ZOO."""

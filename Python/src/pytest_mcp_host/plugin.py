@@ -235,7 +235,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if info is not None and "mcp_host" in info.name2fixturedefs:
             where = item if pytest.version_tuple >= (8,) else item.nodeid
             # Those that a conftest has put on top of it stay.
-            info.name2fixturedefs["mcp_host"] = (*manager.getfixturedefs(f"_mcp_host_{scope}", where)[-1:], *info.name2fixturedefs["mcp_host"][1:])
+            defs = info.name2fixturedefs["mcp_host"] = (*manager.getfixturedefs(f"_mcp_host_{scope}", where)[-1:], *info.name2fixturedefs["mcp_host"][1:])
+            # pytest 7.4 has made a copy of it for the item by now.
+            getattr(getattr(item, "_request", None), "_arg2fixturedefs", {})["mcp_host"] = defs
 
 
 # Leaks, and what helps to understand a failure
