@@ -199,7 +199,7 @@ def test_xdist_with_one_host_for_all(project):
         run(project, "def test(mcp_host): pass", f"--mcp-host-socket={path}").stdout.fnmatch_lines(["*HostGone: nobody listens at *mcp-host run --socket*"])
         holder = subprocess.Popen([mcp_host_path(), "run", "--socket", path], cwd=project.path, stderr=subprocess.PIPE, text=True)
         assert holder.stderr is not None
-        with holder.stderr:
+        try:
             assert any("demo: ready" in line for line in holder.stderr)
             result = run(project, """
                 import pytest
@@ -213,12 +213,14 @@ def test_xdist_with_one_host_for_all(project):
                     with pytest.raises(McpHostError, match="is shared"):
                         mcp_host.kill("demo")
             """, "-n", "2", "-rP", f"--mcp-host-socket={path}")
-            result.assert_outcomes(passed=8)
-            assert len(set(re.findall(r"^pid \d+$", result.stdout.str(), re.MULTILINE))) == 1
-            result.stdout.fnmatch_lines(["mcp-host: 8 servers opened, 8 closed, 0 processes left"])
+        finally:
             holder.terminate()
             holder.stderr.read()
+            holder.stderr.close()
         assert holder.wait(30) == 0
+        result.assert_outcomes(passed=8)
+        assert len(set(re.findall(r"^pid \d+$", result.stdout.str(), re.MULTILINE))) == 1
+        result.stdout.fnmatch_lines(["mcp-host: 8 servers opened, 8 closed, 0 processes left"])
 
 
 def test_every_method_both_ways(project):
