@@ -129,7 +129,7 @@ struct ControlFuzzTests {
             HostConfiguration(servers: [ServerDefinition(name: "zoo", command: ScriptedServer.path)])
         )
         for first in stride(from: 0, to: count, by: 100) {
-            let lines = (0..<min(100, count - first)).map { Self.line(Int64(1000 + $0), &random) }
+            let lines = (0..<min(100, count - first)).map { Self.line(7_000_000_000 + Int64($0), &random) }
             let received = Locked<ControlClient?>(nil)
             // Nothing is started here: who knows what a changed command is.
             let reports = try await ControlClient.with(shared: ["run": host], maximumHosts: 0) { client in
@@ -143,8 +143,10 @@ struct ControlFuzzTests {
                         $0["id"]?.int64 == line.id && $0["method"] == nil
                     }
                 }
-                let hello = try await client.call("hello")
-                #expect(hello["protocol"] == 1)
+                // Under an id that no changed message comes to by accident.
+                client.send(#"{"jsonrpc":"2.0","id":"the last of all","method":"hello"}"# + "\n")
+                let hello = await client.message("the answer to hello, seed \(seed)") { $0["id"] == "the last of all" }
+                #expect(hello["result"]?["protocol"] == 1)
                 received.withLock { $0 = client }
             }
             // At the end, when nothing more can come.
