@@ -91,8 +91,8 @@ public final class ControlTransport: Transport {
         if hasThreads { await self.hasRead.wait() }
         self.state.withLock { state in (state.descriptor, state.writer, state.receiver) = (-1, nil, nil) }
         _ = systemClose(descriptor)
-        self.telling.withLock { telling in
-            telling.isOver = true
+        self.telling.withLock { isOver in
+            isOver = true
             receiver.transportDidBreak(error)
         }
         return TransportEnd(step: .endOfInput)
@@ -100,7 +100,8 @@ public final class ControlTransport: Transport {
 
     private let hasRead = OneShot<Void>()
     /// A receiver is told one thing at a time.
-    private let telling = Locked((isOver: false, ()))
+    /// Whether it has been told of the end; held while it is told anything.
+    private let telling = Locked(false)
 
     /// Answers what it knows, and passes on the rest.
     public func send(_ message: OutgoingMessage) throws(MCPError) {
@@ -172,7 +173,7 @@ public final class ControlTransport: Transport {
         // Never from inside `send`: whoever sends may hold what the receiver needs.
         let failure = SmallThread.start {
             let receiver = self.state.withLock { $0.receiver }
-            self.telling.withLock { if !$0.isOver { receiver?.transportDidReceive(message, from: .main) } }
+            self.telling.withLock { isOver in if !isOver { receiver?.transportDidReceive(message, from: .main) } }
         }
         if failure != 0 {
             self.end.complete(MCPError(.launchFailed, "there is no thread for talking to the other host"))
