@@ -340,8 +340,3 @@ public final class ControlConnection: Sendable {
         for question in open { question.complete(.none) }
     }
 }
-
-// The system's own, where a member of that name is in the way.
-private func systemRead(_ descriptor: Int32, _ start: UnsafeMutableRawPointer?, _ count: Int) -> Int {
-    read(descriptor, start, count)
-}

@@ -177,11 +177,3 @@ final class LineWriter: Sendable {
 
     private static var now: Int64 { Int64(SystemMonotonicClock().now / .milliseconds(1)) }
 }
-
-// The system's own, where a member of that name is in the way.
-private func systemRead(_ descriptor: Int32, _ start: UnsafeMutableRawPointer?, _ count: Int) -> Int {
-    read(descriptor, start, count)
-}
-private func systemWrite(_ descriptor: Int32, _ start: UnsafeRawPointer?, _ count: Int) -> Int {
-    write(descriptor, start, count)
-}

@@ -277,7 +277,7 @@ class Host:
             self._hosts.note(self, name)
             # What it has left must not hide what has gone wrong; it is told at the test's end.
             with contextlib.suppress(McpHostError):
-                self._ask("servers/remove", {"server": name}, self._unheard, is_kept=True).get()
+                self._drop(name).get()
             raise
         self.remove(name)
 
@@ -310,11 +310,16 @@ class Host:
         """
         return self._ask("servers/remove", {"server": name}, self._removed, is_kept=True)
 
-    def _unheard(self, answer: Params) -> None:
-        try:
-            self._removed(answer)
-        except LeftBehind as error:
-            self._hosts.channel.unheard.append(str(error))
+    def _drop(self, name: str) -> Pending[None]:
+        """The same for who has no use for the error: it is told at the test's end."""
+
+        def removed(answer: Params) -> None:
+            try:
+                self._removed(answer)
+            except LeftBehind as error:
+                self._hosts.channel.unheard.append(str(error))
+
+        return self._ask("servers/remove", {"server": name}, removed, is_kept=True)
 
     def _removed(self, answer: Params) -> Report:
         report = Report({"servers": [answer["server"]]})
@@ -382,12 +387,16 @@ class Host:
 
     def close(self) -> Report:
         """Closes everything; any number of times, from anywhere."""
-        if self.report is None and self._hosts.channel.is_gone:
+        return self._end() or self._close().get()
+
+    def _end(self) -> Report | None:
+        """How it was closed, if it is."""
+        channel = self._hosts.channel
+        if self.report is None and channel.is_gone:
             # It was closed with mcp-host, which has said how.
-            channel = self._hosts.channel
             doubt = channel._gone or "mcp-host has been ended"
             self.report = Report({"clean": True} if channel.status == 0 else {"clean": False, "servers": [{"name": "mcp-host", "doubt": doubt}]})
-        return self.report or self._close().get()
+        return self.report
 
     def _close(self, check: Callable[[Report], Report] = lambda report: report) -> Pending[Report]:
         def convert(raw: Params) -> Report:
@@ -441,15 +450,13 @@ class AsyncHost:
             yield server
         except BaseException:
             # In a task that is cancelled nothing can be waited for; it is done all the same.
-            self._host._ask("servers/remove", {"server": name}, self._host._unheard, is_kept=True)
+            self._host._drop(name)
             raise
         await self.remove(name)
 
     async def close(self) -> Report:
         """See `Host.close`."""
-        if self._host.report is None and self._host._hosts.channel.is_gone:
-            return self._host.close()
-        return self._host.report or await self._host._close().wait()
+        return self._host._end() or await self._host._close().wait()
 
 
 class Server(Generic[R]):

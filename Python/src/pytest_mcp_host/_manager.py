@@ -76,9 +76,8 @@ class HostManager:
             raise_what_is_left(host, report)
             return report
 
-        if host.report is not None or host._hosts.channel.is_gone:
-            return _now_or_later(lambda: Pending.of(check(host.close())))
-        return _now_or_later(lambda: host._close(check))
+        report = host._end()
+        return _now_or_later(lambda: host._close(check) if report is None else Pending.of(check(report)))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or self._host is None:

@@ -86,8 +86,7 @@ class Plugin:
                 for name in names:
                     words = ", ".join(f"process {each['pid']}: {each['command']}" for each in running.get(name, [])) or "no process"
                     left.append(f"server {name} is still open ({words}); it has been closed")
-                    with contextlib.suppress(LeftBehind):
-                        host._ask("servers/remove", {"server": name}, host._unheard, is_kept=True).get()
+                    host._drop(name).get()
             except McpHostError as error:
                 left.append(error.message)
         for hosts in self._all:
